@@ -1,0 +1,54 @@
+"""Affine transformations, 6 parameters (equation 1 of the paper)."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from stn_jax.transforms.family import Family, checked_theta
+from stn_jax.transforms.regular_grid import Shape, regular_grid
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
+    """The sampling grid `(x_s, y_s) = theta (x_t, y_t, 1)`, as `torch.nn.functional.affine_grid`.
+
+    Args:
+        theta: [2, 3], in normalised units (x right, y down), from target to source.
+        shape: (height, width) of the output in pixels.
+        align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+
+    Returns:
+        [height, width, 2], (x, y) in the source for each target pixel, normalised.
+
+    Raises:
+        ValueError: on a theta of another shape, or a `shape` that is not two positive integers.
+    """
+    theta = _checked(theta)
+    target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
+    return jnp.matmul(target, theta[:, :2].T, precision=HIGHEST) + theta[:, 2]
+
+
+def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
+    """The theta [2, 3] of `x -> outer(inner(x))`."""
+    outer, inner = _checked(outer), _checked(inner)
+    return jnp.matmul(outer[:, :2], inner, precision=HIGHEST).at[:, 2].add(outer[:, 2])
+
+
+def inverse(theta: ArrayLike) -> jax.Array:
+    """The theta [2, 3] that undoes `theta`; not finite where its matrix is singular."""
+    theta = _checked(theta)
+    (a, b, x), (c, d, y) = theta
+    adjugate = jnp.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])
+    return adjugate / (a * d - b * c)
+
+
+def _checked(theta: ArrayLike) -> jax.Array:
+    return checked_theta(theta, (2, 3), "affine theta")
+
+
+def _theta(params: jax.Array) -> jax.Array:
+    return checked_theta(params, (6,), "affine params").reshape(2, 3)
+
+
+FAMILY = Family("affine", 6, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), _theta, affine_grid)

@@ -1,0 +1,101 @@
+"""Plane projective transformations (homographies), 8 parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from stn_jax.transforms.family import Family, checked_theta
+from stn_jax.transforms.regular_grid import Shape, regular_grid
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
+    """The sampling grid `(x_s, y_s) = (u / w, v / w)` with `(u, v, w) = theta (x_t, y_t, 1)`.
+
+    The division is plain: points behind the viewer (w < 0) are read as well. On the horizon, where
+    |w| is below the dtype's epsilon, the coordinates are finite but so large that the sampler pads,
+    and no gradient flows from them to theta.
+
+    Args:
+        theta: [3, 3], in normalised units (x right, y down), from target to source; its scale
+            does not matter, as long as it is not so small that all is horizon.
+        shape: (height, width) of the output in pixels.
+        align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+
+    Returns:
+        [height, width, 2], (x, y) in the source for each target pixel, normalised.
+
+    Raises:
+        ValueError: on a theta of another shape, or a `shape` that is not two positive integers.
+    """
+    theta = _checked(theta)
+    target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
+    uvw = jnp.matmul(target, theta[:, :2].T, precision=HIGHEST) + theta[:, 2]
+    uv, w = uvw[..., :2], uvw[..., 2:]
+    epsilon = jnp.finfo(theta.dtype).eps
+    horizon = jnp.abs(w) < epsilon
+    far = jnp.where((uv < 0) == (w < 0), 1 / epsilon, -1 / epsilon)
+    # The inner where keeps 0 / 0 out of the branch not taken, whose gradient would be NaN.
+    return jnp.where(horizon, far, uv / jnp.where(horizon, 1, w))
+
+
+def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
+    """The theta [3, 3] of `x -> outer(inner(x))`; its last entry need not be 1."""
+    return jnp.matmul(_checked(outer), _checked(inner), precision=HIGHEST)
+
+
+def inverse(theta: ArrayLike) -> jax.Array:
+    """The theta [3, 3] that undoes `theta`; not finite where it is singular."""
+    return jnp.linalg.inv(_checked(theta))
+
+
+CORNERS = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+"""[4, 2], (x, y): the image's corners in normalised units, clockwise from the top left."""
+
+
+def from_corners(corners: ArrayLike) -> jax.Array:
+    """The theta [3, 3] that takes `CORNERS` to the given corners.
+
+    In closed form (Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989, 2.2.3).
+
+    Args:
+        corners: [4, 2], (x, y), of a quadrilateral with no three corners on a line.
+
+    Raises:
+        ValueError: on another shape.
+    """
+    corners = checked_theta(corners, (4, 2), "corners")
+    first, second, third, fourth = corners
+    sides = jnp.stack([second - third, fourth - third], axis=1)
+    excess = first - second + third - fourth
+    g, h = _solve_2x2(sides, excess)
+    from_unit_square = jnp.stack(
+        [
+            jnp.append(second - first + g * second, g),
+            jnp.append(fourth - first + h * fourth, h),
+            jnp.append(first, 1),
+        ],
+        axis=1,
+    )
+    to_unit_square = jnp.array([[0.5, 0, 0.5], [0, 0.5, 0.5], [0, 0, 1]], corners.dtype)
+    return compose(from_unit_square, to_unit_square)
+
+
+def _solve_2x2(matrix: jax.Array, vector: jax.Array) -> jax.Array:
+    (a, b), (c, d) = matrix
+    x, y = vector
+    return jnp.stack([d * x - b * y, a * y - c * x]) / (a * d - b * c)
+
+
+def _checked(theta: ArrayLike) -> jax.Array:
+    return checked_theta(theta, (3, 3), "projective theta")
+
+
+def _theta(params: jax.Array) -> jax.Array:
+    params = checked_theta(params, (8,), "projective params")
+    return jnp.append(params, 1).reshape(3, 3)
+
+
+FAMILY = Family("projective", 8, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0), _theta, projective_grid)

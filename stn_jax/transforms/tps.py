@@ -1,0 +1,93 @@
+"""Thin plate splines: K control points, 2K parameters (Bookstein, 1989)."""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from stn_jax.transforms.family import Family, checked_theta
+from stn_jax.transforms.regular_grid import Shape, checked_shape, regular_grid
+
+HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
+    """The sampling grid of the smoothest map that takes each control point to its place in `theta`.
+
+    The control points form a regular k x k grid on the target that spans -1..1 inclusive, whatever
+    the alignment. `theta = control_points(k)` is the identity.
+
+    Args:
+        theta: [K, 2] with K = k * k and k >= 2: where in the source each control point is read,
+            row by row, (x, y) in normalised units (x right, y down).
+        shape: (height, width) of the output in pixels.
+        align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+
+    Returns:
+        [height, width, 2], (x, y) in the source for each target pixel, normalised.
+
+    Raises:
+        ValueError: on a theta of another shape, a K that is not a square of at least 4, or a
+            `shape` that is not two positive integers.
+    """
+    given = jnp.shape(theta)
+    k = math.isqrt(given[0]) if given else 0
+    if len(given) != 2 or given[1] != 2 or k < 2 or k * k != given[0]:
+        raise ValueError(f"tps theta must have shape (k * k, 2) with k >= 2, got {given}")
+    theta = checked_theta(theta, given, "tps theta")
+    height, width = checked_shape(shape)
+    influence = jnp.asarray(_influence((height, width), k, align_corners), theta.dtype)
+    # Displacements in place of positions: the identity is then exact.
+    moved = theta - control_points(k).astype(theta.dtype)
+    shift = jnp.matmul(influence, moved, precision=HIGHEST)
+    target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
+    return shift.reshape(height, width, 2) + target
+
+
+def control_points(k: int) -> np.ndarray:
+    """The k x k control points on the target: [k * k, 2] in float64, row by row, (x, y)."""
+    return regular_grid((k, k), align_corners=True, dtype=np.float64).reshape(-1, 2)
+
+
+@functools.lru_cache
+def family(control_size: int = 4) -> Family:
+    """The family with `control_size` x `control_size` control points; ValueError if below 2."""
+    if control_size < 2:
+        raise ValueError(f"control_size must be at least 2, got {control_size}")
+    num_params = 2 * control_size**2
+
+    def theta(params: jax.Array) -> jax.Array:
+        return checked_theta(params, (num_params,), "tps params").reshape(-1, 2)
+
+    identity = tuple(control_points(control_size).ravel().tolist())
+    return Family("tps", num_params, identity, theta, tps_grid)
+
+
+@functools.lru_cache(maxsize=32)
+def _influence(shape: tuple[int, int], k: int, align_corners: bool) -> np.ndarray:
+    """[H' * W', K]: how far each pixel moves when a control point moves by one.
+
+    The spline is `f(p) = sum_i w_i U(|p - c_i|) + a_0 + a_x x + a_y y` with `U(r) = r^2 log r`; its
+    coefficients solve a linear system whose matrix holds the control points c alone.
+    """
+    centres = control_points(k)
+    affine = _affine_terms(centres)
+    system = np.block([[_radial(centres, centres), affine], [affine.T, np.zeros((3, 3))]])
+    coefficients = np.linalg.solve(system, np.eye(k * k + 3, k * k))
+    pixels = regular_grid(shape, align_corners=align_corners, dtype=np.float64).reshape(-1, 2)
+    influence = np.hstack([_radial(pixels, centres), _affine_terms(pixels)]) @ coefficients
+    influence.flags.writeable = False
+    return influence
+
+
+def _radial(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    squared = np.sum((points[:, None] - centres) ** 2, axis=-1)
+    # r^2 log r is 0 at r = 0, where the logarithm is not finite.
+    return 0.5 * squared * np.log(np.where(squared == 0, 1, squared))
+
+
+def _affine_terms(points: np.ndarray) -> np.ndarray:
+    return np.hstack([np.ones((len(points), 1)), points])

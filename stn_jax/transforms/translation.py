@@ -1,0 +1,44 @@
+"""Translation alone, 2 parameters: the attention family with its scale fixed at 1."""
+
+import jax
+from jax.typing import ArrayLike
+
+from stn_jax.transforms.family import Family, checked_theta
+from stn_jax.transforms.regular_grid import Shape, regular_grid
+
+
+def translation_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
+    """The sampling grid of a shift: `x_s = x_t + tx`, `y_s = y_t + ty`.
+
+    A positive tx reads further right, so the picture moves left.
+
+    Args:
+        theta: [2], (tx, ty) in normalised units (x right, y down).
+        shape: (height, width) of the output in pixels.
+        align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+
+    Returns:
+        [height, width, 2], (x, y) in the source for each target pixel, normalised.
+
+    Raises:
+        ValueError: on a theta of another shape, or a `shape` that is not two positive integers.
+    """
+    theta = _checked(theta)
+    return theta + regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
+
+
+def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
+    """The theta [2] of `x -> outer(inner(x))`."""
+    return _checked(outer) + _checked(inner)
+
+
+def inverse(theta: ArrayLike) -> jax.Array:
+    """The theta [2] that undoes `theta`."""
+    return -_checked(theta)
+
+
+def _checked(theta: ArrayLike) -> jax.Array:
+    return checked_theta(theta, (2,), "translation theta")
+
+
+FAMILY = Family("translation", 2, (0.0, 0.0), _checked, translation_grid)

@@ -1,0 +1,57 @@
+"""A slow sampler in plain NumPy and float64, to hold the real one against."""
+
+import math
+
+import numpy as np
+
+
+def grid_sample(image, grid, method, padding, align_corners):
+    """[H, W, C], [H', W', 2] -> [H', W', C]: one output pixel and one tap at a time."""
+    image, grid = np.asarray(image, np.float64), np.asarray(grid, np.float64)
+    height, width, channels = image.shape
+    output = np.zeros((*grid.shape[:2], channels))
+    for target in np.ndindex(*grid.shape[:2]):
+        x = _in_pixels(grid[target][0], width, align_corners)
+        y = _in_pixels(grid[target][1], height, align_corners)
+        if method in ("nearest", "bilinear"):
+            # Here the coordinate is padded, as torch does; the library pads the taps.
+            x = _padded(x, width, padding, align_corners)
+            y = _padded(y, height, padding, align_corners)
+        for row, row_weight in _kernel(y, method):
+            for column, column_weight in _kernel(x, method):
+                i = int(_padded(row, height, padding, align_corners))
+                j = int(_padded(column, width, padding, align_corners))
+                if 0 <= i < height and 0 <= j < width:
+                    output[target] += row_weight * column_weight * image[i, j]
+    return output
+
+
+def _in_pixels(coordinate, size, align_corners):
+    if align_corners:
+        return (coordinate + 1) / 2 * (size - 1)
+    return ((coordinate + 1) * size - 1) / 2
+
+
+def _kernel(position, method):
+    if method == "nearest":
+        return [(round(position), 1.0)]
+    radius = {"bilinear": 1, "bicubic": 2}[method]
+    kernel = {"bilinear": lambda d: 1 - d, "bicubic": _keys}[method]
+    first = math.floor(position) - radius + 1
+    return [(i, kernel(abs(position - i))) for i in range(first, first + 2 * radius)]
+
+
+def _keys(d, a=-0.75):
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4)
+
+
+def _padded(position, size, padding, align_corners):
+    if padding == "zeros":
+        return position
+    if padding == "reflection":
+        low, high = (0, size - 1) if align_corners else (-0.5, size - 0.5)
+        while low < high and not low <= position <= high:
+            position = 2 * low - position if position < low else 2 * high - position
+    return min(max(position, 0), size - 1)
