@@ -4,8 +4,7 @@ All functions act on one example; batch them with `jax.vmap`. A grid has shape [
 axis is (x, y), and it maps target to source in normalised coordinates.
 """
 
-import difflib
-
+from stn_jax.errors import check_choice
 from stn_jax.transforms import affine, attention, projective, similarity, tps, translation
 from stn_jax.transforms.affine import affine_grid
 from stn_jax.transforms.attention import attention_grid
@@ -46,12 +45,10 @@ def make_family(
     Raises:
         ValueError: on an unknown name.
     """
+    check_choice(name, FAMILIES, "family")
     if name == "similarity":
         return similarity.family(source_shape)
     if name == "tps":
         return tps.family(control_size)
-    for family in (attention.FAMILY, translation.FAMILY, affine.FAMILY, projective.FAMILY):
-        if family.name == name:
-            return family
-    nearest = difflib.get_close_matches(name, FAMILIES, n=1, cutoff=0.0)[0]
-    raise ValueError(f"unknown family {name!r}: did you mean {nearest!r}?")
+    fixed = (attention.FAMILY, translation.FAMILY, affine.FAMILY, projective.FAMILY)
+    return next(family for family in fixed if family.name == name)

@@ -1,0 +1,95 @@
+"""Localisation networks: feature map -> theta (paper, section 3.1)."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from stn_jax.modules.convolution import Conv
+from stn_jax.modules.pooling import max_pool_2x2
+from stn_jax.transforms import Family
+
+
+class ThetaRegression(nn.Module):
+    """The last layer of a localisation network: features [B, F] -> theta [B, ...].
+
+    Starts with zero weights and the identity transformation as its bias, so that training starts
+    from an untouched image. `theta` has the form that the family's grid function takes: [B, 2, 3]
+    for affine, [B, K, 2] for thin plate splines.
+    """
+
+    family: Family
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        identity = jnp.asarray(self.family.identity)
+        params = nn.Dense(
+            self.family.num_params,
+            kernel_init=nn.initializers.zeros,
+            bias_init=lambda key, shape, dtype=jnp.float32: identity.astype(dtype).reshape(shape),
+        )(features)
+        return jax.vmap(self.family.theta)(params)
+
+
+class FullyConnectedLocalisation(nn.Module):
+    """Fully connected ReLU layers, then theta; the paper's for ST-FCN is 32-32-32.
+
+    Input [B, H, W, C], output theta [B, ...].
+    """
+
+    family: Family
+    features: Sequence[int] = (32, 32, 32)
+    batch_norm: bool = False
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        x = inputs.reshape(inputs.shape[0], -1)
+        for width in self.features:
+            x = nn.Dense(width)(x)
+            if self.batch_norm:
+                x = BatchNorm(self.axis_name)(x, train)
+            x = nn.relu(x)
+        return ThetaRegression(self.family, name="theta")(x)
+
+
+class ConvLocalisation(nn.Module):
+    """The paper's convolutional localisation network for ST-CNN, section 4.1.
+
+    Input down-sampled by 2, 5x5 convolution, max-pool 2, 5x5 convolution, fully connected, theta.
+    Pooling keeps an odd last row and column; batch normalisation is that of the convolutions.
+    Input [B, H, W, C], output theta [B, ...].
+    """
+
+    family: Family
+    filters: tuple[int, int] = (20, 20)
+    features: int = 20
+    batch_norm: bool = False
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        x = nn.avg_pool(inputs, (2, 2), (2, 2))
+        for layer, filters in enumerate(self.filters):
+            if layer > 0:
+                x = max_pool_2x2(x)
+            x = Conv(filters, (5, 5), padding="VALID")(x)
+            if self.batch_norm:
+                x = BatchNorm(self.axis_name)(x, train)
+            x = nn.relu(x)
+        x = nn.relu(nn.Dense(self.features)(x.reshape(x.shape[0], -1)))
+        return ThetaRegression(self.family, name="theta")(x)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation whose training statistics are means over all devices of `axis_name`."""
+
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool) -> Array:
+        return nn.BatchNorm(
+            use_running_average=not train, momentum=0.9, axis_name=self.axis_name, name="norm"
+        )(x)
