@@ -1,0 +1,1 @@
+"""One file per experiment; `python launch.py --config=configs/NAME.py[:VARIANT]`."""

@@ -1,0 +1,103 @@
+"""What the experiments of section 4.1 share; each has its own file, such as `mnist_rts.py`."""
+
+from ml_collections import ConfigDict
+
+from stn_jax.errors import check_choice
+
+MODELS = {
+    "fcn": ("fcn", "none"),
+    "cnn": ("cnn", "none"),
+    "st_fcn_affine": ("fcn", "affine"),
+    "st_fcn_projective": ("fcn", "projective"),
+    "st_fcn_tps": ("fcn", "tps"),
+    "st_cnn_affine": ("cnn", "affine"),
+    "st_cnn_projective": ("cnn", "projective"),
+    "st_cnn_tps": ("cnn", "tps"),
+}
+"""The paper's eight networks: classifier and transformation family."""
+
+RECIPES = ("modern", "paper")
+
+# Widths of the classifier's two layers, so that each network has about 400k parameters.
+_FEATURES = {
+    "r": {"fcn": (350, 350), "cnn": (64, 124), "st_fcn": (330, 330), "st_cnn": (64, 121)},
+    "rts": {"fcn": (202, 202), "cnn": (64, 113), "st_fcn": (400, 400), "st_cnn": (64, 120)},
+    "p": {"fcn": (202, 202), "cnn": (64, 113), "st_fcn": (174, 174), "st_cnn": (64, 108)},
+    "e": {"fcn": (350, 350), "cnn": (64, 124), "st_fcn": (330, 330), "st_cnn": (64, 121)},
+    "tc": {"fcn": (108, 108), "cnn": (64, 95), "st_fcn": (244, 244), "st_cnn": (64, 109)},
+}
+
+# The paper average-pools the transformer's output by 2 where the canvas has room to spare.
+_POOL = {"r": 1, "rts": 2, "p": 1, "e": 1, "tc": 2}
+
+
+def make_config(distortion: str, variant: str | None) -> ConfigDict:
+    """The config of one distortion.
+
+    Args:
+        distortion: "r", "rts", "p", "e" or "tc".
+        variant: comma-separated: one of `MODELS` (default st_cnn_affine) and one of `RECIPES`
+            (default modern), in any order; None for the defaults.
+    """
+    model, recipe = "st_cnn_affine", "modern"
+    for word in (variant or "").split(","):
+        if word in RECIPES:
+            recipe = word
+        elif word:
+            check_choice(word, [*MODELS, *RECIPES], "variant")
+            model = word
+    classifier, family = MODELS[model]
+    kind = classifier if family == "none" else f"st_{classifier}"
+    config = ConfigDict()
+    config.name = f"mnist_{distortion}-{model}-{recipe}"
+    config.seed = 0
+
+    config.data = ConfigDict()
+    config.data.source = "tfds"  # or "embedded": 5,000 digits that need no download
+    config.data.data_dir = ""  # where tensorflow-datasets keeps prepared data; "": its default
+    config.data.manual_dir = ""  # folder with MNIST's four archives, in place of a download
+    config.data.subset = 0  # so many examples per class; 0: all
+    config.data.distortion = distortion
+    config.data.augment = ConfigDict({"shift": 0, "brightness": 0.0, "contrast": 0.0})
+
+    config.model = ConfigDict()
+    config.model.classifier = classifier
+    config.model.features = _FEATURES[distortion][kind]
+    config.model.batch_norm = False
+    config.model.family = family
+    config.model.localisation = classifier
+    config.model.output_size = 0  # of the transformer, in pixels; 0: as its input
+    config.model.pool = _POOL[distortion]
+
+    config.optimizer = ConfigDict()
+    config.optimizer.momentum = 0.0
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.localisation_multiplier = 1.0
+
+    config.keep_checkpoints = 3
+    config.eval_batch_size = 1000
+    {"paper": _paper_recipe, "modern": _modern_recipe}[recipe](config)
+    return config
+
+
+def _paper_recipe(config: ConfigDict) -> None:
+    """SGD for 150k steps; the learning rate falls by 10 every 50k."""
+    config.batch_size = 256
+    config.num_epochs = 640.0
+    config.eval_every_epochs = 8.0
+    config.steps_per_dispatch = 50
+    config.optimizer.name = "sgd"
+    config.optimizer.schedule = "staircase"
+    config.optimizer.learning_rate = 0.01
+
+
+def _modern_recipe(config: ConfigDict) -> None:
+    """Batch normalisation and Adam along one cycle: minutes in place of hours."""
+    config.batch_size = 128
+    config.num_epochs = 8.0
+    config.eval_every_epochs = 1.0
+    config.steps_per_dispatch = 25
+    config.model.batch_norm = True
+    config.optimizer.name = "adam"
+    config.optimizer.schedule = "one_cycle"
+    config.optimizer.learning_rate = 3e-3

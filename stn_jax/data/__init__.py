@@ -1,0 +1,1 @@
+"""Data: where digits come from, how they are distorted and augmented, and in which order."""

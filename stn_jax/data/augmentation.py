@@ -1,0 +1,44 @@
+"""Random augmentations for training: pure functions (image [H, W, C] in 0..1, key) -> image."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def random_crop(image: Array, key: Array, shape: tuple[int, int], *, pad: int = 0) -> Array:
+    """A crop of `shape` (height, width) at a random whole-pixel place. [H, W, C] -> [h, w, C].
+
+    Args:
+        image: [H, W, C].
+        key: random key.
+        shape: (h, w) in pixels, at most (H + 2 pad, W + 2 pad).
+        pad: zeros added on each side first, in pixels; with `shape` = (H, W) the crop is a shift of
+          the image by up to `pad` pixels.
+
+    Raises:
+        ValueError: the crop is larger than the padded image.
+    """
+    padded = jnp.pad(image, ((pad, pad), (pad, pad), (0, 0)))
+    room = jnp.array(padded.shape[:2]) - jnp.array(shape)
+    if shape[0] > padded.shape[0] or shape[1] > padded.shape[1]:
+        raise ValueError(f"a crop of {shape} does not fit the padded image, {padded.shape[:2]}")
+    y, x = jax.random.randint(key, (2,), 0, room + 1)
+    return jax.lax.dynamic_slice(padded, (y, x, 0), (*shape, image.shape[2]))
+
+
+def random_brightness_contrast(
+    image: Array, key: Array, *, brightness: float, contrast: float
+) -> Array:
+    """`mean + (image - mean) * c + b`, clipped to 0..1. [H, W, C] -> [H, W, C].
+
+    Args:
+        image: [H, W, C], 0..1; the mean is the whole image's.
+        key: random key.
+        brightness: b is uniform in -brightness..brightness.
+        contrast: c is uniform in 1-contrast..1+contrast.
+    """
+    brightness_key, contrast_key = jax.random.split(key)
+    added = jax.random.uniform(brightness_key, minval=-brightness, maxval=brightness)
+    factor = jax.random.uniform(contrast_key, minval=1 - contrast, maxval=1 + contrast)
+    mean = image.mean()
+    return jnp.clip(mean + (image - mean) * factor + added, 0.0, 1.0)

@@ -1,0 +1,149 @@
+"""The distortions of section 4.1, made on the device from the library's own grids and sampler.
+
+A distortion is a pure function (image [28, 28, 1] in 0..1, key) -> image [canvas, canvas, 1]. Each
+digit is resampled once, bilinearly: the whole distortion is one transformation, canvas -> digit.
+Lengths are in pixels of the canvas, whose pixels are as large as the digit's.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from stn_jax.errors import check_choice
+from stn_jax.sampling import sample
+from stn_jax.transforms import affine_grid, projective, projective_grid, tps, tps_grid
+
+Distortion = Callable[[Array, Array], Array]
+
+DIGIT_SIZE = 28
+CANVAS = {"none": 28, "r": 28, "rts": 42, "p": 42, "e": 28, "tc": 60}
+"""Height and width in pixels of each distortion's images."""
+
+
+def _undistorted(image: Array, key: Array) -> Array:
+    del key
+    return image
+
+
+def rotated(image: Array, key: Array) -> Array:
+    """R: rotation, uniform in -90..90 degrees. [28, 28, 1] -> [28, 28, 1]."""
+    angle = jax.random.uniform(key, minval=-jnp.pi / 2, maxval=jnp.pi / 2)
+    theta = jnp.concatenate([_rotation(angle), jnp.zeros((2, 1))], axis=1)
+    return sample(image, affine_grid(theta, (CANVAS["r"], CANVAS["r"])))
+
+
+def rotated_translated_scaled(image: Array, key: Array) -> Array:
+    """RTS: rotation -45..45 degrees, scale 0.7..1.2, random location. [28, 28, 1] -> [42, 42, 1].
+
+    All uniform. The location is one where the digit's frame, scaled but not turned, lies inside
+    the canvas.
+    """
+    angle_key, scale_key, location_key = jax.random.split(key, 3)
+    canvas = CANVAS["rts"]
+    angle = jax.random.uniform(angle_key, minval=-jnp.pi / 4, maxval=jnp.pi / 4)
+    scale = jax.random.uniform(scale_key, minval=0.7, maxval=1.2)
+    room = 1 - scale * DIGIT_SIZE / canvas
+    centre = room * jax.random.uniform(location_key, (2, 1), minval=-1.0, maxval=1.0)
+    linear = canvas / (DIGIT_SIZE * scale) * _rotation(angle)
+    shift = -jnp.matmul(linear, centre, precision="highest")
+    theta = jnp.concatenate([linear, shift], axis=1)
+    return sample(image, affine_grid(theta, (canvas, canvas)))
+
+
+def projected(image: Array, key: Array) -> Array:
+    """P: scale 0.75..1, then each corner of the canvas moved by a normal of sigma 5 pixels.
+
+    [28, 28, 1] -> [42, 42, 1].
+    """
+    scale_key, corner_key = jax.random.split(key)
+    canvas = CANVAS["p"]
+    scale = jax.random.uniform(scale_key, minval=0.75, maxval=1.0)
+    moves = 5.0 * jax.random.normal(corner_key, (4, 2)) / (canvas / 2)
+    canvas_to_digit = jnp.diag(jnp.array([canvas, canvas, DIGIT_SIZE * scale]))
+    theta = projective.compose(
+        canvas_to_digit, projective.inverse(projective.from_corners(projective.CORNERS + moves))
+    )
+    return sample(image, projective_grid(theta, (canvas, canvas)))
+
+
+def elastic(image: Array, key: Array) -> Array:
+    """E: scale 0.75..1, then a thin plate spline, 4x4 points moved by a normal of sigma 1.5 pixels.
+
+    [28, 28, 1] -> [28, 28, 1]. A control point's move says where it is read.
+    """
+    scale_key, point_key = jax.random.split(key)
+    canvas = CANVAS["e"]
+    scale = jax.random.uniform(scale_key, minval=0.75, maxval=1.0)
+    points = jnp.asarray(tps.control_points(4), jnp.float32)
+    moves = 1.5 * jax.random.normal(point_key, points.shape) / (canvas / 2)
+    # A spline is linear in theta, so the scaling of the digit can be folded into it.
+    return sample(image, tps_grid((points + moves) / scale, (canvas, canvas)))
+
+
+NUM_PATCHES, PATCH_SIZE = 6, 6
+
+
+def translated_cluttered(image: Array, key: Array, *, others: Array) -> Array:
+    """TC: the digit at a random place, with six 6x6 patches cropped from other digits.
+
+    [28, 28, 1] -> [60, 60, 1]. Places are whole pixels, so nothing is resampled. Patches come from
+    the middle 20x20 pixels, which hold the digit's ink. Where things overlap, the brighter shows.
+
+    Args:
+        image: [28, 28, 1], 0..1.
+        key: random key.
+        others: [N, 28, 28, 1], 0..1, the digits that patches are cropped from; if the image is
+            among them, one patch in N is its own.
+    """
+    place_key, digit_key, crop_key, patch_key = jax.random.split(key, 4)
+    canvas = CANVAS["tc"]
+    margin = (DIGIT_SIZE - 20) // 2
+    which = jax.random.randint(digit_key, (NUM_PATCHES,), 0, len(others))
+    crops = jax.random.randint(
+        crop_key, (NUM_PATCHES, 2), margin, DIGIT_SIZE - margin - PATCH_SIZE + 1
+    )
+    corners = jax.random.randint(patch_key, (NUM_PATCHES, 2), 0, canvas - PATCH_SIZE + 1)
+    place = jax.random.randint(place_key, (2,), 0, canvas - DIGIT_SIZE + 1)
+
+    def paste(content: Array, corner: Array) -> Array:
+        empty = jnp.zeros((canvas, canvas, 1), image.dtype)
+        return jax.lax.dynamic_update_slice(empty, content, (corner[0], corner[1], 0))
+
+    def cluttering_patch(digit: Array, crop: Array, corner: Array) -> Array:
+        patch = jax.lax.dynamic_slice(
+            others[digit], (crop[0], crop[1], 0), (PATCH_SIZE, PATCH_SIZE, 1)
+        )
+        return paste(patch, corner)
+
+    patches = jax.vmap(cluttering_patch)(which, crops, corners)
+    return jnp.maximum(paste(image, place), patches.max(axis=0))
+
+
+def make_distortion(name: str, others: Array) -> Distortion:
+    """The distortion called `name` ("none", "r", "rts", "p", "e" or "tc").
+
+    Args:
+        name: a key of `CANVAS`.
+        others: [N, 28, 28, 1], 0..1, digits to crop clutter from.
+
+    Raises:
+        UserError: there is no such distortion.
+    """
+    check_choice(name, CANVAS, "config.data.distortion")
+    distortions: dict[str, Distortion] = {
+        "none": _undistorted,
+        "r": rotated,
+        "rts": rotated_translated_scaled,
+        "p": projected,
+        "e": elastic,
+        "tc": functools.partial(translated_cluttered, others=others),
+    }
+    return distortions[name]
+
+
+def _rotation(angle: Array) -> Array:
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.array([[cos, -sin], [sin, cos]])

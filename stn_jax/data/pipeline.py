@@ -1,0 +1,89 @@
+"""From stored examples to the images that a network sees.
+
+The host sends raw bytes; everything random happens on the device, inside the step, per example:
+a training image's key comes from the seed, the step and the example's id, a test image's from
+its id alone.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from ml_collections import ConfigDict
+
+from stn_jax.data.augmentation import random_brightness_contrast, random_crop
+from stn_jax.data.distortions import CANVAS, DIGIT_SIZE, make_distortion
+from stn_jax.data.sources import Examples
+from stn_jax.errors import UserError
+
+CLUTTER_DIGITS = 1024
+_TEST_SET_SEED = 1506_02025
+
+
+class Batch(NamedTuple):
+    """NumPy arrays on the host, JAX arrays in a step; leading axes may stand before B."""
+
+    images: Any  # [B, 28, 28, 1] uint8
+    labels: Any  # [B] int32
+    ids: Any  # [B] int32, the example's place in its data set
+    weights: Any  # [B] float32, 0 for an example that only fills up a batch
+
+
+class Preprocessing(NamedTuple):
+    """Batched functions from stored images to network inputs [B, canvas, canvas, 1] in 0..1."""
+
+    train: Callable[[Array, Array, Array], Array]  # (images [B, 28, 28, 1] uint8, ids [B], key)
+    test: Callable[[Array, Array], Array]  # (images, ids): the test set is fixed
+    canvas: int
+
+
+def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
+    """The distortion and augmentations of `config.data`.
+
+    Clutter is cropped from the first digits of the training set, in the test set too.
+
+    Raises:
+        UserError: the distortion is unknown or an augmentation's range is not usable.
+    """
+    others = jnp.asarray(train.images[:CLUTTER_DIGITS], jnp.float32) / 255
+    distort = make_distortion(config.distortion, others)
+    augment = _make_augmentation(config.augment)
+
+    def train_image(image: Array, key: Array) -> Array:
+        distort_key, augment_key = jax.random.split(key)
+        return augment(distort(image, distort_key), augment_key)
+
+    def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
+        return jax.vmap(train_image)(images.astype(jnp.float32) / 255, keys)
+
+    def preprocess_test(images: Array, ids: Array) -> Array:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(_TEST_SET_SEED), ids)
+        return jax.vmap(distort)(images.astype(jnp.float32) / 255, keys)
+
+    return Preprocessing(preprocess_train, preprocess_test, CANVAS[config.distortion])
+
+
+def _make_augmentation(config: ConfigDict) -> Callable[[Array, Array], Array]:
+    if not 0 <= config.shift < DIGIT_SIZE:
+        raise UserError(
+            f"config.data.augment.shift must be in 0..{DIGIT_SIZE - 1} pixels, got {config.shift}"
+        )
+    for name in ("brightness", "contrast"):
+        if not 0 <= config[name] <= 1:
+            raise UserError(f"config.data.augment.{name} must be in 0..1, got {config[name]}")
+
+    def augment(image: Array, key: Array) -> Array:
+        shift_key, light_key = jax.random.split(key)
+        if config.shift > 0:
+            height, width, _ = image.shape
+            image = random_crop(image, shift_key, (height, width), pad=config.shift)
+        if config.brightness > 0 or config.contrast > 0:
+            image = random_brightness_contrast(
+                image, light_key, brightness=config.brightness, contrast=config.contrast
+            )
+        return image
+
+    return augment

@@ -1,0 +1,113 @@
+"""The networks of section 4.1, distorted MNIST: FCN, CNN and their spatial transformer forms."""
+
+from flax import linen as nn
+from jax import Array
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError, check_choice
+from stn_jax.modules.convolution import Conv
+from stn_jax.modules.localisation import BatchNorm, ConvLocalisation, FullyConnectedLocalisation
+from stn_jax.modules.pooling import max_pool_2x2
+from stn_jax.modules.spatial_transformer import SpatialTransformer
+from stn_jax.transforms import FAMILIES, make_family
+
+NUM_CLASSES = 10
+
+
+class FullyConnectedClassifier(nn.Module):
+    """FCN: hidden fully connected ReLU layers, then class scores. [B, H, W, C] -> [B, 10]."""
+
+    features: tuple[int, ...]
+    batch_norm: bool = False
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        x = images.reshape(images.shape[0], -1)
+        for width in self.features:
+            x = nn.Dense(width)(x)
+            if self.batch_norm:
+                x = BatchNorm(self.axis_name)(x, train)
+            x = nn.relu(x)
+        return nn.Dense(NUM_CLASSES)(x)
+
+
+class ConvolutionalClassifier(nn.Module):
+    """CNN: conv 9x9, max-pool 2, conv 7x7, max-pool 2, class scores. [B, H, W, C] -> [B, 10].
+
+    Pooling keeps the last odd row and column: at 21x21 pixels, what a transformer hands on after
+    pooling 42x42, the 7x7 convolution would not fit otherwise.
+    """
+
+    features: tuple[int, int]
+    batch_norm: bool = False
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        x = images
+        for filters, size in zip(self.features, (9, 7), strict=True):
+            x = Conv(filters, (size, size), padding="VALID")(x)
+            if self.batch_norm:
+                x = BatchNorm(self.axis_name)(x, train)
+            x = max_pool_2x2(nn.relu(x))
+        return nn.Dense(NUM_CLASSES)(x.reshape(x.shape[0], -1))
+
+
+class TransformedClassifier(nn.Module):
+    """A spatial transformer at the input, average pooling, then a classifier: ST-FCN, ST-CNN."""
+
+    transformer: SpatialTransformer
+    classifier: nn.Module
+    pool: int = 1
+
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        x = self.transformer(images, train=train)
+        x = nn.avg_pool(x, (self.pool, self.pool), (self.pool, self.pool))
+        return self.classifier(x, train=train)
+
+
+CLASSIFIERS = {"fcn": FullyConnectedClassifier, "cnn": ConvolutionalClassifier}
+LOCALISATIONS = {"fcn": FullyConnectedLocalisation, "cnn": ConvLocalisation}
+_SMALLEST_INPUT = {"fcn": 1, "cnn": 21}  # height and width that leave the last layer something
+
+
+def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) -> nn.Module:
+    """Builds the network of `config.model` for images [B, canvas, canvas, 1].
+
+    Args:
+        config: the `model` part of a config: `classifier` ("fcn" or "cnn"), `features` (widths of
+          its two layers), `batch_norm`, `family` of the transformer ("none": no transformer),
+          `localisation` ("fcn" or "cnn"), `output_size` (the transformer's, in pixels; 0: as the
+          input's), `pool` (average pooling after the transformer).
+        canvas: the images' height and width in pixels.
+        axis_name: of the devices that batch statistics are averaged over in training.
+
+    Raises:
+        UserError: a name in the config is unknown, or a size does not fit.
+    """
+    check_choice(config.classifier, CLASSIFIERS, "config.model.classifier")
+    check_choice(config.localisation, LOCALISATIONS, "config.model.localisation")
+    check_choice(config.family, ("none", *FAMILIES), "config.model.family")
+    if len(config.features) != 2 or min(config.features) < 1:
+        raise UserError(f"config.model.features must be two widths, got {config.features}")
+    options = {"batch_norm": config.batch_norm, "axis_name": axis_name}
+    classifier = CLASSIFIERS[config.classifier](features=tuple(config.features), **options)
+    if config.family == "none":
+        return classifier
+    size = config.output_size or canvas
+    if config.pool < 1:
+        raise UserError(f"config.model.pool must be at least 1, got {config.pool}")
+    smallest = config.pool * _SMALLEST_INPUT[config.classifier]
+    if size < smallest:
+        raise UserError(
+            f"config.model.output_size must be at least {smallest} pixels with config.model.pool="
+            f"{config.pool} and config.model.classifier={config.classifier}, got {size}"
+        )
+    family = make_family(config.family)
+    transformer = SpatialTransformer(
+        localisation=LOCALISATIONS[config.localisation](family=family, **options),
+        family=family,
+        output_shape=(size, size),
+    )
+    return TransformedClassifier(transformer, classifier, config.pool)
