@@ -1,0 +1,28 @@
+"""A first look: a spatial transformer learns to turn digits upright, in less than a minute.
+
+Command: python launch.py --config=configs/quickstart.py
+
+5,000 real digits that need no download, rotated by -90 to 90 degrees, afresh each time. The
+transformer may rotate, scale and shift; a small fully connected classifier, which cannot cope with
+rotation by itself, leaves it something to do.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.distorted_mnist import make_config
+from stn_jax.errors import UserError
+
+
+def get_config(variant: str | None = None) -> ConfigDict:
+    if variant:
+        raise UserError(f"configs/quickstart.py has no variants, got {variant!r}: leave it out")
+    config = make_config("r", "st_fcn_affine,modern")
+    config.name = "quickstart"
+    config.data.source = "embedded"
+    config.model.features = (128, 128)
+    config.model.family = "similarity"
+    config.model.localisation = "cnn"
+    config.optimizer.localisation_multiplier = 3.0
+    config.num_epochs = 60.0
+    config.eval_every_epochs = 10.0
+    return config

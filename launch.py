@@ -1,0 +1,62 @@
+"""Trains, evaluates and uses spatial transformer networks: flags only, the work is in stn_jax.
+
+Usage:
+    python launch.py --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.key=value ...]
+    python launch.py --mode=eval --workdir=DIR
+    python launch.py --mode=predict --workdir=DIR IMAGE [IMAGE ...]
+"""
+
+import sys
+from typing import NoReturn
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from stn_jax.errors import TrainingDivergedError, UserError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, for --mode=train.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder (default: runs/CONFIG).")
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict"], "What to do.")
+
+
+def main(argv: list[str]) -> None:
+    """Runs one mode."""
+    from stn_jax.training import commands  # after flags are known to be right: this takes seconds
+
+    logging.set_verbosity(logging.WARNING)  # the checkpoint library tells a lot
+
+    try:
+        if _MODE.value == "train":
+            commands.train(_CONFIG.value, _WORKDIR.value, argv[1:])
+        elif _MODE.value == "eval":
+            commands.evaluate(_WORKDIR.value, argv[1:])
+        else:
+            commands.predict(_WORKDIR.value, argv[1:])
+    except UserError as error:
+        _fail(error, exit_code=2)
+    except TrainingDivergedError as error:
+        _fail(error, exit_code=1)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    try:
+        arguments = flags.FLAGS(argv)
+        if _CONFIG.value is not None:
+            _CONFIG.value.keys()  # a config file that is not there is only noticed when it is used
+        return arguments
+    except (AttributeError, KeyError) as error:
+        cause: BaseException = error
+        while isinstance(cause.args[0], BaseException):
+            cause = cause.args[0]
+        _fail(UserError(f"config key: {cause.args[0]}"), exit_code=2)
+    except (flags.Error, UserError, OSError, TypeError, ValueError) as error:
+        _fail(error, exit_code=2)
+
+
+def _fail(error: Exception, *, exit_code: int) -> NoReturn:
+    print(f"launch.py: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=_parse_flags)

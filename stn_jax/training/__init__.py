@@ -1,0 +1,1 @@
+"""Training: losses, optimiser, pure steps, their parallel form, the loop, checkpoints."""

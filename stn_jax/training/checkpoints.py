@@ -1,0 +1,109 @@
+"""Checkpoints of the training state: the newest few and the best are kept (Orbax)."""
+
+import hashlib
+from pathlib import Path
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from stn_jax.errors import UserError
+from stn_jax.training.steps import TrainState
+
+METRIC = "test_error_percent"
+
+
+class Checkpoints:
+    """Saves the states of one run below `directory`. Use as a context manager.
+
+    The state is stored as host arrays, so that it can be read on any number of devices, and with a
+    digest of its values, so that a damaged checkpoint is noticed.
+    """
+
+    def __init__(self, directory: Path, *, keep_newest: int):
+        policies = ocp.training.preservation_policies
+        self._directory = directory
+        self._checkpointer = ocp.training.Checkpointer(
+            directory,
+            preservation_policy=policies.AnyPreservationPolicy(
+                [
+                    policies.LatestN(keep_newest),
+                    policies.BestN(
+                        get_metric_fn=lambda metrics: metrics[METRIC],
+                        reverse=True,
+                        n=1,
+                        keep_checkpoints_without_metrics=False,
+                    ),
+                ]
+            ),
+            cleanup_tmp_directories=True,
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._checkpointer.close()
+
+    def save(self, state: TrainState, test_error_percent: float | None = None) -> None:
+        """Saves the state under its step, and returns once it is on the disk."""
+        host_state = jax.tree.map(np.array, state)
+        self._checkpointer.save(
+            int(state.step),
+            host_state,
+            force=True,
+            overwrite=True,
+            metrics=None if test_error_percent is None else {METRIC: test_error_percent},
+            custom_metadata={"sha256": _digest(host_state)},
+        )
+
+
+def restore_newest(directory: Path, template: TrainState) -> tuple[TrainState | None, list[Path]]:
+    """The newest state that can be read (None if nothing was saved yet), and what is broken.
+
+    Broken checkpoints are reported and passed over; nothing is changed on the disk.
+
+    Args:
+        directory: the folder of a run's checkpoints.
+        template: a state of the same structure and shapes.
+
+    Returns:
+        The state as host arrays, and the folders of broken checkpoints.
+
+    Raises:
+        UserError: there are checkpoints, but none that can be read.
+    """
+    steps = [path for path in directory.glob("*") if path.is_dir() and path.name.isdigit()]
+    newest, broken = None, []
+    for path in sorted(steps, key=lambda path: int(path.name), reverse=True):
+        try:
+            state = _load(path, template)
+        # What a damaged file makes the storage library raise is not its documented interface.
+        except Exception as error:
+            broken.append(path)
+            reason = " ".join(str(error).split())[:100]
+            print(f"checkpoint {path} is broken and passed over ({reason})", flush=True)
+        else:
+            newest = newest or state
+    if broken and newest is None:
+        raise UserError(
+            f"none of the checkpoints in {directory} can be read: take another --workdir to start "
+            "anew"
+        )
+    return newest, broken
+
+
+def _load(path: Path, template: TrainState) -> TrainState:
+    state = ocp.load(path, jax.tree.map(np.array, template), checkpointable_name="state")
+    metadata = ocp.metadata(path).custom_metadata
+    if metadata is None or metadata["sha256"] != _digest(state):
+        raise ValueError("its values are not those that were saved")
+    return state
+
+
+def _digest(state: TrainState) -> str:
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()

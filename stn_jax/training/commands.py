@@ -1,0 +1,62 @@
+"""What `launch.py` does in each of its modes: checks what it was given, works, prints."""
+
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.training.evaluation import evaluate_workdir
+from stn_jax.training.loop import train_and_evaluate
+from stn_jax.training.prediction import predict_files
+
+
+def train(config: ConfigDict | None, workdir: str | None, arguments: list[str]) -> None:
+    """Trains into `workdir` (default: runs/ and the config's name and seed); prints the result."""
+    _check_no_arguments(arguments)
+    if config is None:
+        raise UserError("--config is missing: name one, such as --config=configs/quickstart.py")
+    folder = Path(workdir or f"runs/{config.name}-seed{config.seed}")
+    print(f"workdir: {folder}", flush=True)
+    result = train_and_evaluate(config, folder)
+    if result is not None:
+        print(
+            f"test error {result['test_error_percent']:.2f}% after {result['steps']} steps "
+            f"({result['train_seconds']:.0f} s of training); picture: "
+            f"{folder / 'figures' / 'samples.png'}"
+        )
+
+
+def evaluate(workdir: str | None, arguments: list[str]) -> None:
+    """Prints the test error of the newest checkpoint in `workdir`."""
+    _check_no_arguments(arguments)
+    step, evaluation = evaluate_workdir(_existing(workdir))
+    print(
+        f"step {step}: test error {evaluation.error_percent:.2f}%, test loss {evaluation.loss:.4f}"
+    )
+
+
+def predict(workdir: str | None, images: list[str]) -> None:
+    """Prints class, probability and theta of each image file."""
+    for prediction in predict_files(_existing(workdir), [Path(name) for name in images]):
+        line = f"{prediction.path}: {prediction.label} (probability {prediction.probability:.3f})"
+        if prediction.theta is not None:
+            numbers = np.array2string(
+                prediction.theta, precision=3, suppress_small=True, max_line_width=10_000
+            )
+            line += f" theta {numbers}"
+        print(line)
+
+
+def _existing(workdir: str | None) -> Path:
+    if workdir is None:
+        raise UserError("--workdir is missing: name the folder of a trained run")
+    return Path(workdir)
+
+
+def _check_no_arguments(arguments: list[str]) -> None:
+    if arguments:
+        raise UserError(
+            f"cannot make sense of {' '.join(arguments)!r}: options start with --, and image "
+            "files go with --mode=predict"
+        )

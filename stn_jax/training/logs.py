@@ -1,0 +1,189 @@
+"""What a run writes while it trains: `metrics.jsonl`, TensorBoard events and the progress bar."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from stn_jax.errors import TrainingDivergedError
+from stn_jax.files import write_atomically
+from stn_jax.training.evaluation import Evaluation
+from stn_jax.training.parallel import Metrics
+
+
+class MetricLog:
+    """Writes metrics by step to `metrics.jsonl` and TensorBoard. Use as a context manager.
+
+    Args:
+        workdir: the run's folder.
+        start_step: where training starts. What was written of later steps is dropped: they are
+            about to be done again.
+
+    Attributes:
+        train_seconds: the time that the steps up to `start_step` took.
+    """
+
+    def __init__(self, workdir: Path, *, start_step: int):
+        path = workdir / "metrics.jsonl"
+        records = [r for r in _read_records(path) if r["step"] <= start_step]
+        if path.exists():
+            write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
+        self.train_seconds = max((r.get("train_seconds", 0.0) for r in records), default=0.0)
+        self._lines = path.open("a")
+        self._tensorboard = SummaryWriter(str(workdir), purge_step=start_step + 1)
+
+    def __enter__(self) -> "MetricLog":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._lines.close()
+        self._tensorboard.close()
+
+    def write(self, step: int, metrics: Mapping[str, float | np.ndarray]) -> None:
+        """Metrics after `step` steps; an array goes to TensorBoard entry by entry."""
+        record = {name: np.asarray(value).tolist() for name, value in metrics.items()}
+        self._lines.write(json.dumps({"step": step, **record}) + "\n")
+        self._lines.flush()
+        for name, value in metrics.items():
+            entries = np.atleast_1d(value)
+            for entry, number in enumerate(entries):
+                tag = name if len(entries) == 1 else f"{name}/{entry}"
+                self._tensorboard.add_scalar(tag, number, step)
+
+
+class Progress:
+    """Training progress: a bar on a terminal, a plain line per evaluation when piped."""
+
+    def __init__(self, *, start_step: int, num_steps: int):
+        self._num_steps = num_steps
+        self._bar = tqdm(
+            total=num_steps,
+            initial=start_step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+        self._started = time.monotonic()
+        self._start_step = start_step
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._bar.close()
+
+    def update(self, step: int, *, loss: float, error: float, examples_per_second: float) -> None:
+        """Moves the bar, which shows the time left by itself."""
+        self._bar.set_postfix_str(
+            f"loss {loss:.3f}, error {100 * error:.1f}%, {examples_per_second:.0f} examples/s"
+        )
+        self._bar.update(step - self._bar.n)
+
+    def line(self, text: str) -> None:
+        """Prints a line, above the bar if there is one."""
+        self._bar.write(text, file=sys.stdout)
+        sys.stdout.flush()
+
+    def evaluated(self, step: int, evaluation: Evaluation, *, rate: float) -> None:
+        """Prints how far training is."""
+        elapsed = time.monotonic() - self._started
+        left = elapsed / (step - self._start_step) * (self._num_steps - step)
+        self.line(
+            f"step {step}/{self._num_steps}: test loss {evaluation.loss:.4f}, "
+            f"test error {evaluation.error_percent:.2f}%, "
+            f"{rate:.0f} examples/s, {left / 60:.1f} min left"
+        )
+
+
+class StepRecorder:
+    """Records the steps' metrics one dispatch late, so that the device never waits for the host.
+
+    Attributes:
+        train_seconds: time spent on training steps, without compilation and evaluation, over all
+            runs in this workdir.
+        examples_per_second: of the steps of this run.
+    """
+
+    def __init__(self, log: MetricLog, progress: Progress, *, batch_size: int):
+        self.train_seconds = log.train_seconds
+        self._log = log
+        self._progress = progress
+        self._batch_size = batch_size
+        self._pending: tuple[int, int, Metrics] | None = None
+        self._seconds = 0.0
+        self._steps = 0
+        self._clock = 0.0
+
+    @property
+    def examples_per_second(self) -> float:
+        return self._steps * self._batch_size / self._seconds if self._seconds else 0.0
+
+    def compiled(self, seconds: float) -> None:
+        """Says how long compilation of the training step took."""
+        self._progress.line(f"compiled the training step in {seconds:.1f} s")
+
+    def dispatched(self, begin: int, end: int, metrics: Metrics) -> None:
+        """Steps begin..end-1 are on their way; records those that were before them."""
+        previous, self._pending = self._pending, (begin, end, metrics)
+        if previous is None:
+            self._clock = time.perf_counter()
+        else:
+            self._record(*previous)
+
+    def finish(self) -> None:
+        """Waits for the steps that are on their way and records them."""
+        previous, self._pending = self._pending, None
+        if previous is not None:
+            self._record(*previous)
+
+    def evaluated(self, step: int, evaluation: Evaluation) -> None:
+        """Records the test result after `step` steps."""
+        self._log.write(
+            step,
+            {
+                "test_loss": evaluation.loss,
+                "test_error_percent": evaluation.error_percent,
+                "train_seconds": self.train_seconds,
+            },
+        )
+        self._progress.evaluated(step, evaluation, rate=self.examples_per_second)
+
+    def _record(self, begin: int, end: int, metrics: Metrics) -> None:
+        host = {name: value[: end - begin] for name, value in jax.device_get(metrics).items()}
+        now = time.perf_counter()
+        seconds, self._clock = now - self._clock, now
+        broken = np.flatnonzero(~np.isfinite(host["loss"]))
+        if broken.size:
+            raise TrainingDivergedError(
+                f"the loss of step {begin + broken[0] + 1} is {host['loss'][broken[0]]}: stopped; "
+                "the checkpoints before it are kept. Try a lower config.optimizer.learning_rate "
+                "or config.optimizer.localisation_multiplier"
+            )
+        self.train_seconds += seconds
+        self._seconds += seconds
+        self._steps += end - begin
+        means = {name: value.mean(axis=0) for name, value in host.items()}
+        rate = (end - begin) * self._batch_size / seconds
+        self._log.write(
+            end, {**means, "examples_per_second": rate, "train_seconds": self.train_seconds}
+        )
+        self._progress.update(
+            end, loss=means["loss"], error=means["error"], examples_per_second=rate
+        )
+
+
+def _read_records(path: Path) -> list[dict]:
+    """The records of a `metrics.jsonl`, without a line that a killed run left half written."""
+    records = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            continue
+    return records

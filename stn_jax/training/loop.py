@@ -1,0 +1,201 @@
+"""Training from a config into a workdir, to its end or to where it is stopped."""
+
+import functools
+import json
+import platform
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from stn_jax.data.loader import training_batches
+from stn_jax.data.pipeline import Batch
+from stn_jax.files import write_atomically
+from stn_jax.training.checkpoints import Checkpoints, restore_newest
+from stn_jax.training.evaluation import Evaluation, make_evaluate, transform
+from stn_jax.training.experiment import Experiment, make_experiment
+from stn_jax.training.logs import MetricLog, Progress, StepRecorder
+from stn_jax.training.parallel import parallel_train, replicate
+from stn_jax.training.steps import TrainState, train_step
+from stn_jax.visualization import draw_samples
+from stn_jax.workdir import claim_workdir
+
+NUM_SAMPLES = 16
+
+
+def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
+    """Trains, or goes on training where the run in `workdir` was, and evaluates at the end.
+
+    Args:
+        config: as `configs/` makes it.
+        workdir: gets `config.json`, `metrics.jsonl`, TensorBoard events, `checkpoints/`,
+            `result.json` and `figures/samples.png`.
+
+    Returns:
+        What `result.json` holds, or None if SIGTERM stopped the run before its end.
+
+    Raises:
+        UserError: the config or the workdir cannot be used.
+        TrainingDivergedError: a loss was not finite; the checkpoints before it are kept.
+    """
+    experiment = make_experiment(config)
+    claim_workdir(workdir, config)
+    state = _initial_or_saved_state(config, experiment, workdir / "checkpoints")
+    start = int(state.step)
+    with (
+        Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as checkpoints,
+        MetricLog(workdir, start_step=start) as log,
+        Progress(start_step=start, num_steps=experiment.num_steps) as progress,
+        _sigterm() as stop_asked,
+    ):
+        if start:
+            progress.line(f"going on at step {start} of {experiment.num_steps}")
+        recorder = StepRecorder(log, progress, batch_size=config.batch_size)
+        state, evaluation = _train(config, experiment, state, checkpoints, recorder, stop_asked)
+    if evaluation is None:
+        print(f"stopped at step {int(state.step)} and saved: the same command goes on from there")
+        return None
+    result = {
+        "test_error_percent": evaluation.error_percent,
+        "test_loss": evaluation.loss,
+        "num_params": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        "steps": int(state.step),
+        "epochs": int(state.step) * config.batch_size / len(experiment.train.labels),
+        "examples_per_second": recorder.examples_per_second,
+        "train_seconds": recorder.train_seconds,
+        "dataset": _describe_dataset(config, experiment),
+        "model": _describe_model(config),
+        "seed": config.seed,
+        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("jax", "flax", "optax", "numpy")},
+        },
+    }
+    _draw_samples(workdir / "figures" / "samples.png", experiment, state)
+    write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def _train(
+    config: ConfigDict,
+    experiment: Experiment,
+    state: TrainState,
+    checkpoints: Checkpoints,
+    recorder: StepRecorder,
+    stop_asked: threading.Event,
+) -> tuple[TrainState, Evaluation | None]:
+    """The loop itself; gives no evaluation if it was asked to stop before its end."""
+    train_steps = parallel_train(
+        functools.partial(
+            train_step,
+            model=experiment.model,
+            optimizer=experiment.optimizer,
+            preprocess=experiment.preprocessing.train,
+            seed=config.seed,
+        ),
+        config.steps_per_dispatch,
+    )
+    evaluate = make_evaluate(experiment, config.eval_batch_size)
+
+    def batches(begin: int, end: int) -> Batch:
+        some = training_batches(
+            experiment.train, begin, end, seed=config.seed, batch_size=config.batch_size
+        )
+        return _filled(some, config.steps_per_dispatch)
+
+    step, evaluation = int(state.step), None
+    if step < experiment.num_steps:
+        started = time.perf_counter()
+        train = train_steps.lower(state, batches(step, step + 1), np.int32(1)).compile()
+        recorder.compiled(time.perf_counter() - started)
+    while step < experiment.num_steps:
+        next_evaluation = min(
+            (step // experiment.eval_every + 1) * experiment.eval_every, experiment.num_steps
+        )
+        end = min(step + config.steps_per_dispatch, next_evaluation)
+        state, metrics = train(state, batches(step, end), np.int32(end - step))
+        recorder.dispatched(step, end, metrics)
+        step = end
+        if step == next_evaluation:
+            recorder.finish()
+            evaluation = evaluate(state)
+            recorder.evaluated(step, evaluation)
+            checkpoints.save(state, evaluation.error_percent)
+        elif stop_asked.is_set():
+            recorder.finish()
+            checkpoints.save(state)
+        if stop_asked.is_set() and step < experiment.num_steps:
+            return state, None
+    return state, evaluation or evaluate(state)
+
+
+def _initial_or_saved_state(
+    config: ConfigDict, experiment: Experiment, directory: Path
+) -> TrainState:
+    """The state to go on from, on all devices; broken checkpoints are moved out of the way."""
+    initial = experiment.initial_state(config.seed)
+    saved, broken = restore_newest(directory, initial)
+    for path in broken:
+        aside = directory.with_name("broken_checkpoints") / f"{path.name}-{time.time_ns()}"
+        aside.parent.mkdir(exist_ok=True)
+        path.rename(aside)
+    return replicate(saved or initial)
+
+
+def _filled(batches: Batch, steps: int) -> Batch:
+    """Fills the step axis [devices, N, ...] up to `steps`: every dispatch has one shape."""
+
+    def fill(leaf: np.ndarray) -> np.ndarray:
+        missing = steps - leaf.shape[1]
+        return np.pad(leaf, ((0, 0), (0, missing)) + ((0, 0),) * (leaf.ndim - 2))
+
+    return jax.tree.map(fill, batches)
+
+
+@contextmanager
+def _sigterm() -> Iterator[threading.Event]:
+    """An event that SIGTERM sets, in place of ending the process."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _draw_samples(path: Path, experiment: Experiment, state: TrainState) -> None:
+    digits = jnp.asarray(experiment.test.images[:NUM_SAMPLES])
+    images = experiment.preprocessing.test(digits, jnp.arange(len(digits)))
+    result = jax.device_get(transform(experiment.model, jax.device_get(state), images))
+    draw_samples(
+        path,
+        np.asarray(images),
+        result.output,
+        result.grid,
+        labels=experiment.test.labels[: len(digits)],
+        probabilities=result.probabilities,
+    )
+
+
+def _describe_dataset(config: ConfigDict, experiment: Experiment) -> str:
+    sizes = f"{len(experiment.train.labels)} train, {len(experiment.test.labels)} test"
+    return f"mnist {config.data.distortion} ({config.data.source}: {sizes})"
+
+
+def _describe_model(config: ConfigDict) -> str:
+    parts = [config.model.classifier]
+    if config.model.family != "none":
+        parts = ["st", config.model.classifier, config.model.family]
+    return "_".join(parts)

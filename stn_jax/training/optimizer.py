@@ -1,0 +1,74 @@
+"""Optimisers and learning-rate schedules, from `config.optimizer`."""
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError, check_choice
+
+OPTIMIZERS = ("sgd", "nesterov", "adam")
+SCHEDULES = ("constant", "staircase", "cosine", "one_cycle")
+
+
+def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
+    """Learning rate as a function of the step.
+
+    - constant: `learning_rate`.
+    - staircase: `learning_rate`, divided by 10 after each third of the training (the paper's
+      schedule: every 50k of 150k steps).
+    - cosine: from `learning_rate` down to 0 along half a cosine.
+    - one_cycle: up to `learning_rate` over the first 30% of the training, then down to almost 0.
+
+    Raises:
+        UserError: there is no such schedule, or the learning rate is not positive.
+    """
+    check_choice(config.schedule, SCHEDULES, "config.optimizer.schedule")
+    rate = config.learning_rate
+    if rate <= 0:
+        raise UserError(f"config.optimizer.learning_rate must be positive, got {rate}")
+    if config.schedule == "staircase":
+        drops = {num_steps * third // 3: 0.1 for third in (1, 2)}
+        return optax.piecewise_constant_schedule(rate, drops)
+    if config.schedule == "cosine":
+        return optax.cosine_decay_schedule(rate, num_steps)
+    if config.schedule == "one_cycle":
+        return optax.cosine_onecycle_schedule(num_steps, rate)
+    return optax.constant_schedule(rate)
+
+
+def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
+    """The optimiser of `config.optimizer`, with its own learning rate for localisation networks.
+
+    Everything below a module called `localisation` learns at `localisation_multiplier` times the
+    learning rate: a transformer that moves too fast zooms out and never comes back.
+
+    Raises:
+        UserError: a name is unknown or a number is out of range.
+    """
+    check_choice(config.name, OPTIMIZERS, "config.optimizer.name")
+    if config.localisation_multiplier < 0:
+        raise UserError(
+            "config.optimizer.localisation_multiplier must not be negative, "
+            f"got {config.localisation_multiplier}"
+        )
+    schedule = make_schedule(config, num_steps)
+    decay = optax.add_decayed_weights(config.weight_decay)
+    if config.name == "adam":
+        direction = optax.chain(optax.scale_by_adam(), decay)
+    else:
+        nesterov = config.name == "nesterov"
+        direction = optax.chain(decay, optax.trace(config.momentum, nesterov=nesterov))
+    return optax.chain(
+        direction,
+        optax.scale_by_learning_rate(schedule),
+        optax.masked(optax.scale(config.localisation_multiplier), is_localisation),
+    )
+
+
+def is_localisation(params) -> object:
+    """A tree of booleans like `params`: whether a leaf belongs to a localisation network."""
+
+    def below_localisation(path, _) -> bool:
+        return any(getattr(entry, "key", None) == "localisation" for entry in path)
+
+    return jax.tree_util.tree_map_with_path(below_localisation, params)

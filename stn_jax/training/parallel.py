@@ -1,0 +1,69 @@
+"""Steps over all devices and many steps per dispatch: the one place that calls `jax.pmap`.
+
+The state is the same on every device and is kept unstacked; batches are split along their first
+axis. On the device a loop runs over the steps of a dispatch, so that small networks are not bound
+by the time that a dispatch takes.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from stn_jax.data.pipeline import Batch
+from stn_jax.training.steps import DEVICES, TrainState
+
+Metrics = dict[str, Array]
+
+
+def parallel_train(
+    train_step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]], steps_per_dispatch: int
+) -> jax.stages.Wrapped:
+    """Wraps a training step to run up to `steps_per_dispatch` times on all devices.
+
+    Returns:
+        A function of a state, a Batch whose leaves start with [local devices, steps_per_dispatch]
+        and the number of steps to take; it gives the next state and metrics [steps_per_dispatch,
+        ...], of which those of steps not taken are 0. It is compiled once, whatever that number.
+    """
+
+    def run(state: TrainState, batches: Batch, num_steps: Array) -> tuple[TrainState, Metrics]:
+        def body(step, carry):
+            state, history = carry
+            batch = jax.tree.map(lambda leaf: leaf[step], batches)
+            state, metrics = train_step(state, batch)
+            history = jax.tree.map(lambda past, now: past.at[step].set(now), history, metrics)
+            return state, history
+
+        first = jax.tree.map(lambda leaf: leaf[0], batches)
+        _, shapes = jax.eval_shape(train_step, state, first)
+        history = jax.tree.map(
+            lambda metric: jnp.zeros((steps_per_dispatch, *metric.shape), metric.dtype), shapes
+        )
+        return lax.fori_loop(0, num_steps, body, (state, history))
+
+    return jax.pmap(run, axis_name=DEVICES, in_axes=(None, 0, None), out_axes=None)
+
+
+def parallel_eval(
+    eval_step: Callable[[TrainState, Batch], Metrics],
+) -> jax.stages.Wrapped:
+    """Wraps an evaluation step to run over many batches on all devices.
+
+    Returns:
+        A function of a state and a Batch whose leaves start with [local devices, batches]; it gives
+        the sums over all batches and devices.
+    """
+
+    def run(state: TrainState, batches: Batch) -> Metrics:
+        sums = lax.map(lambda batch: eval_step(state, batch), batches)
+        return lax.psum(jax.tree.map(jnp.sum, sums), DEVICES)
+
+    return jax.pmap(run, axis_name=DEVICES, in_axes=(None, 0), out_axes=None)
+
+
+def replicate(state: TrainState) -> TrainState:
+    """Puts a host's state on all devices, laid out as the wrapped steps give it back."""
+    mesh = jax.sharding.Mesh(jax.devices(), (DEVICES,))
+    return jax.device_put(state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))

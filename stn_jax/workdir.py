@@ -1,0 +1,74 @@
+"""A run's folder: which config it belongs to, and what is found where."""
+
+import json
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.files import write_atomically
+
+# Where data lie and how progress is shown do not change a run's result.
+_NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "name")
+
+
+def claim_workdir(workdir: Path, config: ConfigDict) -> None:
+    """Makes the folder, with `config.json` in it, or checks that it is this config's.
+
+    Raises:
+        UserError: the folder belongs to another config, or cannot be written.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        differing = _differences(read_config(workdir), config)
+        if differing:
+            raise UserError(
+                f"{workdir} belongs to a run with another config ({'; '.join(differing)}): "
+                "take another --workdir, or the same config to go on with that run"
+            )
+    elif workdir.is_dir() and any((workdir / name).exists() for name in ("checkpoints",)):
+        raise UserError(f"{workdir} holds checkpoints but no config.json: take another --workdir")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write_atomically(path, config.to_json(indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write to --workdir={workdir}: {error.strerror}") from error
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config of the run in `workdir`.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    path = workdir / "config.json"
+    try:
+        return ConfigDict(json.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"no run in --workdir={workdir} (no config.json): train one there first, or name the "
+            "folder of one"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def _differences(old: ConfigDict, new: ConfigDict) -> list[str]:
+    before, after = _flat(old), _flat(new)
+    keys = sorted((before.keys() | after.keys()) - set(_NOT_PART_OF_A_RUN))
+    return [
+        f"{key}: {before.get(key)!r} there, {after.get(key)!r} now"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flat(config: ConfigDict, prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in json.loads(config.to_json()).items():
+        if isinstance(value, dict):
+            flat |= _flat(ConfigDict(value), f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

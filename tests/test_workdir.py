@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from stn_jax.errors import UserError, check_choice
+from stn_jax.files import write_atomically
+from stn_jax.workdir import claim_workdir, read_config
+from tests.training.tiny import tiny_config
+
+
+def test_the_config_is_written_and_read_back(tmp_path):
+    config = tiny_config()
+    claim_workdir(tmp_path / "new" / "run", config)
+    assert read_config(tmp_path / "new" / "run").to_dict() == json.loads(config.to_json())
+
+
+def test_where_data_lie_may_change_but_nothing_else(tmp_path):
+    claim_workdir(tmp_path, tiny_config())
+    claim_workdir(tmp_path, tiny_config(data__data_dir="elsewhere", data__manual_dir="there"))
+    with pytest.raises(UserError, match=r"data.subset: 16 there, 5 now"):
+        claim_workdir(tmp_path, tiny_config(data__subset=5))
+
+
+def test_checkpoints_of_unknown_origin_are_left_alone(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match=r"no config.json"):
+        claim_workdir(tmp_path, tiny_config())
+
+
+def test_a_damaged_config_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config.json cannot be read"):
+        read_config(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write to --workdir"):
+        claim_workdir(tmp_path / "file" / "run", tiny_config())
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "result.json"
+    write_atomically(path, "old")
+    with pytest.raises(TypeError):
+        write_atomically(path, 5)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_nearest_choice_is_named():
+    with pytest.raises(UserError, match=r"unknown fruit 'aple': did you mean 'apple'\?"):
+        check_choice("aple", ["pear", "apple"], "fruit")
+    check_choice("pear", ["pear", "apple"], "fruit")
