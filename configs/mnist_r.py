@@ -1,4 +1,11 @@
-"""Section 4.1, RTS: digits rotated, scaled and placed at random in 42x42 pixels."""
+"""Section 4.1, R: digits rotated by -90 to 90 degrees, 28x28 pixels.
+
+Command: python launch.py --config=configs/mnist_r.py[:NETWORK][,RECIPE]
+
+The paper's test errors in per cent: fcn 2.1, cnn 1.2, st_fcn_affine 1.2, st_fcn_projective 1.3,
+st_fcn_tps 1.1, st_cnn_affine 0.7, st_cnn_projective 0.8, st_cnn_tps 0.7.
+Measured: see the table in README.md.
+"""
 
 from ml_collections import ConfigDict
 
@@ -6,4 +13,5 @@ from configs.distorted_mnist import make_config
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
+    """`variant` names a network and a recipe; see `configs.distorted_mnist.make_config`."""
     return make_config("r", variant)

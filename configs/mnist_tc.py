@@ -1,4 +1,10 @@
-"""Section 4.1, RTS: digits rotated, scaled and placed at random in 42x42 pixels."""
+"""Section 4.1, TC: digits placed at random among clutter, 60x60 pixels.
+
+Command: python launch.py --config=configs/mnist_tc.py[:NETWORK][,RECIPE]
+
+The paper's test errors in per cent: fcn 13.2, cnn 3.5, st_fcn_affine 2.0, st_cnn_affine 1.7.
+Measured: see the table in README.md.
+"""
 
 from ml_collections import ConfigDict
 
@@ -6,4 +12,5 @@ from configs.distorted_mnist import make_config
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
+    """`variant` names a network and a recipe; see `configs.distorted_mnist.make_config`."""
     return make_config("tc", variant)

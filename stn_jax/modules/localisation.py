@@ -59,7 +59,7 @@ class ConvLocalisation(nn.Module):
     """The paper's convolutional localisation network for ST-CNN, section 4.1.
 
     Input down-sampled by 2, 5x5 convolution, max-pool 2, 5x5 convolution, fully connected, theta.
-    Pooling keeps an odd last row and column; batch normalisation is that of the convolutions.
+    Pooling keeps an odd last row and column.
     Input [B, H, W, C], output theta [B, ...].
     """
 
@@ -79,7 +79,10 @@ class ConvLocalisation(nn.Module):
             if self.batch_norm:
                 x = BatchNorm(self.axis_name)(x, train)
             x = nn.relu(x)
-        x = nn.relu(nn.Dense(self.features)(x.reshape(x.shape[0], -1)))
+        x = nn.Dense(self.features)(x.reshape(x.shape[0], -1))
+        if self.batch_norm:
+            x = BatchNorm(self.axis_name)(x, train)
+        x = nn.relu(x)
         return ThetaRegression(self.family, name="theta")(x)
 
 

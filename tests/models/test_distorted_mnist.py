@@ -100,9 +100,9 @@ def test_fcn_has_two_hidden_layers():
 def test_cnn_has_a_9x9_and_a_7x7_convolution_pooled_by_2():
     # 42 - 8 = 34, pooled to 17, 17 - 6 = 11, pooled to 6 with the odd row kept.
     assert kernels(shapes_of(model_config("cnn", "rts"), 42)["params"]) == {
-        "Conv_0": (9, 9, 1, 64),
-        "Conv_1": (7, 7, 64, 113),
-        "Dense_0": (6 * 6 * 113, 10),
+        "Conv_0": (9, 9, 1, 32),
+        "Conv_1": (7, 7, 32, 206),
+        "Dense_0": (6 * 6 * 206, 10),
     }
 
 
