@@ -21,7 +21,7 @@ _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict"], "What t
 
 def main(argv: list[str]) -> None:
     """Runs one mode."""
-    from stn_jax.training import commands  # after flags are known to be right: this takes seconds
+    from stn_jax.training import commands  # only once the flags are known to be right
 
     logging.set_verbosity(logging.WARNING)  # the checkpoint library tells a lot
 
@@ -29,11 +29,13 @@ def main(argv: list[str]) -> None:
         if _MODE.value == "train":
             commands.train(_CONFIG.value, _WORKDIR.value, argv[1:])
         elif _MODE.value == "eval":
-            commands.evaluate(_WORKDIR.value, argv[1:])
+            commands.evaluate(_CONFIG.value, _WORKDIR.value, argv[1:])
         else:
-            commands.predict(_WORKDIR.value, argv[1:])
+            commands.predict(_CONFIG.value, _WORKDIR.value, argv[1:])
     except UserError as error:
         _fail(error, exit_code=2)
+    except OSError as error:
+        _fail(f"{error.filename or _WORKDIR.value}: {error.strerror or error}", exit_code=2)
     except TrainingDivergedError as error:
         _fail(error, exit_code=1)
 
@@ -46,14 +48,14 @@ def _parse_flags(argv: list[str]) -> list[str]:
         return arguments
     except (AttributeError, KeyError) as error:
         cause: BaseException = error
-        while isinstance(cause.args[0], BaseException):
+        while cause.args and isinstance(cause.args[0], BaseException):
             cause = cause.args[0]
-        _fail(UserError(f"config key: {cause.args[0]}"), exit_code=2)
+        _fail(f"in --config: {cause.args[0] if cause.args else cause!r}", exit_code=2)
     except (flags.Error, UserError, OSError, TypeError, ValueError) as error:
         _fail(error, exit_code=2)
 
 
-def _fail(error: Exception, *, exit_code: int) -> NoReturn:
+def _fail(error: Exception | str, *, exit_code: int) -> NoReturn:
     print(f"launch.py: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(exit_code)
 

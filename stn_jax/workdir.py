@@ -1,4 +1,4 @@
-"""A run's folder: which config it belongs to, and what is found where."""
+"""A run's folder and the config that it belongs to."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from stn_jax.errors import UserError
 from stn_jax.files import write_atomically
 
-# Where data lie and how progress is shown do not change a run's result.
+# Where data lie and what the experiment is called do not change a run's result.
 _NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "name")
 
 
@@ -26,7 +26,7 @@ def claim_workdir(workdir: Path, config: ConfigDict) -> None:
                 f"{workdir} belongs to a run with another config ({'; '.join(differing)}): "
                 "take another --workdir, or the same config to go on with that run"
             )
-    elif workdir.is_dir() and any((workdir / name).exists() for name in ("checkpoints",)):
+    elif (workdir / "checkpoints").exists():
         raise UserError(f"{workdir} holds checkpoints but no config.json: take another --workdir")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,10 @@ def read_config(workdir: Path) -> ConfigDict:
     """
     path = workdir / "config.json"
     try:
-        return ConfigDict(json.loads(path.read_text()))
+        config = json.loads(path.read_text())
+        if not isinstance(config, dict) or not config.keys() >= {"data", "model", "optimizer"}:
+            raise ValueError("it is not a run's config")
+        return ConfigDict(config)
     except FileNotFoundError as error:
         raise UserError(
             f"no run in --workdir={workdir} (no config.json): train one there first, or name the "

@@ -1,10 +1,13 @@
 """The command line: every wrong input ends with one clear line and exit code 2."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.tiny import launch, launch_command
+from tests.training.tiny import REPOSITORY, launch, launch_command
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +31,19 @@ def test_training_says_where_how_far_and_how_well(trained):
     assert "test error" in run.stdout.splitlines()[-1]
     assert "samples.png" in run.stdout.splitlines()[-1]
     assert "Traceback" not in run.stderr
+
+
+def test_a_relative_workdir_can_be_trained_resumed_and_evaluated():
+    """From the repository's folder, as the README does it."""
+    with tempfile.TemporaryDirectory(dir=REPOSITORY, prefix=".test_run_") as folder:
+        workdir = Path(folder).relative_to(REPOSITORY) / "run"
+        for _ in range(2):
+            run = launch(launch_command(workdir))
+            assert run.returncode == 0, run.stderr
+        assert "going on at step 20 of 20" in run.stdout
+        evaluation = launch_py("--mode=eval", f"--workdir={workdir}")
+        assert evaluation.returncode == 0, evaluation.stderr
+        assert "step 20: test error" in evaluation.stdout
 
 
 def test_eval_prints_the_result_of_the_run(trained):
@@ -72,6 +88,9 @@ WRONG = {
     "wrong type": (["--config=configs/mnist_r.py", "--config.seed=many"], "config.seed"),
     "unknown mode": (["--mode=test"], "train|eval|predict"),
     "stray argument": (["--config=configs/mnist_r.py", "image.png"], "--mode=predict"),
+    "two networks": (["--config=configs/mnist_r.py:cnn,fcn"], "one network and one recipe"),
+    "not an experiment": (["--config=configs/distorted_mnist.py"], "get_config"),
+    "config for eval": (["--mode=eval", "--config=configs/mnist_r.py"], "--config is for"),
     "eval without workdir": (["--mode=eval"], "--workdir is missing"),
     "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
 }
@@ -85,8 +104,11 @@ def test_wrong_use_is_told_in_one_line(case):
 
 WRONG_CONFIGS = {
     "family": ("--config.model.family=afine", "did you mean 'affine'"),
-    "classifier": ("--config.model.classifier=cn", "did you mean 'cnn'"),
+    "classifier": ("--config.model.classifier=cnnn", "did you mean 'cnn'"),
     "source": ("--config.data.source=embeded", "did you mean 'embedded'"),
+    "widths": ("--config.model.features=(3,)", "two widths"),
+    "epochs": ("--config.num_epochs=nan", "num_epochs must be a positive number"),
+    "seed": ("--config.seed=-1", "config.seed"),
     "distortion": ("--config.data.distortion=rtz", "did you mean 'rts'"),
 }
 

@@ -19,7 +19,7 @@ class Examples(NamedTuple):
 
 
 def load_mnist(
-    source: str, *, data_dir: str | None, manual_dir: str | None, subset: int = 0
+    source: str, *, data_dir: str | None, manual_dir: str | None
 ) -> tuple[Examples, Examples]:
     """Returns the train and the test split. The order is the same on every call and machine.
 
@@ -29,20 +29,15 @@ def load_mnist(
         data_dir: "tfds" only: where the prepared data lie or are to be put. None: tfds's default.
         manual_dir: "tfds" only: a folder with the four official archives, to prepare from without
           a network. None: they are downloaded.
-        subset: keep only the first so many examples of each class, of both splits. 0: keep all.
 
     Raises:
-        UserError: unknown source, a subset that cannot be had, or data that cannot be had or read.
+        UserError: unknown source, or data that cannot be had or read.
     """
-    check_choice(source, SOURCES, "data source")
-    if subset < 0:
-        raise UserError(f"data.subset is {subset}: give examples per class, or 0 for all of them")
+    check_choice(source, SOURCES, "config.data.source")
     if source == "tfds":
         train, test = (Examples(*arrays) for arrays in tfds_mnist.load(data_dir, manual_dir))
     else:
         train, test = _embedded()
-    if subset:
-        train, test = _first_per_class(train, subset), _first_per_class(test, subset)
     return train, test
 
 
@@ -62,13 +57,21 @@ def _embedded() -> tuple[Examples, Examples]:
     return Examples(images[train], labels[train]), Examples(images[test], labels[test])
 
 
-def _first_per_class(examples: Examples, count: int) -> Examples:
-    """Keeps the first `count` examples of each class, in their order."""
+def first_per_class(examples: Examples, count: int) -> Examples:
+    """Keeps the first `count` examples of each class, in their order; all of them if it is 0.
+
+    Raises:
+        UserError: a class has fewer, or `count` is negative.
+    """
+    if count < 0:
+        raise UserError(f"config.data.subset must not be negative, got {count}")
+    if count == 0:
+        return examples
     available = np.bincount(examples.labels, minlength=NUM_CLASSES)
     scarcest = int(np.argmin(available))
     if available[scarcest] < count:
         raise UserError(
-            f"data.subset is {count}, but of the digit {scarcest} a split has only "
+            f"config.data.subset is {count}, but of the digit {scarcest} there are only "
             f"{available[scarcest]} examples: ask for at most that many"
         )
     firsts = [np.flatnonzero(examples.labels == digit)[:count] for digit in range(NUM_CLASSES)]

@@ -89,7 +89,9 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
     check_choice(config.classifier, CLASSIFIERS, "config.model.classifier")
     check_choice(config.localisation, LOCALISATIONS, "config.model.localisation")
     check_choice(config.family, ("none", *FAMILIES), "config.model.family")
-    if len(config.features) != 2 or min(config.features) < 1:
+    if len(config.features) != 2 or not all(
+        isinstance(width, int) and width > 0 for width in config.features
+    ):
         raise UserError(f"config.model.features must be two widths, got {config.features}")
     options = {"batch_norm": config.batch_norm, "axis_name": axis_name}
     classifier = CLASSIFIERS[config.classifier](features=tuple(config.features), **options)

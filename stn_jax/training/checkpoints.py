@@ -1,13 +1,15 @@
 """Checkpoints of the training state: the newest few and the best are kept (Orbax)."""
 
 import hashlib
+import json
+import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from stn_jax.errors import UserError
+from stn_jax.errors import TrainingDivergedError, UserError
 from stn_jax.training.steps import TrainState
 
 METRIC = "test_error_percent"
@@ -22,9 +24,8 @@ class Checkpoints:
 
     def __init__(self, directory: Path, *, keep_newest: int):
         policies = ocp.training.preservation_policies
-        self._directory = directory
         self._checkpointer = ocp.training.Checkpointer(
-            directory,
+            directory.absolute(),  # the storage library takes no other
             preservation_policy=policies.AnyPreservationPolicy(
                 [
                     policies.LatestN(keep_newest),
@@ -46,8 +47,17 @@ class Checkpoints:
         self._checkpointer.close()
 
     def save(self, state: TrainState, test_error_percent: float | None = None) -> None:
-        """Saves the state under its step, and returns once it is on the disk."""
+        """Saves the state under its step, and returns once it is on the disk.
+
+        Raises:
+            TrainingDivergedError: the parameters are not finite; nothing is saved.
+        """
         host_state = jax.tree.map(np.array, state)
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(host_state.params)):
+            raise TrainingDivergedError(
+                f"the parameters after step {int(state.step)} are not finite: not saved; the "
+                "checkpoints before are kept. Try a lower config.optimizer.learning_rate"
+            )
         self._checkpointer.save(
             int(state.step),
             host_state,
@@ -78,11 +88,13 @@ def restore_newest(directory: Path, template: TrainState) -> tuple[TrainState | 
     for path in sorted(steps, key=lambda path: int(path.name), reverse=True):
         try:
             state = _load(path, template)
+        except (PermissionError, MemoryError):
+            raise
         # What a damaged file makes the storage library raise is not its documented interface.
         except Exception as error:
             broken.append(path)
             reason = " ".join(str(error).split())[:100]
-            print(f"checkpoint {path} is broken and passed over ({reason})", flush=True)
+            print(f"checkpoint {path} is broken and passed over ({reason})", file=sys.stderr)
         else:
             newest = newest or state
     if broken and newest is None:
@@ -94,10 +106,14 @@ def restore_newest(directory: Path, template: TrainState) -> tuple[TrainState | 
 
 
 def _load(path: Path, template: TrainState) -> TrainState:
+    path = path.absolute()
     state = ocp.load(path, jax.tree.map(np.array, template), checkpointable_name="state")
     metadata = ocp.metadata(path).custom_metadata
     if metadata is None or metadata["sha256"] != _digest(state):
         raise ValueError("its values are not those that were saved")
+    metrics = path / "metrics" / "metrics"
+    if metrics.exists():
+        json.loads(metrics.read_text())[METRIC]
     return state
 
 

@@ -27,17 +27,19 @@ def train(config: ConfigDict | None, workdir: str | None, arguments: list[str]) 
         )
 
 
-def evaluate(workdir: str | None, arguments: list[str]) -> None:
+def evaluate(config: ConfigDict | None, workdir: str | None, arguments: list[str]) -> None:
     """Prints the test error of the newest checkpoint in `workdir`."""
     _check_no_arguments(arguments)
+    _check_no_config(config)
     step, evaluation = evaluate_workdir(_existing(workdir))
     print(
         f"step {step}: test error {evaluation.error_percent:.2f}%, test loss {evaluation.loss:.4f}"
     )
 
 
-def predict(workdir: str | None, images: list[str]) -> None:
+def predict(config: ConfigDict | None, workdir: str | None, images: list[str]) -> None:
     """Prints class, probability and theta of each image file."""
+    _check_no_config(config)
     for prediction in predict_files(_existing(workdir), [Path(name) for name in images]):
         line = f"{prediction.path}: {prediction.label} (probability {prediction.probability:.3f})"
         if prediction.theta is not None:
@@ -52,6 +54,11 @@ def _existing(workdir: str | None) -> Path:
     if workdir is None:
         raise UserError("--workdir is missing: name the folder of a trained run")
     return Path(workdir)
+
+
+def _check_no_config(config: ConfigDict | None) -> None:
+    if config is not None:
+        raise UserError("--config is for --mode=train: other modes take the run's own")
 
 
 def _check_no_arguments(arguments: list[str]) -> None:

@@ -10,12 +10,14 @@ from flax import linen as nn
 from jax import Array
 from ml_collections import ConfigDict
 
+from stn_jax.data.distortions import CANVAS
 from stn_jax.data.loader import evaluation_batches
 from stn_jax.errors import UserError
 from stn_jax.training.checkpoints import restore_newest
-from stn_jax.training.experiment import Experiment, make_experiment
+from stn_jax.training.experiment import Experiment, make_experiment, make_network
+from stn_jax.training.optimizer import make_optimizer
 from stn_jax.training.parallel import parallel_eval, replicate
-from stn_jax.training.steps import TrainState, eval_step, thetas
+from stn_jax.training.steps import TrainState, create_state, eval_step, thetas
 from stn_jax.workdir import read_config
 
 
@@ -27,8 +29,12 @@ class Evaluation(NamedTuple):
 
 
 def make_evaluate(experiment: Experiment, batch_size: int) -> Callable[[TrainState], Evaluation]:
-    """A function from a replicated state to its result, compiled once; the test set stays put."""
-    batches = evaluation_batches(experiment.test, batch_size=batch_size)
+    """A function from a replicated state to its result, compiled once.
+
+    Batches are of `batch_size`, rounded up to what the devices divide.
+    """
+    devices = jax.device_count()
+    batches = evaluation_batches(experiment.test, batch_size=-(-batch_size // devices) * devices)
     run = parallel_eval(
         functools.partial(
             eval_step, model=experiment.model, preprocess=experiment.preprocessing.test
@@ -46,22 +52,25 @@ def make_evaluate(experiment: Experiment, batch_size: int) -> Callable[[TrainSta
 def evaluate_workdir(workdir: Path) -> tuple[int, Evaluation]:
     """The step and the test result of the newest checkpoint of a run."""
     config = read_config(workdir)
+    _, state = restore(workdir, config)
     experiment = make_experiment(config)
-    state = restore(workdir, config, experiment)
     evaluate = make_evaluate(experiment, config.eval_batch_size)
     return int(state.step), evaluate(replicate(state))
 
 
-def restore(workdir: Path, config: ConfigDict, experiment: Experiment) -> TrainState:
-    """The newest state of the run in `workdir`.
+def restore(workdir: Path, config: ConfigDict) -> tuple[nn.Module, TrainState]:
+    """The network and the newest state of the run in `workdir`.
 
     Raises:
         UserError: nothing was saved there.
     """
-    state, _ = restore_newest(workdir / "checkpoints", experiment.initial_state(config.seed))
+    model = make_network(config)
+    optimizer = make_optimizer(config.optimizer, num_steps=1)  # of its state only the shapes count
+    template = create_state(model, optimizer, config.seed, CANVAS[config.data.distortion])
+    state, _ = restore_newest(workdir / "checkpoints", template)
     if state is None:
         raise UserError(f"the run in {workdir} has saved no checkpoint yet: train it first")
-    return state
+    return model, state
 
 
 class Transformed(NamedTuple):

@@ -1,6 +1,8 @@
 """What a run writes while it trains: `metrics.jsonl`, TensorBoard events and the progress bar."""
 
+import contextlib
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -107,7 +109,7 @@ class StepRecorder:
     Attributes:
         train_seconds: time spent on training steps, without compilation and evaluation, over all
             runs in this workdir.
-        examples_per_second: of the steps of this run.
+        examples_per_second: of the steps since this process started; 0 before the first.
     """
 
     def __init__(self, log: MetricLog, progress: Progress, *, batch_size: int):
@@ -144,6 +146,8 @@ class StepRecorder:
 
     def evaluated(self, step: int, evaluation: Evaluation) -> None:
         """Records the test result after `step` steps."""
+        if not math.isfinite(evaluation.loss):
+            raise _diverged("test loss", step, evaluation.loss)
         self._log.write(
             step,
             {
@@ -158,13 +162,10 @@ class StepRecorder:
         host = {name: value[: end - begin] for name, value in jax.device_get(metrics).items()}
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
-        broken = np.flatnonzero(~np.isfinite(host["loss"]))
-        if broken.size:
-            raise TrainingDivergedError(
-                f"the loss of step {begin + broken[0] + 1} is {host['loss'][broken[0]]}: stopped; "
-                "the checkpoints before it are kept. Try a lower config.optimizer.learning_rate "
-                "or config.optimizer.localisation_multiplier"
-            )
+        for name in ("loss", "gradient_norm"):
+            broken = np.flatnonzero(~np.isfinite(host[name]))
+            if broken.size:
+                raise _diverged(name, begin + int(broken[0]) + 1, host[name][broken[0]])
         self.train_seconds += seconds
         self._seconds += seconds
         self._steps += end - begin
@@ -178,12 +179,19 @@ class StepRecorder:
         )
 
 
+def _diverged(what: str, step: int, value: float) -> TrainingDivergedError:
+    return TrainingDivergedError(
+        f"the {what} of step {step} is {value}: stopped; the checkpoints before it are kept. Try a "
+        "lower config.optimizer.learning_rate or config.optimizer.localisation_multiplier"
+    )
+
+
 def _read_records(path: Path) -> list[dict]:
     """The records of a `metrics.jsonl`, without a line that a killed run left half written."""
     records = []
-    for line in path.read_text().splitlines() if path.exists() else ():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                records.append(record)
     return records

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from stn_jax.data.loader import training_batches
+from stn_jax.data.loader import check_batch_size, training_batches
 from stn_jax.data.pipeline import Batch
 from stn_jax.files import write_atomically
 from stn_jax.training.checkpoints import Checkpoints, restore_newest
@@ -46,33 +46,51 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
         UserError: the config or the workdir cannot be used.
         TrainingDivergedError: a loss was not finite; the checkpoints before it are kept.
     """
-    experiment = make_experiment(config)
-    claim_workdir(workdir, config)
-    state = _initial_or_saved_state(config, experiment, workdir / "checkpoints")
-    start = int(state.step)
-    with (
-        Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as checkpoints,
-        MetricLog(workdir, start_step=start) as log,
-        Progress(start_step=start, num_steps=experiment.num_steps) as progress,
-        _sigterm() as stop_asked,
-    ):
-        if start:
-            progress.line(f"going on at step {start} of {experiment.num_steps}")
-        recorder = StepRecorder(log, progress, batch_size=config.batch_size)
-        state, evaluation = _train(config, experiment, state, checkpoints, recorder, stop_asked)
-    if evaluation is None:
-        print(f"stopped at step {int(state.step)} and saved: the same command goes on from there")
-        return None
-    result = {
+    check_batch_size(config.batch_size, "config.batch_size")
+    with _sigterm() as stop_asked:
+        experiment = make_experiment(config)
+        claim_workdir(workdir, config)
+        state = _initial_or_saved_state(config, experiment, workdir / "checkpoints")
+        start = int(state.step)
+        with (
+            Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as saver,
+            MetricLog(workdir, start_step=start) as log,
+            Progress(start_step=start, num_steps=experiment.num_steps) as progress,
+        ):
+            if start:
+                progress.line(f"going on at step {start} of {experiment.num_steps}")
+            recorder = StepRecorder(log, progress, batch_size=config.batch_size)
+            state, evaluation = _train(config, experiment, state, saver, recorder, stop_asked)
+        if evaluation is None:
+            print(f"stopped at step {int(state.step)}: the same command goes on from there")
+            return None
+        result = _describe(config, experiment, state, evaluation, recorder)
+        _draw_samples(workdir / "figures" / "samples.png", experiment, state)
+        write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
+        return result
+
+
+def _describe(
+    config: ConfigDict,
+    experiment: Experiment,
+    state: TrainState,
+    evaluation: Evaluation,
+    recorder: StepRecorder,
+) -> dict:
+    """What `result.json` holds."""
+    examples = int(state.step) * config.batch_size
+    sizes = f"{len(experiment.train.labels)} train, {len(experiment.test.labels)} test"
+    family, classifier = config.model.family, config.model.classifier
+    return {
         "test_error_percent": evaluation.error_percent,
         "test_loss": evaluation.loss,
         "num_params": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "steps": int(state.step),
-        "epochs": int(state.step) * config.batch_size / len(experiment.train.labels),
-        "examples_per_second": recorder.examples_per_second,
+        "epochs": examples / len(experiment.train.labels),
+        "examples_per_second": examples / recorder.train_seconds,
         "train_seconds": recorder.train_seconds,
-        "dataset": _describe_dataset(config, experiment),
-        "model": _describe_model(config),
+        "dataset": f"mnist {config.data.distortion} ({config.data.source}: {sizes})",
+        "model": classifier if family == "none" else f"st_{classifier}_{family}",
         "seed": config.seed,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": {
@@ -80,9 +98,6 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
             **{name: version(name) for name in ("jax", "flax", "optax", "numpy")},
         },
     }
-    _draw_samples(workdir / "figures" / "samples.png", experiment, state)
-    write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
-    return result
 
 
 def _train(
@@ -112,12 +127,18 @@ def _train(
         )
         return _filled(some, config.steps_per_dispatch)
 
-    step, evaluation = int(state.step), None
+    step = saved_step = int(state.step)
+    evaluation = None
     if step < experiment.num_steps:
         started = time.perf_counter()
         train = train_steps.lower(state, batches(step, step + 1), np.int32(1)).compile()
         recorder.compiled(time.perf_counter() - started)
     while step < experiment.num_steps:
+        if stop_asked.is_set():
+            recorder.finish()
+            if step > saved_step:
+                checkpoints.save(state)
+            return state, None
         next_evaluation = min(
             (step // experiment.eval_every + 1) * experiment.eval_every, experiment.num_steps
         )
@@ -130,11 +151,7 @@ def _train(
             evaluation = evaluate(state)
             recorder.evaluated(step, evaluation)
             checkpoints.save(state, evaluation.error_percent)
-        elif stop_asked.is_set():
-            recorder.finish()
-            checkpoints.save(state)
-        if stop_asked.is_set() and step < experiment.num_steps:
-            return state, None
+            saved_step = step
     return state, evaluation or evaluate(state)
 
 
@@ -187,15 +204,3 @@ def _draw_samples(path: Path, experiment: Experiment, state: TrainState) -> None
         labels=experiment.test.labels[: len(digits)],
         probabilities=result.probabilities,
     )
-
-
-def _describe_dataset(config: ConfigDict, experiment: Experiment) -> str:
-    sizes = f"{len(experiment.train.labels)} train, {len(experiment.test.labels)} test"
-    return f"mnist {config.data.distortion} ({config.data.source}: {sizes})"
-
-
-def _describe_model(config: ConfigDict) -> str:
-    parts = [config.model.classifier]
-    if config.model.family != "none":
-        parts = ["st", config.model.classifier, config.model.family]
-    return "_".join(parts)

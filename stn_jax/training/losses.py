@@ -1,4 +1,4 @@
-"""Losses and errors, as sums over the examples that count."""
+"""Losses and errors, one per example."""
 
 import jax.numpy as jnp
 import optax

@@ -1,5 +1,8 @@
 """Optimisers and learning-rate schedules, from `config.optimizer`."""
 
+import math
+from typing import Any
+
 import jax
 import optax
 from ml_collections import ConfigDict
@@ -24,7 +27,7 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """
     check_choice(config.schedule, SCHEDULES, "config.optimizer.schedule")
     rate = config.learning_rate
-    if rate <= 0:
+    if not 0 < rate < math.inf:
         raise UserError(f"config.optimizer.learning_rate must be positive, got {rate}")
     if config.schedule == "staircase":
         drops = {num_steps * third // 3: 0.1 for third in (1, 2)}
@@ -46,13 +49,16 @@ def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfor
         UserError: a name is unknown or a number is out of range.
     """
     check_choice(config.name, OPTIMIZERS, "config.optimizer.name")
-    if config.localisation_multiplier < 0:
-        raise UserError(
-            "config.optimizer.localisation_multiplier must not be negative, "
-            f"got {config.localisation_multiplier}"
-        )
+    for name in ("localisation_multiplier", "weight_decay"):
+        if not 0 <= config[name] < math.inf:
+            raise UserError(f"config.optimizer.{name} must not be negative, got {config[name]}")
+    if not 0 <= config.momentum < 1:
+        raise UserError(f"config.optimizer.momentum must be in 0..1, got {config.momentum}")
     schedule = make_schedule(config, num_steps)
-    decay = optax.add_decayed_weights(config.weight_decay)
+    # Biases stay out of it: theta's holds the identity, which is not to decay to a blank image.
+    decay = optax.add_decayed_weights(
+        config.weight_decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    )
     if config.name == "adam":
         direction = optax.chain(optax.scale_by_adam(), decay)
     else:
@@ -65,7 +71,7 @@ def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfor
     )
 
 
-def is_localisation(params) -> object:
+def is_localisation(params: Any) -> Any:
     """A tree of booleans like `params`: whether a leaf belongs to a localisation network."""
 
     def below_localisation(path, _) -> bool:

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from stn_jax.data.distortions import CANVAS
 from stn_jax.errors import UserError
 from stn_jax.training.evaluation import restore, transform
-from stn_jax.training.experiment import make_experiment
 from stn_jax.workdir import read_config
 
 
@@ -31,10 +31,9 @@ def predict_files(workdir: Path, paths: list[Path]) -> list[Prediction]:
     if not paths:
         raise UserError("--mode=predict takes image files: name at least one, such as digit.png")
     config = read_config(workdir)
-    experiment = make_experiment(config)
-    images = np.stack([load_digit(path, experiment.preprocessing.canvas) for path in paths])
-    state = restore(workdir, config, experiment)
-    result = transform(experiment.model, state, jnp.asarray(images))
+    images = np.stack([load_digit(path, CANVAS[config.data.distortion]) for path in paths])
+    model, state = restore(workdir, config)
+    result = transform(model, state, jnp.asarray(images))
     labels = np.asarray(result.probabilities.argmax(axis=-1))
     return [
         Prediction(
@@ -50,18 +49,20 @@ def predict_files(workdir: Path, paths: list[Path]) -> list[Prediction]:
 def load_digit(path: Path, canvas: int) -> np.ndarray:
     """An image file as the networks see digits: bright on black, [canvas, canvas, 1] in 0..1.
 
-    Turned grey; inverted if its border is brighter than mid-grey; shrunk to fit the canvas if it
-    is larger (never enlarged) and put in its middle, on black.
+    Turned grey, on white where it is transparent; inverted if its border is brighter than mid-grey;
+    shrunk to fit the canvas if it is larger (never enlarged) and put in its middle, on black.
 
     Raises:
         UserError: the file is missing or is no image that can be read.
     """
     try:
         with Image.open(path) as file:
-            grey = file.convert("L")
+            coloured = file.convert("RGBA")
+            white = Image.new("RGBA", coloured.size, "white")
+            grey = Image.alpha_composite(white, coloured).convert("L")
     except FileNotFoundError as error:
         raise UserError(f"no image file {path}") from error
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} cannot be read as an image: take a PNG or JPEG file") from error
     grey.thumbnail((canvas, canvas), Image.Resampling.LANCZOS)
     pixels = np.asarray(grey, np.float32) / 255

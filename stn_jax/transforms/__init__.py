@@ -45,7 +45,7 @@ def make_family(
     Raises:
         ValueError: on an unknown name.
     """
-    check_choice(name, FAMILIES, "family")
+    check_choice(name, FAMILIES, "family", ValueError)
     if name == "similarity":
         return similarity.family(source_shape)
     if name == "tps":

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from stn_jax.data import tfds_mnist
-from stn_jax.data.sources import Examples, load_mnist
+from stn_jax.data.sources import Examples, first_per_class, load_mnist
 from stn_jax.errors import UserError
 
 ARCHIVES = Path(__file__).parents[2].parent / "shared" / "mnist"
@@ -27,13 +27,13 @@ NAMES = [
 ]
 
 
-def load_embedded(subset=0):
-    return load_mnist("embedded", data_dir=None, manual_dir=None, subset=subset)
+def load_embedded():
+    return load_mnist("embedded", data_dir=None, manual_dir=None)
 
 
-def load_tfds(data_dir, manual_dir=None, subset=0):
+def load_tfds(data_dir, manual_dir=None):
     manual_dir = manual_dir and str(manual_dir)
-    return load_mnist("tfds", data_dir=str(data_dir), manual_dir=manual_dir, subset=subset)
+    return load_mnist("tfds", data_dir=str(data_dir), manual_dir=manual_dir)
 
 
 def sorted_rows(examples):
@@ -154,7 +154,8 @@ def test_embedded_is_the_same_every_time(embedded):
 
 
 def test_subset_takes_the_first_of_each_class_in_order(embedded):
-    for whole, part in zip(embedded, load_embedded(subset=3), strict=True):
+    for whole in embedded:
+        part = first_per_class(whole, 3)
         seen = [0] * 10
         keep = []
         for i, label in enumerate(whole.labels):
@@ -165,15 +166,18 @@ def test_subset_takes_the_first_of_each_class_in_order(embedded):
         np.testing.assert_array_equal(part.labels, whole.labels[keep])
 
 
-def test_subset_can_be_the_scarcest_class_but_no_more():
-    assert [len(split.labels) for split in load_embedded(subset=100)] == [1000, 1000]
+def test_subset_can_be_the_scarcest_class_but_no_more(embedded):
+    _, test = embedded
+    assert len(first_per_class(test, 100).labels) == 1000
     with pytest.raises(UserError, match="only 100 examples"):
-        load_embedded(subset=101)
+        first_per_class(test, 101)
 
 
-def test_negative_subset():
+def test_subset_of_zero_is_everything_and_less_is_refused(embedded):
+    train, _ = embedded
+    assert first_per_class(train, 0) is train
     with pytest.raises(UserError, match="-1"):
-        load_embedded(subset=-1)
+        first_per_class(train, -1)
 
 
 def test_unknown_source():
@@ -195,10 +199,10 @@ def test_tfds_prepared_data_need_neither_archives_nor_network(
 ):
     files = {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")}
     with forbid(monkeypatch, "_prepare"), forbid(monkeypatch, "_answers"):
-        train, test = load_tfds(data_dir, manual_dir=archives, subset=5)
-    assert len(train.labels) == len(test.labels) == 50
-    first_seven = np.flatnonzero(mnist[0].labels == 7)[:5]
-    np.testing.assert_array_equal(train.images[train.labels == 7], mnist[0].images[first_seven])
+        again = load_tfds(data_dir, manual_dir=archives)
+    for one, other in zip(again, mnist, strict=True):
+        np.testing.assert_array_equal(one.images, other.images)
+        np.testing.assert_array_equal(one.labels, other.labels)
     assert {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")} == files
 
 

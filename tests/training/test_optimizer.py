@@ -16,8 +16,10 @@ def optimizer_config(**overrides):
 
 
 PARAMS = {
-    "transformer": {"localisation": {"Dense_0": {"kernel": jnp.array([1.0, -2.0])}}},
-    "classifier": {"Dense_0": {"kernel": jnp.array([1.0, -2.0])}},
+    "transformer": {
+        "localisation": {"Dense_0": {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.ones(2)}}
+    },
+    "classifier": {"Dense_0": {"kernel": jnp.array([[1.0, -2.0]])}},
 }
 
 
@@ -64,7 +66,7 @@ def test_localisation_learns_at_its_own_rate(name, multiplier):
 def test_sgd_is_the_gradient_times_the_rate():
     config = optimizer_config(name="sgd", schedule="constant", learning_rate=0.5)
     update = updates(config, lambda params: jax.tree.map(lambda x: 3 * x, params))
-    np.testing.assert_allclose(update["classifier"]["Dense_0"]["kernel"], [-1.5, 3.0], rtol=1e-6)
+    np.testing.assert_allclose(update["classifier"]["Dense_0"]["kernel"], [[-1.5, 3.0]], rtol=1e-6)
 
 
 def test_momentum_adds_up_past_gradients():
@@ -73,15 +75,16 @@ def test_momentum_adds_up_past_gradients():
     np.testing.assert_allclose(update["classifier"]["Dense_0"]["kernel"], -1.75, rtol=1e-6)
 
 
-def test_weight_decay_pulls_towards_zero():
+def test_weight_decay_pulls_weights_but_not_biases_towards_zero():
     config = optimizer_config(name="sgd", schedule="constant", learning_rate=1.0, weight_decay=0.25)
     update = updates(config, lambda params: jax.tree.map(jnp.zeros_like, params))
-    np.testing.assert_allclose(update["classifier"]["Dense_0"]["kernel"], [-0.25, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(update["classifier"]["Dense_0"]["kernel"], [[-0.25, 0.5]], rtol=1e-6)
+    assert not np.any(update["transformer"]["localisation"]["Dense_0"]["bias"])
 
 
 def test_is_localisation_marks_what_is_below_a_module_of_that_name():
     assert is_localisation(PARAMS) == {
-        "transformer": {"localisation": {"Dense_0": {"kernel": True}}},
+        "transformer": {"localisation": {"Dense_0": {"kernel": True, "bias": True}}},
         "classifier": {"Dense_0": {"kernel": False}},
     }
 
@@ -92,7 +95,10 @@ def test_is_localisation_marks_what_is_below_a_module_of_that_name():
         ({"name": "adamw"}, "unknown config.optimizer.name 'adamw': did you mean 'adam'"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"learning_rate": float("nan")}, "learning_rate must be positive"),
         ({"localisation_multiplier": -1.0}, "must not be negative"),
+        ({"weight_decay": float("nan")}, "weight_decay must not be negative"),
+        ({"momentum": 1.0}, "momentum must be in 0..1"),
     ],
 )
 def test_wrong_settings_are_named(overrides, message):

@@ -51,6 +51,13 @@ def test_colour_becomes_grey(tmp_path):
     np.testing.assert_allclose(loaded[..., 0], pixels / np.float32(255), atol=1e-2)
 
 
+def test_ink_on_a_transparent_ground_is_seen(tmp_path):
+    pixels = np.zeros((28, 28, 4), np.uint8)
+    pixels[..., 3] = digit(28, 28)  # black ink
+    loaded = load_digit(save(tmp_path / "ink.png", pixels), 28)
+    np.testing.assert_allclose(loaded[..., 0], digit(28, 28) / np.float32(255), atol=1e-2)
+
+
 def test_what_is_no_image_is_named(tmp_path):
     text = tmp_path / "text.png"
     text.write_text("no image")
