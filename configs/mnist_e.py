@@ -4,7 +4,7 @@ Command: python launch.py --config=configs/mnist_e.py[:NETWORK][,RECIPE]
 
 The paper's test errors in per cent: fcn 3.2, cnn 1.4, st_fcn_affine 2.7, st_fcn_projective 2.6,
 st_fcn_tps 2.4, st_cnn_affine 1.2, st_cnn_projective 1.3, st_cnn_tps 1.1.
-Measured: see the table in README.md.
+Measured, modern recipe, seed 0, 2 CPU cores: fcn 3.09 in 32 s, st_fcn_affine 1.97 in 69 s.
 """
 
 from ml_collections import ConfigDict

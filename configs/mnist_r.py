@@ -4,7 +4,7 @@ Command: python launch.py --config=configs/mnist_r.py[:NETWORK][,RECIPE]
 
 The paper's test errors in per cent: fcn 2.1, cnn 1.2, st_fcn_affine 1.2, st_fcn_projective 1.3,
 st_fcn_tps 1.1, st_cnn_affine 0.7, st_cnn_projective 0.8, st_cnn_tps 0.7.
-Measured: see the table in README.md.
+Measured, modern recipe, seed 0, 2 CPU cores: fcn 2.62 in 16 s, st_fcn_affine 2.04 in 45 s.
 """
 
 from ml_collections import ConfigDict

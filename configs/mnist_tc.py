@@ -3,7 +3,7 @@
 Command: python launch.py --config=configs/mnist_tc.py[:NETWORK][,RECIPE]
 
 The paper's test errors in per cent: fcn 13.2, cnn 3.5, st_fcn_affine 2.0, st_cnn_affine 1.7.
-Measured: see the table in README.md.
+Measured, modern recipe, seed 0, 2 CPU cores: fcn 35.26 in 44 s, st_fcn_affine 6.91 in 169 s.
 """
 
 from ml_collections import ConfigDict

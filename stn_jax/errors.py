@@ -21,6 +21,6 @@ def check_choice(
     """Raises `error`, naming the nearest right choice, if `value` is not among `choices`."""
     if value in choices:
         return
-    near = difflib.get_close_matches(value, choices, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(value.lower(), choices, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise error(f"unknown {what} {value!r}: {hint}(choices: {', '.join(choices)})")

@@ -222,10 +222,13 @@ def test_one_and_eight_devices_give_the_same_losses_and_error(tmp_path):
         assert one.get("error", 0) == pytest.approx(eight.get("error", 0), abs=0.02)
 
 
+LONGER = ("--config.num_epochs=40", "--config.eval_every_epochs=8")  # 200 steps, saved every 40
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("uninterrupted")
-    run = launch(launch_command(workdir, "--config.num_epochs=40"))
+    run = launch(launch_command(workdir, *LONGER))
     assert run.returncode == 0, run.stderr
     return final_state(workdir)
 
@@ -233,7 +236,7 @@ def uninterrupted(tmp_path_factory):
 def interrupt(workdir, *, after_step, send):
     """Starts the run and sends it a signal once it has come so far."""
     process = subprocess.Popen(
-        launch_command(workdir, "--config.num_epochs=40"),
+        launch_command(workdir, *LONGER),
         cwd=REPOSITORY,
         env=environment(1),
         stdout=subprocess.PIPE,
@@ -253,14 +256,14 @@ def interrupt(workdir, *, after_step, send):
 
 @pytest.mark.parametrize("send", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_was_stopped_ends_as_one_that_never_was(tmp_path, uninterrupted, send):
-    code, output = interrupt(tmp_path, after_step=53, send=send)
+    code, output = interrupt(tmp_path, after_step=55, send=send)
     assert not (tmp_path / "result.json").exists()
     if send == signal.SIGTERM:
         assert code == 0, output
         assert "stopped at step" in output
     else:
         assert code == -signal.SIGKILL
-    run = launch(launch_command(tmp_path, "--config.num_epochs=40"))
+    run = launch(launch_command(tmp_path, *LONGER))
     assert run.returncode == 0, run.stderr
     assert "going on at step" in run.stdout
     chex.assert_trees_all_equal(final_state(tmp_path), uninterrupted)

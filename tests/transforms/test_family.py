@@ -108,12 +108,15 @@ def test_params_of_another_number_are_refused(name):
         family.theta(np.zeros(5))
 
 
-@pytest.mark.parametrize(
-    ("name", "nearest"), [("afine", "affine"), ("TPS", ""), ("homography", "")]
-)
-def test_an_unknown_name_is_answered_with_a_known_one(name, nearest):
-    with pytest.raises(ValueError, match=f"unknown family '{name}': did you mean '{nearest}"):
+@pytest.mark.parametrize(("name", "nearest"), [("afine", "affine"), ("TPS", "tps")])
+def test_an_unknown_name_is_answered_with_the_nearest(name, nearest):
+    with pytest.raises(ValueError, match=f"unknown family '{name}': did you mean '{nearest}'"):
         make_family(name)
+
+
+def test_a_name_like_no_other_is_answered_with_all_of_them():
+    with pytest.raises(ValueError, match=r"unknown family 'warp'.*attention.*projective.*tps"):
+        make_family("warp")
 
 
 def test_too_few_control_points_are_refused():
