@@ -111,6 +111,7 @@ def _load(path: Path, template: TrainState) -> TrainState:
     metadata = ocp.metadata(path).custom_metadata
     if metadata is None or metadata["sha256"] != _digest(state):
         raise ValueError("its values are not those that were saved")
+    # The checkpointer reads these when it opens the folder, and would trip over a damaged file.
     metrics = path / "metrics" / "metrics"
     if metrics.exists():
         json.loads(metrics.read_text())[METRIC]
