@@ -72,7 +72,6 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.classifier = classifier
-    config.model.features = ()  # of the classifier's two layers; set below
     config.model.batch_norm = False
     config.model.family = family
     config.model.localisation = classifier

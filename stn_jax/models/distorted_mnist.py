@@ -6,7 +6,8 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
 from stn_jax.modules.convolution import Conv
-from stn_jax.modules.localisation import BatchNorm, ConvLocalisation, FullyConnectedLocalisation
+from stn_jax.modules.localisation import ConvLocalisation, FullyConnectedLocalisation
+from stn_jax.modules.normalisation import BatchNorm
 from stn_jax.modules.pooling import max_pool_2x2
 from stn_jax.modules.spatial_transformer import SpatialTransformer
 from stn_jax.transforms import FAMILIES, make_family

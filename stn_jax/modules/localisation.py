@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax import Array
 
 from stn_jax.modules.convolution import Conv
+from stn_jax.modules.normalisation import BatchNorm
 from stn_jax.modules.pooling import max_pool_2x2
 from stn_jax.transforms import Family
 
@@ -84,15 +85,3 @@ class ConvLocalisation(nn.Module):
             x = BatchNorm(self.axis_name)(x, train)
         x = nn.relu(x)
         return ThetaRegression(self.family, name="theta")(x)
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation whose training statistics are means over all devices of `axis_name`."""
-
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool) -> Array:
-        return nn.BatchNorm(
-            use_running_average=not train, momentum=0.9, axis_name=self.axis_name, name="norm"
-        )(x)

@@ -7,8 +7,6 @@ from jax.typing import ArrayLike
 from stn_jax.transforms.family import Family, checked_theta
 from stn_jax.transforms.regular_grid import Shape, regular_grid
 
-HIGHEST = jax.lax.Precision.HIGHEST
-
 
 def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
     """The sampling grid `(x_s, y_s) = theta (x_t, y_t, 1)`, as `torch.nn.functional.affine_grid`.
@@ -26,13 +24,13 @@ def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) 
     """
     theta = _checked(theta)
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
-    return jnp.matmul(target, theta[:, :2].T, precision=HIGHEST) + theta[:, 2]
+    return jnp.matmul(target, theta[:, :2].T, precision="highest") + theta[:, 2]
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
     """The theta [2, 3] of `x -> outer(inner(x))`."""
     outer, inner = _checked(outer), _checked(inner)
-    return jnp.matmul(outer[:, :2], inner, precision=HIGHEST).at[:, 2].add(outer[:, 2])
+    return jnp.matmul(outer[:, :2], inner, precision="highest").at[:, 2].add(outer[:, 2])
 
 
 def inverse(theta: ArrayLike) -> jax.Array:

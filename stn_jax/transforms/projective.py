@@ -8,8 +8,6 @@ from jax.typing import ArrayLike
 from stn_jax.transforms.family import Family, checked_theta
 from stn_jax.transforms.regular_grid import Shape, regular_grid
 
-HIGHEST = jax.lax.Precision.HIGHEST
-
 
 def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
     """The sampling grid `(x_s, y_s) = (u / w, v / w)` with `(u, v, w) = theta (x_t, y_t, 1)`.
@@ -32,7 +30,7 @@ def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fal
     """
     theta = _checked(theta)
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
-    uvw = jnp.matmul(target, theta[:, :2].T, precision=HIGHEST) + theta[:, 2]
+    uvw = jnp.matmul(target, theta[:, :2].T, precision="highest") + theta[:, 2]
     uv, w = uvw[..., :2], uvw[..., 2:]
     epsilon = jnp.finfo(theta.dtype).eps
     horizon = jnp.abs(w) < epsilon
@@ -43,7 +41,7 @@ def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fal
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
     """The theta [3, 3] of `x -> outer(inner(x))`; its last entry need not be 1."""
-    return jnp.matmul(_checked(outer), _checked(inner), precision=HIGHEST)
+    return jnp.matmul(_checked(outer), _checked(inner), precision="highest")
 
 
 def inverse(theta: ArrayLike) -> jax.Array:

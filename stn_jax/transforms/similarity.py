@@ -95,7 +95,7 @@ def _apply(
     theta: jax.Array, point: jax.Array, source_shape: Shape, align_corners: bool
 ) -> jax.Array:
     matrix = similarity_matrix(theta, source_shape, align_corners=align_corners)
-    return jnp.matmul(matrix[:, :2], point, precision=jax.lax.Precision.HIGHEST) + matrix[:, 2]
+    return jnp.matmul(matrix[:, :2], point, precision="highest") + matrix[:, 2]
 
 
 def _checked(theta: ArrayLike) -> jax.Array:

@@ -11,8 +11,6 @@ from jax.typing import ArrayLike
 from stn_jax.transforms.family import Family, checked_theta
 from stn_jax.transforms.regular_grid import Shape, checked_shape, regular_grid
 
-HIGHEST = jax.lax.Precision.HIGHEST
-
 
 def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
     """The sampling grid of the smoothest map that takes each control point to its place in `theta`.
@@ -42,7 +40,7 @@ def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> 
     influence = jnp.asarray(_influence((height, width), k, align_corners), theta.dtype)
     # Displacements in place of positions: the identity is then exact.
     moved = theta - control_points(k).astype(theta.dtype)
-    shift = jnp.matmul(influence, moved, precision=HIGHEST)
+    shift = jnp.matmul(influence, moved, precision="highest")
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
     return shift.reshape(height, width, 2) + target
 
