@@ -1,6 +1,10 @@
 """Writing files so that a reader never sees half of one."""
 
+import contextlib
+import fcntl
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -14,3 +18,18 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Lets one process at a time in; the system unlocks when a process ends, however it does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another process that writes to {folder}", file=sys.stderr)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

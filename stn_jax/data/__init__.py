@@ -1,1 +1,1 @@
-"""Data: where digits come from, how they are distorted and augmented, and in which order."""
+"""Data: where examples come from, how they are made into images, and in which order."""

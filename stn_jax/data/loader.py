@@ -1,12 +1,13 @@
 """Which examples make up which batch, and how they are laid out over hosts and devices."""
 
 import functools
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
 
-from stn_jax.data.pipeline import Batch
-from stn_jax.data.sources import Examples
+from stn_jax.data.examples import Batch, Examples
 from stn_jax.errors import UserError
 
 
@@ -64,15 +65,15 @@ def training_batches(
     return _gather(examples, np.stack(order))
 
 
-def evaluation_batches(examples: Examples, *, batch_size: int) -> Batch:
+def evaluation_batches(examples: Examples, *, batch_size: int) -> Iterator[Batch]:
     """All examples once, in order; the last batch is filled up with examples of weight 0.
 
-    Returns:
-        A Batch whose leaves start with [local devices, number of batches, batch_size / devices].
+    Yields:
+        Batches whose leaves start with [local devices, batch_size / devices].
     """
-    num_batches = -(-len(examples.labels) // batch_size)
-    order = np.arange(num_batches * batch_size, dtype=np.int32).reshape(num_batches, batch_size)
-    return _gather(examples, order)
+    for start in range(0, len(examples.labels), batch_size):
+        order = np.arange(start, start + batch_size, dtype=np.int32)
+        yield jax.tree.map(lambda leaf: leaf[:, 0], _gather(examples, order[None]))
 
 
 def _gather(examples: Examples, order: np.ndarray) -> Batch:
@@ -90,3 +91,18 @@ def _gather(examples: Examples, order: np.ndarray) -> Batch:
         ids=ids,
         weights=real.astype(np.float32),
     )
+
+
+def one_ahead(make: Callable[[int, int], Batch], ranges: Iterable[tuple[int, int]]) -> Generator:
+    """Yields (start, stop, make(start, stop)) of each range.
+
+    While one is in use, another thread makes the next: whoever trains need not wait for it.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = None
+        for following in ranges:
+            current, upcoming = upcoming, (*following, pool.submit(make, *following))
+            if current is not None:
+                yield *current[:2], current[2].result()
+        if upcoming is not None:
+            yield *upcoming[:2], upcoming[2].result()

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from stn_jax.data import loader
+from stn_jax.data.examples import Examples
 from stn_jax.data.loader import (
     batch_order,
     check_batch_size,
     evaluation_batches,
     host_rows,
+    one_ahead,
     training_batches,
 )
-from stn_jax.data.sources import Examples
 from stn_jax.errors import UserError
 
 sizes = st.integers(1, 40)
@@ -141,11 +142,12 @@ def test_evaluation_covers_each_example_once(num_examples, per_device, hosts, lo
     with pytest.MonkeyPatch.context() as patch:
         for host in range(hosts):
             pretend(patch, hosts=hosts, host=host, local_devices=local_devices)
-            shares.append(evaluation_batches(examples, batch_size=batch_size))
-    num_batches = -(-num_examples // batch_size)
+            batches = list(evaluation_batches(examples, batch_size=batch_size))
+            assert len(batches) == -(-num_examples // batch_size)
+            shares += batches
     ids, weights = [], []
     for share in shares:
-        assert share.ids.shape == (local_devices, num_batches, per_device)
+        assert share.ids.shape == (local_devices, per_device)
         assert share.weights.dtype == np.float32
         np.testing.assert_array_equal(share.images[..., 0, 0, 0], share.ids)
         np.testing.assert_array_equal(share.labels, share.ids % 10)
@@ -158,9 +160,37 @@ def test_evaluation_covers_each_example_once(num_examples, per_device, hosts, lo
 
 def test_evaluation_keeps_the_order_and_fills_up_at_the_end(monkeypatch):
     pretend(monkeypatch)
-    batch = evaluation_batches(numbered_examples(10), batch_size=4)
-    np.testing.assert_array_equal(batch.ids.ravel()[:10], np.arange(10))
-    np.testing.assert_array_equal(batch.weights.ravel(), [1] * 10 + [0] * 2)
+    batches = list(evaluation_batches(numbered_examples(10), batch_size=4))
+    ids = np.concatenate([batch.ids.ravel() for batch in batches])
+    weights = np.concatenate([batch.weights.ravel() for batch in batches])
+    np.testing.assert_array_equal(ids[:10], np.arange(10))
+    np.testing.assert_array_equal(weights, [1] * 10 + [0] * 2)
+
+
+def test_one_ahead_keeps_the_order_and_is_one_ahead():
+    made = []
+
+    def make(start, stop):
+        made.append(start)
+        return np.arange(start, stop)
+
+    ranges = [(0, 3), (3, 4), (4, 9)]
+    stream = one_ahead(make, ranges)
+    assert not made
+    for place, (start, stop, batch) in enumerate(stream):
+        assert (start, stop) == ranges[place]
+        np.testing.assert_array_equal(batch, np.arange(start, stop))
+        assert len(made) <= place + 2
+    assert made == [0, 3, 4]
+    assert list(one_ahead(make, [])) == []
+
+
+def test_what_goes_wrong_in_the_other_thread_is_told():
+    def fail(start, stop):
+        raise OSError(f"no batch {start}")
+
+    with pytest.raises(OSError, match="no batch 2"):
+        list(one_ahead(fail, [(2, 3), (3, 4)]))
 
 
 @pytest.mark.parametrize(

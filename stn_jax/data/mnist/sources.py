@@ -1,21 +1,13 @@
 """Where the digits come from: MNIST as uint8 arrays in memory."""
 
-from typing import NamedTuple
-
 import numpy as np
 
-from stn_jax.data import tfds_mnist
+from stn_jax.data.examples import Examples
+from stn_jax.data.mnist import tfds_mnist
 from stn_jax.errors import UserError, check_choice
 
 SOURCES = ("tfds", "embedded")
 NUM_CLASSES = 10
-
-
-class Examples(NamedTuple):
-    """Labelled images. N is their number."""
-
-    images: np.ndarray  # [N, 28, 28, 1] uint8
-    labels: np.ndarray  # [N] int32
 
 
 def load_mnist(

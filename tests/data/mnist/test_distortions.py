@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from stn_jax.data.distortions import (
+from stn_jax.data.mnist.distortions import (
     CANVAS,
     elastic,
     make_distortion,

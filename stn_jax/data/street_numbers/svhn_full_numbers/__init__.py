@@ -1,0 +1,1 @@
+"""The data set `svhn_full_numbers` of tensorflow-datasets."""
