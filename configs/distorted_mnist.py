@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from stn_jax.data.distortions import CANVAS
+from stn_jax.data.mnist.distortions import CANVAS
 from stn_jax.errors import UserError, check_choice
 
 MODELS = {
@@ -60,6 +60,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     classifier, family = MODELS[model]
     config = ConfigDict()
     config.name = f"mnist_{distortion}-{model}-{recipe}"
+    config.task = "distorted_mnist"
     config.seed = 0
 
     config.data = ConfigDict()
@@ -81,6 +82,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
 
     config.optimizer = ConfigDict()
     config.optimizer.momentum = 0.0
+    config.optimizer.drops = 2
     config.optimizer.weight_decay = 0.0
     config.optimizer.localisation_multiplier = 1.0
 

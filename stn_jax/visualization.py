@@ -1,6 +1,7 @@
 """Pictures of what a spatial transformer does."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,25 +18,31 @@ GRID_COLOUR, BORDER_COLOUR, WRONG_COLOUR = "#E69F00", "#56B4E9", "#D55E00"
 def draw_samples(
     path: Path,
     images: np.ndarray,
-    outputs: np.ndarray | None,
-    grids: np.ndarray | None,
+    transformers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
     *,
-    labels: np.ndarray,
+    answers: Sequence[str],
+    labels: Sequence[str],
     probabilities: np.ndarray,
 ) -> None:
-    """Draws each image, the sampling grid over it and the transformed output, and writes a PNG.
+    """Draws each image, and each transformer's sampling grid over its input and its output.
 
-    Without a transformer (`outputs` and `grids` None) the images alone are drawn.
+    Images are stretched to their own range of values; feature maps are shown as the mean over their
+    channels. Writes a PNG.
 
     Args:
         path: the file to write.
-        images: [B, H, W, 1], 0..1.
-        outputs: [B, H', W', 1], 0..1.
-        grids: [B, H', W', 2], (x, y), normalised with `align_corners=False`.
-        labels: [B], the right classes.
-        probabilities: [B, classes], the network's answer.
+        images: [B, H, W, 1 or 3], the network's inputs.
+        transformers: for each one, from the input on, inputs [B, H, W, C], sampling grids
+            [B, H', W', 2], (x, y), normalised with `align_corners=False`, and outputs
+            [B, H', W', C].
+        answers: B texts, what the network says.
+        labels: B texts, what is right.
+        probabilities: [B], of the answers.
     """
-    rows = ["input"] if grids is None else ["input", "sampling grid", "output"]
+    names = [""] if len(transformers) == 1 else [f" {n + 1}" for n in range(len(transformers))]
+    rows = ["input", *(row + n for n in names for row in ("sampling grid", "output"))]
+    if not transformers:
+        rows = ["input"]
     columns = min(8, len(images))
     blocks = -(-len(images) // columns)
     height = 1.1 * len(rows) + 0.4
@@ -50,19 +57,20 @@ def draw_samples(
             )
         for number in range(block * columns, min((block + 1) * columns, len(images))):
             column = axes[:, number % columns]
-            answer = int(probabilities[number].argmax())
-            right = answer == labels[number]
+            answer, label = answers[number], labels[number]
             column[0].set_title(
-                f"{answer} ({probabilities[number, answer]:.0%})"
-                + ("" if right else " \N{BALLOT X}"),
-                color="black" if right else WRONG_COLOUR,
+                f"{answer} ({probabilities[number]:.0%})"
+                if answer == label
+                else f"{answer}, not {label}",
+                color="black" if answer == label else WRONG_COLOUR,
                 fontsize=10,
             )
             _show(column[0], images[number])
-            if grids is not None and outputs is not None:
-                _show(column[1], images[number])
-                draw_grid(column[1], grids[number], images[number].shape[:2])
-                _show(column[2], outputs[number])
+            for place, (inputs, grids, outputs) in enumerate(transformers):
+                over, after = column[1 + 2 * place : 3 + 2 * place]
+                _show(over, inputs[number])
+                draw_grid(over, grids[number], inputs[number].shape[:2])
+                _show(after, outputs[number])
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,4 +101,9 @@ def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines:
 
 
 def _show(axis: Axes, image: np.ndarray) -> None:
-    axis.imshow(np.asarray(image)[..., 0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    pixels = np.asarray(image, np.float32)
+    if pixels.shape[-1] != 3:
+        pixels = pixels.mean(axis=-1)
+    low, high = pixels.min(), pixels.max()
+    pixels = (pixels - low) / (high - low or 1)
+    axis.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")

@@ -25,17 +25,24 @@ def test_a_zoom_is_drawn_as_the_part_that_is_read():
     assert points.max() <= 19.5
 
 
-def test_samples_are_written_with_and_without_a_transformer(tmp_path):
-    images = np.random.default_rng(0).uniform(size=(11, 28, 28, 1)).astype(np.float32)
+def test_samples_are_written_whatever_the_number_of_transformers(tmp_path):
+    images = np.random.default_rng(0).uniform(-1, 1, size=(11, 28, 28, 3)).astype(np.float32)
+    features = images.repeat(4, axis=-1)
     grids = np.stack([regular_grid((14, 14))] * 11)
-    probabilities = np.eye(10)[np.arange(11) % 10]
-    labels = np.arange(11) % 9
+    first, second = (images, grids, images[:, ::2]), (features, grids, features[:, ::2])
     sizes = []
-    for outputs, grid in ((images[:, ::2, ::2], grids), (None, None)):
+    for transformers in ([], [first], [first, second]):
         path = tmp_path / "figures" / "samples.png"
-        draw_samples(path, images, outputs, grid, labels=labels, probabilities=probabilities)
+        draw_samples(
+            path,
+            images,
+            transformers,
+            answers=["7", "12345"] * 5 + ["-"],
+            labels=["7"] * 11,
+            probabilities=np.linspace(0, 1, 11),
+        )
         with Image.open(path) as picture:
             assert np.asarray(picture.convert("L")).std() > 10
             sizes.append(picture.size)
-    assert sizes[0][1] > 2 * sizes[1][1]
+    assert 2 * sizes[0][1] < sizes[1][1] < sizes[2][1]
     assert [file.name for file in path.parent.iterdir()] == ["samples.png"]

@@ -15,7 +15,7 @@ class SpatialTransformer(nn.Module):
 
     Input U [B, H, W, C], output V [B, H', W', C], V = sample(U, grid(localisation(U))).
     Coordinates are normalised, (x, y), and go from output to input; see `stn_jax.sample`.
-    `theta` and `grid` are sown as intermediates: read them with
+    `inputs`, `theta` and `grid` are sown as intermediates: read them with
     `module.apply(variables, images, mutable=["intermediates"])`.
 
     Attributes:
@@ -47,6 +47,7 @@ class SpatialTransformer(nn.Module):
         )
         theta = self.localisation(images, **localisation_kwargs)
         grid = jax.vmap(make_grid)(theta)
+        self.sow("intermediates", "inputs", images)
         self.sow("intermediates", "theta", theta)
         self.sow("intermediates", "grid", grid)
         return jax.vmap(read)(images, grid)

@@ -35,16 +35,18 @@ def evaluate(config: ConfigDict | None, workdir: str | None, arguments: list[str
     print(
         f"step {step}: test error {evaluation.error_percent:.2f}%, test loss {evaluation.loss:.4f}"
     )
+    for name, value in evaluation.details.items():
+        print(f"  {name}: {value:.2f}")
 
 
 def predict(config: ConfigDict | None, workdir: str | None, images: list[str]) -> None:
-    """Prints class, probability and theta of each image file."""
+    """Prints the answer, its probability and each transformer's theta for each image file."""
     _check_no_config(config)
     for prediction in predict_files(_existing(workdir), [Path(name) for name in images]):
-        line = f"{prediction.path}: {prediction.label} (probability {prediction.probability:.3f})"
-        if prediction.theta is not None:
+        line = f"{prediction.path}: {prediction.text} (probability {prediction.probability:.3f})"
+        for theta in prediction.thetas.values():
             numbers = np.array2string(
-                prediction.theta, precision=3, suppress_small=True, max_line_width=10_000
+                theta, precision=3, suppress_small=True, max_line_width=10_000
             )
             line += f" theta {numbers}"
         print(line)

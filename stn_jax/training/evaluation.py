@@ -1,23 +1,27 @@
-"""The error on the fixed test set, and predictions for single images."""
+"""The errors on the fixed test set, and what a network makes of single images."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 from jax import Array
 from ml_collections import ConfigDict
 
-from stn_jax.data.distortions import CANVAS
 from stn_jax.data.loader import evaluation_batches
 from stn_jax.errors import UserError
+from stn_jax.modules.spatial_transformer import SpatialTransformer
+from stn_jax.tasks import find_task
 from stn_jax.training.checkpoints import restore_newest
-from stn_jax.training.experiment import Experiment, make_experiment, make_network
+from stn_jax.training.experiment import Experiment, make_experiment
 from stn_jax.training.optimizer import make_optimizer
 from stn_jax.training.parallel import parallel_eval, replicate
-from stn_jax.training.steps import TrainState, create_state, eval_step, thetas
+from stn_jax.training.steps import DEVICES, TrainState, create_state, eval_step
 from stn_jax.workdir import read_config
 
 
@@ -26,6 +30,7 @@ class Evaluation(NamedTuple):
 
     loss: float  # nats per example
     error_percent: float
+    details: Mapping[str, float]  # more errors in per cent, by name
 
 
 def make_evaluate(experiment: Experiment, batch_size: int) -> Callable[[TrainState], Evaluation]:
@@ -34,19 +39,32 @@ def make_evaluate(experiment: Experiment, batch_size: int) -> Callable[[TrainSta
     Batches are of `batch_size`, rounded up to what the devices divide.
     """
     devices = jax.device_count()
-    batches = evaluation_batches(experiment.test, batch_size=-(-batch_size // devices) * devices)
     run = parallel_eval(
         functools.partial(
-            eval_step, model=experiment.model, preprocess=experiment.preprocessing.test
+            eval_step, model=experiment.model, preprocess=experiment.data.preprocessing.test
         )
     )
 
     def evaluate(state: TrainState) -> Evaluation:
-        sums = jax.device_get(run(state, batches))
-        examples = sums["examples"].item()
-        return Evaluation(sums["loss"].item() / examples, 100 * sums["wrong"].item() / examples)
+        batches = evaluation_batches(
+            experiment.data.test, batch_size=-(-batch_size // devices) * devices
+        )
+        parts = jax.device_get([run(state, batch) for batch in batches])
+        return _evaluation(jax.tree.map(lambda *leaves: sum(leaves), *parts))
 
     return evaluate
+
+
+def _evaluation(sums: Mapping[str, np.ndarray]) -> Evaluation:
+    details = {}
+    if "digits" in sums:
+        details["digit_error_percent"] = 100 * (sums["wrong_digits"] / sums["digits"]).item()
+        by_length = zip(sums["wrong_by_length"], sums["examples_by_length"], strict=True)
+        for length, (wrong, examples) in enumerate(by_length):
+            if examples:
+                details[f"error_percent_length_{length}"] = 100 * (wrong / examples).item()
+    loss, error = sums["loss"] / sums["examples"], sums["wrong"] / sums["examples"]
+    return Evaluation(loss.item(), 100 * error.item(), details)
 
 
 def evaluate_workdir(workdir: Path) -> tuple[int, Evaluation]:
@@ -64,41 +82,53 @@ def restore(workdir: Path, config: ConfigDict) -> tuple[nn.Module, TrainState]:
     Raises:
         UserError: nothing was saved there.
     """
-    model = make_network(config)
+    task = find_task(config)
+    model = task.make_network(config, axis_name=DEVICES)
     optimizer = make_optimizer(config.optimizer, num_steps=1)  # of its state only the shapes count
-    template = create_state(model, optimizer, config.seed, CANVAS[config.data.distortion])
+    template = create_state(model, optimizer, config.seed, task.input_shape(config))
     state, _ = restore_newest(workdir / "checkpoints", template)
     if state is None:
         raise UserError(f"the run in {workdir} has saved no checkpoint yet: train it first")
     return model, state
 
 
-class Transformed(NamedTuple):
-    """What a network makes of images, with the transformer's inner values where there is one."""
+class TransformerView(NamedTuple):
+    """What one spatial transformer did with a batch."""
 
-    probabilities: Array  # [B, classes]
-    theta: Array | None  # [B, params]
-    grid: Array | None  # [B, H', W', 2]
-    output: Array | None  # [B, H', W', C]
+    inputs: Array  # [B, H, W, C]
+    theta: Array  # [B, ...]
+    grid: Array  # [B, H', W', 2]
+    outputs: Array  # [B, H', W', C]
+
+
+class Transformed(NamedTuple):
+    """What a network makes of images."""
+
+    probabilities: Array  # [B, classes], or [B, digits, classes] for numbers
+    transformers: Mapping[str, TransformerView]  # by path, from the input on
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def transform(model: nn.Module, state: TrainState, images: Array) -> Transformed:
-    """Runs the network on images [B, canvas, canvas, 1] in 0..1, keeping what is inside."""
+    """Runs the network on images as its preprocessing gives them, keeping what is inside."""
     logits, captured = model.apply(
         {"params": state.params, "batch_stats": state.batch_stats},
         images,
-        capture_intermediates=lambda module, _: module.name == "transformer",
+        capture_intermediates=lambda module, _: isinstance(module, SpatialTransformer),
         mutable=["intermediates"],
     )
-    inner = captured.get("intermediates", {})
-    transformer = inner.get("transformer")
-    probabilities = jax.nn.softmax(logits)
-    if transformer is None:
-        return Transformed(probabilities, None, None, None)
-    return Transformed(
-        probabilities,
-        theta=thetas(inner)["transformer/theta"],
-        grid=transformer["grid"][0],
-        output=transformer["__call__"][0],
-    )
+    inner = {
+        path: value[0]
+        for path, value in flatten_dict(captured.get("intermediates", {}), sep="/").items()
+    }
+    paths = [name.removesuffix("/theta") for name in inner if name.endswith("/theta")]
+    views = {
+        path: TransformerView(
+            inputs=inner[f"{path}/inputs"],
+            theta=inner[f"{path}/theta"],
+            grid=inner[f"{path}/grid"],
+            outputs=inner[f"{path}/__call__"],
+        )
+        for path in sorted(paths)
+    }
+    return Transformed(jax.nn.softmax(logits.astype(jnp.float32)), views)

@@ -59,8 +59,11 @@ class MetricLog:
                 self._tensorboard.add_scalar(tag, number, step)
 
 
+SECONDS_BETWEEN_LINES = 60.0
+
+
 class Progress:
-    """Training progress: a bar on a terminal, a plain line per evaluation when piped."""
+    """Training progress: a bar on a terminal; when piped, a line a minute and per evaluation."""
 
     def __init__(self, *, start_step: int, num_steps: int):
         self._num_steps = num_steps
@@ -71,7 +74,7 @@ class Progress:
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
         )
-        self._started = time.monotonic()
+        self._started = self._last_line = time.monotonic()
         self._start_step = start_step
 
     def __enter__(self) -> "Progress":
@@ -82,25 +85,30 @@ class Progress:
 
     def update(self, step: int, *, loss: float, error: float, examples_per_second: float) -> None:
         """Moves the bar, which shows the time left by itself."""
-        self._bar.set_postfix_str(
-            f"loss {loss:.3f}, error {100 * error:.1f}%, {examples_per_second:.0f} examples/s"
-        )
+        state = f"loss {loss:.3f}, error {100 * error:.1f}%, {examples_per_second:.0f} examples/s"
+        self._bar.set_postfix_str(state)
         self._bar.update(step - self._bar.n)
+        if self._bar.disable and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self.line(f"step {step}/{self._num_steps}: {state}, {self._left(step)} left")
 
     def line(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
         self._bar.write(text, file=sys.stdout)
         sys.stdout.flush()
+        self._last_line = time.monotonic()
 
     def evaluated(self, step: int, evaluation: Evaluation, *, rate: float) -> None:
         """Prints how far training is."""
-        elapsed = time.monotonic() - self._started
-        left = elapsed / (step - self._start_step) * (self._num_steps - step)
         self.line(
             f"step {step}/{self._num_steps}: test loss {evaluation.loss:.4f}, "
             f"test error {evaluation.error_percent:.2f}%, "
-            f"{rate:.0f} examples/s, {left / 60:.1f} min left"
+            f"{rate:.0f} examples/s, {self._left(step)} left"
         )
+
+    def _left(self, step: int) -> str:
+        elapsed = time.monotonic() - self._started
+        left = elapsed / (step - self._start_step) * (self._num_steps - step)
+        return f"{left / 60:.1f} min"
 
 
 class StepRecorder:
@@ -153,6 +161,7 @@ class StepRecorder:
             {
                 "test_loss": evaluation.loss,
                 "test_error_percent": evaluation.error_percent,
+                **{f"test_{name}": value for name, value in evaluation.details.items()},
                 "train_seconds": self.train_seconds,
             },
         )

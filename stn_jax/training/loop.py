@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,14 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from stn_jax.data.loader import check_batch_size, training_batches
-from stn_jax.data.pipeline import Batch
+from stn_jax.data.examples import Batch, label_text
+from stn_jax.data.loader import check_batch_size, one_ahead, training_batches
 from stn_jax.files import write_atomically
 from stn_jax.training.checkpoints import Checkpoints, restore_newest
 from stn_jax.training.evaluation import Evaluation, make_evaluate, transform
 from stn_jax.training.experiment import Experiment, make_experiment
 from stn_jax.training.logs import MetricLog, Progress, StepRecorder
-from stn_jax.training.parallel import parallel_train, replicate
+from stn_jax.training.parallel import parallel_train, put, replicate
+from stn_jax.training.prediction import most_probable
 from stn_jax.training.steps import TrainState, train_step
 from stn_jax.visualization import draw_samples
 from stn_jax.workdir import claim_workdir
@@ -79,18 +80,17 @@ def _describe(
 ) -> dict:
     """What `result.json` holds."""
     examples = int(state.step) * config.batch_size
-    sizes = f"{len(experiment.train.labels)} train, {len(experiment.test.labels)} test"
-    family, classifier = config.model.family, config.model.classifier
     return {
         "test_error_percent": evaluation.error_percent,
+        **{f"test_{name}": value for name, value in evaluation.details.items()},
         "test_loss": evaluation.loss,
         "num_params": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "steps": int(state.step),
-        "epochs": examples / len(experiment.train.labels),
+        "epochs": examples / len(experiment.data.train.labels),
         "examples_per_second": examples / recorder.train_seconds,
         "train_seconds": recorder.train_seconds,
-        "dataset": f"mnist {config.data.distortion} ({config.data.source}: {sizes})",
-        "model": classifier if family == "none" else f"st_{classifier}_{family}",
+        "dataset": experiment.data.name,
+        "model": experiment.model_name,
         "seed": config.seed,
         "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": {
@@ -114,7 +114,7 @@ def _train(
             train_step,
             model=experiment.model,
             optimizer=experiment.optimizer,
-            preprocess=experiment.preprocessing.train,
+            preprocess=experiment.data.preprocessing.train,
             seed=config.seed,
         ),
         config.steps_per_dispatch,
@@ -123,9 +123,9 @@ def _train(
 
     def batches(begin: int, end: int) -> Batch:
         some = training_batches(
-            experiment.train, begin, end, seed=config.seed, batch_size=config.batch_size
+            experiment.data.train, begin, end, seed=config.seed, batch_size=config.batch_size
         )
-        return _filled(some, config.steps_per_dispatch)
+        return put(_filled(some, config.steps_per_dispatch))
 
     step = saved_step = int(state.step)
     evaluation = None
@@ -133,26 +133,32 @@ def _train(
         started = time.perf_counter()
         train = train_steps.lower(state, batches(step, step + 1), np.int32(1)).compile()
         recorder.compiled(time.perf_counter() - started)
-    while step < experiment.num_steps:
-        if stop_asked.is_set():
-            recorder.finish()
-            if step > saved_step:
-                checkpoints.save(state)
-            return state, None
-        next_evaluation = min(
-            (step // experiment.eval_every + 1) * experiment.eval_every, experiment.num_steps
-        )
-        end = min(step + config.steps_per_dispatch, next_evaluation)
-        state, metrics = train(state, batches(step, end), np.int32(end - step))
-        recorder.dispatched(step, end, metrics)
-        step = end
-        if step == next_evaluation:
-            recorder.finish()
-            evaluation = evaluate(state)
-            recorder.evaluated(step, evaluation)
-            checkpoints.save(state, evaluation.error_percent)
-            saved_step = step
+    dispatches = _dispatches(experiment, step, config.steps_per_dispatch)
+    with closing(one_ahead(batches, dispatches)) as stream:
+        for step, end, batch in stream:
+            if stop_asked.is_set():
+                recorder.finish()
+                if step > saved_step:
+                    checkpoints.save(state)
+                return state, None
+            state, metrics = train(state, batch, np.int32(end - step))
+            recorder.dispatched(step, end, metrics)
+            if end % experiment.eval_every == 0 or end == experiment.num_steps:
+                recorder.finish()
+                evaluation = evaluate(state)
+                recorder.evaluated(end, evaluation)
+                checkpoints.save(state, evaluation.error_percent)
+                saved_step = end
     return state, evaluation or evaluate(state)
+
+
+def _dispatches(experiment: Experiment, start: int, longest: int) -> Iterator[tuple[int, int]]:
+    """Ranges of steps from `start` to the end; one ends wherever an evaluation is due."""
+    while start < experiment.num_steps:
+        next_evaluation = (start // experiment.eval_every + 1) * experiment.eval_every
+        end = min(start + longest, next_evaluation, experiment.num_steps)
+        yield start, end
+        start = end
 
 
 def _initial_or_saved_state(
@@ -193,14 +199,16 @@ def _sigterm() -> Iterator[threading.Event]:
 
 
 def _draw_samples(path: Path, experiment: Experiment, state: TrainState) -> None:
-    digits = jnp.asarray(experiment.test.images[:NUM_SAMPLES])
-    images = experiment.preprocessing.test(digits, jnp.arange(len(digits)))
+    test = experiment.data.test
+    count = NUM_SAMPLES if len(test.labels) > NUM_SAMPLES else len(test.labels)
+    images = experiment.data.preprocessing.test(jnp.asarray(test.images[:count]), jnp.arange(count))
     result = jax.device_get(transform(experiment.model, jax.device_get(state), images))
+    answers, probabilities = most_probable(result.probabilities)
     draw_samples(
         path,
         np.asarray(images),
-        result.output,
-        result.grid,
-        labels=experiment.test.labels[: len(digits)],
-        probabilities=result.probabilities,
+        [(view.inputs, view.grid, view.outputs) for view in result.transformers.values()],
+        answers=[label_text(answer) for answer in answers],
+        labels=[label_text(label) for label in test.labels[:count]],
+        probabilities=probabilities,
     )

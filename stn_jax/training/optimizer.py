@@ -17,20 +17,23 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """Learning rate as a function of the step.
 
     - constant: `learning_rate`.
-    - staircase: `learning_rate`, divided by 10 after each third of the training (the paper's
-      schedule: every 50k of 150k steps).
+    - staircase: `learning_rate`, divided by 10 at `drops` times that split the training evenly
+      (the paper's schedules: every 50k of 150k steps, every 80k of 400k).
     - cosine: from `learning_rate` down to 0 along half a cosine.
     - one_cycle: up to `learning_rate` over the first 30% of the training, then down to almost 0.
 
     Raises:
-        UserError: there is no such schedule, or the learning rate is not positive.
+        UserError: there is no such schedule, or a number is out of range.
     """
     check_choice(config.schedule, SCHEDULES, "config.optimizer.schedule")
     rate = config.learning_rate
     if not 0 < rate < math.inf:
         raise UserError(f"config.optimizer.learning_rate must be positive, got {rate}")
+    if config.drops < 0:
+        raise UserError(f"config.optimizer.drops must not be negative, got {config.drops}")
     if config.schedule == "staircase":
-        drops = {num_steps * third // 3: 0.1 for third in (1, 2)}
+        parts = config.drops + 1
+        drops = {num_steps * part // parts: 0.1 for part in range(1, parts)}
         return optax.piecewise_constant_schedule(rate, drops)
     if config.schedule == "cosine":
         return optax.cosine_decay_schedule(rate, num_steps)

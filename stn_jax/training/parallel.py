@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from stn_jax.data.pipeline import Batch
+from stn_jax.data.examples import Batch
 from stn_jax.training.steps import DEVICES, TrainState
 
 Metrics = dict[str, Array]
@@ -37,6 +37,9 @@ def parallel_train(
             return state, history
 
         first = jax.tree.map(lambda leaf: leaf[0], batches)
+        if steps_per_dispatch == 1:  # on the CPU, native convolutions lose their threads in a loop
+            state, metrics = train_step(state, first)
+            return state, jax.tree.map(lambda metric: metric[None], metrics)
         _, shapes = jax.eval_shape(train_step, state, first)
         history = jax.tree.map(
             lambda metric: jnp.zeros((steps_per_dispatch, *metric.shape), metric.dtype), shapes
@@ -49,16 +52,15 @@ def parallel_train(
 def parallel_eval(
     eval_step: Callable[[TrainState, Batch], Metrics],
 ) -> jax.stages.Wrapped:
-    """Wraps an evaluation step to run over many batches on all devices.
+    """Wraps an evaluation step to run on all devices.
 
     Returns:
-        A function of a state and a Batch whose leaves start with [local devices, batches]; it gives
-        the sums over all batches and devices.
+        A function of a state and a Batch whose leaves start with [local devices]; it gives the sums
+        over all devices.
     """
 
-    def run(state: TrainState, batches: Batch) -> Metrics:
-        sums = lax.map(lambda batch: eval_step(state, batch), batches)
-        return lax.psum(jax.tree.map(jnp.sum, sums), DEVICES)
+    def run(state: TrainState, batch: Batch) -> Metrics:
+        return lax.psum(eval_step(state, batch), DEVICES)
 
     return jax.pmap(run, axis_name=DEVICES, in_axes=(None, 0), out_axes=None)
 
@@ -67,3 +69,10 @@ def replicate(state: TrainState) -> TrainState:
     """Puts a host's state on all devices, laid out as the wrapped steps give it back."""
     mesh = jax.sharding.Mesh(jax.devices(), (DEVICES,))
     return jax.device_put(state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
+def put(batch: Batch) -> Batch:
+    """Starts to send a batch, whose leaves start with [local devices], one row to each device."""
+    mesh = jax.sharding.Mesh(jax.local_devices(), (DEVICES,))
+    rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(DEVICES))
+    return jax.device_put(batch, rows)

@@ -11,11 +11,13 @@ from flax import struct
 from flax.traverse_util import flatten_dict
 from jax import Array, lax
 
-from stn_jax.data.pipeline import Batch
-from stn_jax.training.losses import cross_entropy, is_wrong
+from stn_jax.data.examples import Batch
+from stn_jax.training.losses import cross_entropy, is_wrong, number_errors
 
 DEVICES = "devices"
 """Name of the axis that gradients, batch statistics and metrics are averaged over."""
+
+_DROPOUT_ID = 2**32 - 1  # a step's keys are folded with examples' ids: no example has this one
 
 
 class TrainState(struct.PyTreeNode):
@@ -28,10 +30,13 @@ class TrainState(struct.PyTreeNode):
 
 
 def create_state(
-    model: nn.Module, optimizer: optax.GradientTransformation, seed: int, canvas: int
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    input_shape: tuple[int, int, int],
 ) -> TrainState:
-    """The state before the first step, for images [B, canvas, canvas, 1]."""
-    variables = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, canvas, canvas, 1)))
+    """The state before the first step, for images [B, *input_shape]."""
+    variables = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, *input_shape)))
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),
@@ -66,6 +71,7 @@ def train_step(
             images,
             train=True,
             mutable=["batch_stats", "intermediates"],
+            rngs={"dropout": jax.random.fold_in(key, _DROPOUT_ID)},
         )
         return cross_entropy(logits, batch.labels).mean(), (logits, updated)
 
@@ -106,15 +112,21 @@ def eval_step(
     model: nn.Module,
     preprocess: Callable[[Array, Array], Array],
 ) -> dict[str, Array]:
-    """Sums over this device's part of a batch: `loss`, `wrong` and `examples`."""
+    """Sums over this device's part of a batch: `loss`, `wrong` and `examples`.
+
+    Where the labels are numbers, those of `number_errors` as well.
+    """
     images = preprocess(batch.images, batch.ids)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     logits: Any = model.apply(variables, images)
-    return {
+    sums = {
         "loss": jnp.sum(batch.weights * cross_entropy(logits, batch.labels)),
         "wrong": jnp.sum(batch.weights * is_wrong(logits, batch.labels)),
         "examples": jnp.sum(batch.weights),
     }
+    if batch.labels.ndim == 2:
+        sums |= number_errors(logits, batch.labels, batch.weights)
+    return sums
 
 
 def thetas(intermediates: Any) -> dict[str, Array]:

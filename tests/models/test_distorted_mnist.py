@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs.distorted_mnist import MODELS, make_config
-from stn_jax.data.distortions import CANVAS
+from stn_jax.data.mnist.distortions import CANVAS
 from stn_jax.errors import UserError
 from stn_jax.models.distorted_mnist import make_model
 

@@ -40,6 +40,15 @@ def test_the_papers_schedule_divides_by_ten_after_each_third():
     np.testing.assert_allclose(rates, [1e-2, 1e-2, 1e-3, 1e-3, 1e-4, 1e-4], rtol=1e-5)
 
 
+def test_the_street_numbers_schedule_divides_by_ten_four_times():
+    schedule = make_schedule(
+        optimizer_config(schedule="staircase", learning_rate=0.01, drops=4), num_steps=400_000
+    )
+    steps = (79_999, 80_000, 160_000, 240_000, 319_999, 320_000, 399_999)
+    rates = [schedule(step) for step in steps]
+    np.testing.assert_allclose(rates, [1e-2, 1e-3, 1e-4, 1e-5, 1e-5, 1e-6, 1e-6], rtol=1e-5)
+
+
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
 def test_modern_schedules_end_near_zero_and_never_pass_the_given_rate(schedule):
     schedule = make_schedule(optimizer_config(schedule=schedule, learning_rate=0.1), num_steps=200)

@@ -1,0 +1,72 @@
+"""Whether a batch ever waits for data: training fed by the loader against one batch on the device.
+
+Command: python -m benchmarks.input_pipeline [--config=configs/svhn_cnn.py:synthetic_small]
+
+Reads, shuffles, sends and crops as a run does. The data are prepared first, if they are not yet.
+"""
+
+import functools
+import itertools
+
+import numpy as np
+from absl import app, flags
+from ml_collections import config_flags
+
+from benchmarks.timing import alternating, machine, ratio
+from stn_jax.data.loader import one_ahead, training_batches
+from stn_jax.training.experiment import make_experiment
+from stn_jax.training.parallel import parallel_train, put, replicate
+from stn_jax.training.steps import train_step
+
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/svhn_cnn.py:synthetic_small")
+_STEPS = flags.DEFINE_integer("steps", 8, "Steps in a repeat.")
+_REPEATS = flags.DEFINE_integer("repeats", 7, "Repeats of each.")
+
+
+def main(_) -> None:
+    config = _CONFIG.value
+    experiment = make_experiment(config)
+    step = functools.partial(
+        train_step,
+        model=experiment.model,
+        optimizer=experiment.optimizer,
+        preprocess=experiment.data.preprocessing.train,
+        seed=config.seed,
+    )
+    size = config.steps_per_dispatch
+
+    def batches(begin: int, end: int):
+        return put(
+            training_batches(
+                experiment.data.train, begin, end, seed=config.seed, batch_size=config.batch_size
+            )
+        )
+
+    state = replicate(experiment.initial_state(config.seed))
+    resident = batches(0, size)
+    train = parallel_train(step, size).lower(state, resident, np.int32(size)).compile()
+
+    def run(stream):
+        last = state
+        for _, _, batch in itertools.islice(stream, _STEPS.value):
+            last, _ = train(last, batch, np.int32(size))
+        return last
+
+    starts = itertools.count(0, size)
+    stream = one_ahead(batches, ((start, start + size) for start in starts))
+    runs = {
+        "on the device": lambda: run(itertools.repeat((0, size, resident))),
+        "from the loader": lambda: run(stream),
+    }
+    times = alternating(runs, repeats=_REPEATS.value)
+    examples = _STEPS.value * size * config.batch_size
+    print(f"{machine()}, {config.name}, batch {config.batch_size}")
+    for name, seconds in times.items():
+        print(
+            f"{name}: {examples / np.median(seconds):.0f} examples/s, time "
+            f"{ratio(seconds, times['on the device'])} of that with a batch on the device"
+        )
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,120 @@
+"""What the experiments of section 4.2 share; each has its own file, such as `svhn_multi.py`."""
+
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError, check_choice
+
+SIZES = ("64", "128")
+DATA = ("svhn", "synthetic", "synthetic_small")
+RECIPES = ("modern", "paper")
+
+
+def make_config(network: str, variant: str | None) -> ConfigDict:
+    """The config of one network.
+
+    Args:
+        network: "cnn", "single" or "multi".
+        variant: comma-separated, in any order, at most one each: of `SIZES` (default 64; 128 for
+            synthetic_small), of `DATA` (default svhn) and of `RECIPES` (default modern).
+    """
+    words = variant.split(",") if variant else []
+    for word in words:
+        check_choice(word, [*SIZES, *DATA, *RECIPES], "variant")
+    data = _one_of(DATA, words) or "svhn"
+    size = int(_one_of(SIZES, words) or ("128" if data == "synthetic_small" else "64"))
+    recipe = _one_of(RECIPES, words) or "modern"
+
+    config = ConfigDict()
+    config.name = f"svhn_{network}-{size}-{data}-{recipe}"
+    config.task = "street_numbers"
+    config.seed = 0
+
+    config.data = ConfigDict()
+    config.data.source = "svhn"  # or "synthetic": drawn here, no download
+    config.data.data_dir = ""  # where prepared data are kept; "": tensorflow-datasets' default
+    config.data.manual_dir = ""  # folder with train, extra and test.tar.gz, in place of a download
+    config.data.subset = 0  # so many training examples; 0: all
+    config.data.held_out = 5000  # training examples kept apart
+    config.data.evaluate_on = "test"  # or "held_out", to choose settings by
+    config.data.size = size
+    # A crop of 112 leaves 7x7 pixels after four poolings, and the margin around it is a number's
+    # room to move: 16 of 128 pixels, about what 54 of 64 leave.
+    config.data.crop = {64: 54, 128: 112}[size]
+    # The picture is the box around all digits, so much larger. 2.6 at 128 pixels shows digits as
+    # large as 1.3 at 64 does, with four times as much around them. 0: the whole picture.
+    config.data.context = {64: 1.3, 128: 2.6}[size]
+    config.data.augment = ConfigDict({"brightness": 0.2, "contrast": 0.2})
+    config.data.synthetic = ConfigDict(
+        {"layout": "close", "train": 20_000, "test": 2000, "seed": 0}  # if source is "synthetic"
+    )
+
+    config.model = ConfigDict()
+    config.model.network = network
+    config.model.filters = (48, 64, 128, 160, 192, 192, 192, 192)
+    config.model.features = (3072, 3072, 3072)
+    config.model.family = "affine"
+    config.model.localisation_filters = (32, 32)
+    config.model.localisation_features = (32, 32)
+    config.model.dtype = "float32"  # of the arithmetic; or "bfloat16"
+
+    config.batch_size = 128
+    config.eval_batch_size = 256
+    config.eval_every_epochs = 1.0
+    config.steps_per_dispatch = 1  # a step is long, and loops slow down the CPU's convolutions
+    config.keep_checkpoints = 2
+    config.optimizer = ConfigDict()
+    {"paper": _paper_recipe, "modern": _modern_recipe}[recipe](config)
+    if data != "svhn":
+        config.data.source = "synthetic"
+        config.data.held_out = 0
+        if size == 128:
+            config.data.synthetic.layout = "wide"  # the number is anywhere in the frame
+            config.data.context = 0.0
+    if data == "synthetic_small":
+        _shrink(config)
+    return config
+
+
+def _one_of(choices: tuple[str, ...], words: list[str]) -> str | None:
+    chosen = [word for word in words if word in choices]
+    if len(chosen) > 1:
+        raise UserError(f"variant {','.join(words)!r}: name at most one of {', '.join(choices)}")
+    return chosen[0] if chosen else None
+
+
+def _paper_recipe(config: ConfigDict) -> None:
+    """SGD for 400k steps; the learning rate falls by 10 every 80k. Momentum is not in the paper."""
+    config.num_epochs = 222.0
+    config.model.batch_norm = False
+    config.model.dropout = 0.5
+    config.optimizer.name = "sgd"
+    config.optimizer.momentum = 0.9
+    config.optimizer.schedule = "staircase"
+    config.optimizer.drops = 4
+    config.optimizer.learning_rate = 0.01
+    config.optimizer.weight_decay = 5e-4
+    config.optimizer.localisation_multiplier = 0.1
+
+
+def _modern_recipe(config: ConfigDict) -> None:
+    """Batch normalisation and Adam along one cycle."""
+    config.num_epochs = 10.0
+    config.model.batch_norm = True
+    config.model.dropout = 0.2
+    config.optimizer.name = "adam"
+    config.optimizer.momentum = 0.0
+    config.optimizer.schedule = "one_cycle"
+    config.optimizer.drops = 0
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.localisation_multiplier = 0.3
+
+
+def _shrink(config: ConfigDict) -> None:
+    """Widths and data that fit two CPU cores: minutes in place of hours."""
+    config.data.synthetic.train = 10_000
+    config.data.synthetic.test = 1000
+    config.model.filters = (8, 12, 20, 28, 32, 32, 32, 32)
+    config.model.features = (256,)
+    config.model.localisation_filters = (8, 8)
+    config.batch_size = 64

@@ -1,0 +1,85 @@
+"""Whole runs on street numbers: what they write, and that devices do not matter."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stn_jax.training.evaluation import evaluate_workdir
+from stn_jax.training.loop import train_and_evaluate
+from stn_jax.training.prediction import predict_files
+from tests.training.tiny import launch, read_metrics
+from tests.training.tiny_numbers import launch_numbers_command, tiny_numbers_config
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def finished(data_dir, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("multi")
+    config = tiny_numbers_config("multi", data_dir, model__dtype="bfloat16")
+    return workdir, train_and_evaluate(config, workdir)
+
+
+def test_the_result_holds_errors_per_number_digit_and_length(finished):
+    workdir, result = finished
+    assert result == json.loads((workdir / "result.json").read_text())
+    assert result["model"] == "st_cnn_multi"
+    assert result["dataset"] == "street numbers, 64 px (synthetic: 48 train, 20 test)"
+    by_length = {n: e for n, e in result.items() if n.startswith("test_error_percent_length_")}
+    assert by_length and 0 < result["test_digit_error_percent"] <= 100
+    assert min(by_length.values()) <= result["test_error_percent"] <= max(by_length.values())
+
+
+def test_every_transformers_theta_is_logged(finished):
+    workdir, _ = finished
+    records = [record for record in read_metrics(workdir) if "loss" in record]
+    assert [record["step"] for record in records] == [1, 2, 3, 4, 5, 6]
+    for number in range(4):
+        identity = records[0][f"transformers_{number}/theta/mean"]
+        np.testing.assert_array_equal(identity, [1, 0, 0, 0, 1, 0])
+        assert max(records[-1][f"transformers_{number}/theta/spread"]) > 0
+
+
+def test_the_picture_shows_every_transformer(finished):
+    workdir, _ = finished
+    with Image.open(workdir / "figures" / "samples.png") as picture:
+        width, height = picture.size
+    assert height > 0.9 * width  # nine rows of eight columns
+
+
+def test_a_picture_of_a_number_is_read(finished, tmp_path):
+    workdir, _ = finished
+    Image.fromarray(np.full((30, 50), 99, np.uint8)).save(tmp_path / "grey.png")
+    (prediction,) = predict_files(workdir, [tmp_path / "grey.png"])
+    assert prediction.text == "-" or (prediction.text.isdigit() and len(prediction.text) <= 5)
+    assert 0 < prediction.probability <= 1
+    assert [theta.shape for theta in prediction.thetas.values()] == [(6,)] * 4
+
+
+def test_evaluating_a_finished_run_gives_its_result(finished):
+    workdir, result = finished
+    step, evaluation = evaluate_workdir(workdir)
+    assert step == 6
+    assert evaluation.error_percent == result["test_error_percent"]
+    assert evaluation.details["digit_error_percent"] == result["test_digit_error_percent"]
+
+
+def test_one_and_eight_devices_give_the_same_losses(data_dir, tmp_path):
+    """Dropout, batch statistics and crops included; by the command line."""
+    runs = {}
+    for devices in (1, 8):
+        workdir = tmp_path / str(devices)
+        # Adam divides by the gradient's size, which turns rounding into differences: not here.
+        command = launch_numbers_command("single", data_dir, workdir, "--config.optimizer.name=sgd")
+        run = launch([*command, "--config.optimizer.learning_rate=0.01"], devices=devices)
+        assert run.returncode == 0, run.stderr
+        runs[devices] = read_metrics(workdir)
+    assert len(runs[1]) == len(runs[8]) == 8
+    for one, eight in zip(runs[1], runs[8], strict=True):
+        for name in ("loss", "gradient_norm", "transformers_0/theta/spread", "test_loss"):
+            np.testing.assert_allclose(one.get(name, 0), eight.get(name, 0), rtol=1e-3, atol=1e-5)
