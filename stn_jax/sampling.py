@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stn_jax.bilinear import interpolate
+
 METHODS = ("nearest", "bilinear", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
 
@@ -57,6 +59,8 @@ def sample(
     image, grid = jnp.asarray(image), jnp.asarray(grid)
     _check(image, grid, method, padding)
     grid = grid.astype(jnp.promote_types(grid.dtype, jnp.float32))
+    if method == "bilinear":
+        return _bilinear(image, grid, padding, align_corners)
     height, width, channels = image.shape
     columns = _taps(grid[..., 0], width, method, padding, align_corners)
     rows = _taps(grid[..., 1], height, method, padding, align_corners)
@@ -73,6 +77,39 @@ def sample(
     return output.astype(image.dtype)
 
 
+def _bilinear(image: jax.Array, grid: jax.Array, padding: str, align_corners: bool) -> jax.Array:
+    """With a frame of two pixels around the image that holds the padding, no tap is outside."""
+    height, width, channels = image.shape
+    dtype = jnp.promote_types(image.dtype, grid.dtype)
+    column, u = _corner(grid[..., 0].ravel(), width, padding, align_corners)
+    row, v = _corner(grid[..., 1].ravel(), height, padding, align_corners)
+    mode = "constant" if padding == "zeros" else "edge"
+    framed = jnp.pad(image.astype(dtype), ((2, 2), (2, 2), (0, 0)), mode)
+    output = interpolate(
+        framed.reshape(-1, channels),
+        row * (width + 4) + column,
+        u.astype(dtype),
+        v.astype(dtype),
+        width + 4,
+    )
+    return output.reshape(*grid.shape[:2], channels).astype(image.dtype)
+
+
+def _corner(
+    coordinate: jax.Array, size: int, padding: str, align_corners: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Along one axis of the framed image: the first of two pixels, how far the point is past it."""
+    position = _tame(_in_pixels(coordinate, size, align_corners), size, padding)
+    # floor and floor + 1, never ceil: at a whole pixel both taps of the slope must remain.
+    first = jnp.floor(position)
+    t = position - first
+    if padding == "reflection":
+        # The middle between two pixels is never on a kink of the mirror.
+        start, middle, end = (_mirror(first + step, size, align_corners) for step in (0, 0.5, 1))
+        first, t = jnp.floor(middle), jnp.where(end < start, 1 - t, t)
+    return jnp.clip(first, -2, size).astype(jnp.int32) + 2, t
+
+
 def _taps(
     coordinate: jax.Array, size: int, method: str, padding: str, align_corners: bool
 ) -> list[tuple[jax.Array, jax.Array]]:
@@ -80,25 +117,25 @@ def _taps(
 
     Only under zeros padding can an index lie outside 0..size-1.
     """
-    half, offset = ((size - 1) / 2, 0.0) if align_corners else (size / 2, 0.5)
-    position = _tame((coordinate + 1) * half - offset, size, padding)
+    position = _tame(_in_pixels(coordinate, size, align_corners), size, padding)
     if method == "nearest":
         # Folded before it is rounded: mirroring at an edge turns an even pixel into an odd one.
         nearest = jnp.round(_fold(position, size, padding, align_corners))
         return [(nearest.astype(jnp.int32), jnp.ones_like(position))]
-    # floor and floor + 1, never ceil: at a whole pixel both taps of the slope must remain.
     first = jnp.floor(position)
     t = position - first
-    if method == "bilinear":
-        weights = {0: 1 - t, 1: t}
-    else:
-        weights = {-1: _outer(1 + t), 0: _inner(t), 1: _inner(1 - t), 2: _outer(2 - t)}
+    weights = {-1: _outer(1 + t), 0: _inner(t), 1: _inner(1 - t), 2: _outer(2 - t)}
     # Folding the taps instead of the coordinate gives the same values, and keeps the kinks of
     # clip and abs out of the gradient.
     return [
         (_fold(first + step, size, padding, align_corners).astype(jnp.int32), weight)
         for step, weight in weights.items()
     ]
+
+
+def _in_pixels(coordinate: jax.Array, size: int, align_corners: bool) -> jax.Array:
+    half, offset = ((size - 1) / 2, 0.0) if align_corners else (size / 2, 0.5)
+    return (coordinate + 1) * half - offset
 
 
 def _tame(position: jax.Array, size: int, padding: str) -> jax.Array:
@@ -115,10 +152,14 @@ def _fold(position: jax.Array, size: int, padding: str, align_corners: bool) -> 
     if padding == "zeros":
         return position
     if padding == "reflection":
-        low, span = (0.0, size - 1) if align_corners else (-0.5, size)
-        distance = jnp.abs(position - low) % (2 * max(span, 1))
-        position = jnp.minimum(distance, 2 * span - distance) + low
+        position = _mirror(position, size, align_corners)
     return jnp.clip(position, 0, size - 1)
+
+
+def _mirror(position: jax.Array, size: int, align_corners: bool) -> jax.Array:
+    low, span = (0.0, size - 1) if align_corners else (-0.5, size)
+    distance = jnp.abs(position - low) % (2 * max(span, 1))
+    return jnp.minimum(distance, 2 * span - distance) + low
 
 
 def _inner(t: jax.Array, a: float = -0.75) -> jax.Array:

@@ -1,7 +1,8 @@
-"""A slow sampler in plain NumPy and float64, to hold the real one against."""
+"""Slow samplers to hold the real one against: in NumPy and float64, and one that JAX derives."""
 
 import math
 
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -55,3 +56,31 @@ def _padded(position, size, padding, align_corners):
         while low < high and not low <= position <= high:
             position = 2 * low - position if position < low else 2 * high - position
     return min(max(position, 0), size - 1)
+
+
+def plain_bilinear(image, grid, padding, align_corners):
+    """[H, W, C], [H', W', 2] -> [H', W', C] in JAX, one gather for each tap, differentiated by JAX.
+
+    For coordinates that are numbers, and not huge ones.
+    """
+    height, width, _ = image.shape
+    output = 0
+    for row, row_weight in _taps(grid[..., 1], height, padding, align_corners):
+        for column, column_weight in _taps(grid[..., 0], width, padding, align_corners):
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            tap = image[jnp.where(inside, row, 0), jnp.where(inside, column, 0)]
+            output += jnp.where(inside, row_weight * column_weight, 0)[..., None] * tap
+    return output
+
+
+def _taps(coordinate, size, padding, align_corners):
+    position = _in_pixels(coordinate, size, align_corners)
+    first = jnp.floor(position)
+    for step, weight in ((0, first + 1 - position), (1, position - first)):
+        tap = first + step
+        if padding == "reflection":
+            low, high = (0, size - 1) if align_corners else (-0.5, size - 0.5)
+            for _ in range(6 if low < high else 0):
+                tap = jnp.where(tap < low, 2 * low - tap, tap)
+                tap = jnp.where(tap > high, 2 * high - tap, tap)
+        yield (tap if padding == "zeros" else jnp.clip(tap, 0, size - 1)).astype(int), weight

@@ -1,0 +1,123 @@
+"""The derivatives of the bilinear sampler, held against those of plain code."""
+
+import functools
+import itertools
+
+import chex
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stn_jax import bilinear
+from stn_jax.sampling import PADDINGS, sample
+from tests import reference
+
+OPTIONS = list(itertools.product(PADDINGS, (False, True)))
+SHAPES = [(5, 7, 3), (3, 1, 1), (2, 3, 1), (1, 4, 2), (5, 6, 1), (4, 2, 3)]
+AXES = [(0, 0), (0, None), (None, 0)]
+CASES = [(*c[0], *c[1:]) for c in zip(OPTIONS, SHAPES, itertools.cycle(AXES))]
+
+
+def draw_grids(rng, image_shape, align_corners, shape=(3, 4, 3), reach=4):
+    """Points in and out of the image, many in the same cells, none on a kink of the kernel."""
+    whole = [rng.integers(-reach, size + reach, shape) for size in image_shape[1::-1]]
+    pixels = np.stack(whole, axis=-1) + rng.choice([0.125, 0.25, 0.625, 0.875], (*shape, 2))
+    sizes = np.array(image_shape[1::-1])
+    if align_corners:
+        return 2 * pixels / np.maximum(sizes - 1, 1) - 1
+    return (2 * pixels + 1) / sizes - 1
+
+
+@functools.lru_cache
+def derivatives(function, padding, align_corners, axes):
+    """All at once: value, directional derivative, gradients and Hessian-vector products."""
+    options = {"padding": padding, "align_corners": align_corners}
+    batched = jax.vmap(functools.partial(function, **options), axes)
+
+    def loss(image, grid):
+        return jnp.sum(jnp.sin(batched(image, grid)))
+
+    def slope(primals, directions):
+        gradients = jax.grad(loss, argnums=(0, 1))(*primals)
+        return sum(map(jnp.vdot, gradients, directions)), gradients
+
+    def everything(primals, directions):
+        forward = jax.jvp(batched, primals, directions)
+        return forward, jax.grad(slope, has_aux=True)(primals, directions)
+
+    return jax.jit(everything)
+
+
+@pytest.mark.parametrize(("padding", "align_corners", "shape", "axes"), CASES)
+@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.given(seed=st.integers(0, 2**32 - 1))
+def test_derivatives_are_those_of_plain_code(padding, align_corners, shape, axes, seed):
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(seed)
+        operands = rng.normal(size=(3, *shape)), draw_grids(rng, shape, align_corners)
+        primals = tuple(x if a == 0 else x[0] for x, a in zip(operands, axes, strict=True))
+        directions = tuple(rng.normal(size=p.shape) for p in primals)
+        ours, plain = (
+            derivatives(function, padding, align_corners, axes)(primals, directions)
+            for function in (sample, reference.plain_bilinear)
+        )
+        chex.assert_trees_all_close(ours, plain, atol=1e-9)
+
+
+@pytest.mark.parametrize("spread", [1, 17])
+def test_every_platform_adds_up_the_same_gradient_to_the_image(spread):
+    # One cell for all points, then many.
+    rng = np.random.default_rng(0)
+    corner = rng.integers(0, spread, (2, 50)).astype(np.int32)
+    u, v = rng.uniform(size=(2, 2, 50)).astype(np.float32)
+    values = rng.normal(size=(2, 50, 3)).astype(np.float32)
+    size = {"width": 6, "size": 24}
+    on_cpu = jax.jit(functools.partial(bilinear._read_transpose_on_cpu, **size))
+    elsewhere = jax.vmap(functools.partial(bilinear._read_transpose, **size))
+    expected = elsewhere(values, corner, u, v)
+    chex.assert_trees_all_close(on_cpu(values, corner, u, v), expected, atol=1e-5)
+    np.testing.assert_allclose(np.sum(expected), np.sum(values), atol=1e-3)
+
+
+@pytest.mark.parametrize(("wanted", "unwanted"), [(0, "bilinear_shift"), (1, "bilinear_read")])
+def test_a_gradient_that_nobody_asked_for_is_not_computed(wanted, unwanted):
+    image, grid = jnp.ones((2, 5, 4, 3)), jnp.zeros((2, 3, 3, 2))
+
+    def loss(image, grid):
+        return jnp.sum(jax.vmap(sample)(image, grid))
+
+    program = str(jax.make_jaxpr(jax.grad(loss, argnums=wanted))(image, grid))
+    assert unwanted not in program
+    assert unwanted in str(jax.make_jaxpr(jax.grad(loss, argnums=1 - wanted))(image, grid))
+
+
+def test_little_is_kept_for_the_backward_pass():
+    image, grid = jnp.ones((28, 28, 16)), jnp.zeros((28, 28, 2))
+    _, back = jax.vjp(sample, image, grid)
+    kept = sum(leaf.nbytes for leaf in jax.tree.leaves(back))
+    assert kept < 2 * (image.nbytes + grid.nbytes)
+
+
+def test_gradients_are_as_wide_as_the_operands():
+    image, grid = jnp.ones((5, 4, 3), jnp.bfloat16), jnp.zeros((3, 3, 2), jnp.float16)
+    gradients = jax.grad(lambda i, g: jnp.sum(sample(i, g)), argnums=(0, 1))(image, grid)
+    assert [g.dtype for g in gradients] == [jnp.bfloat16, jnp.float16]
+
+
+def test_a_mesh_of_devices():
+    rng = np.random.default_rng(1)
+    image, grid = rng.normal(size=(2, 5, 7, 3)), draw_grids(rng, (5, 7, 3), False)[:2]
+
+    def gradient(image, grid):
+        def loss(image, grid):
+            return jnp.sum(jnp.sin(jax.vmap(sample)(image, grid)))
+
+        return jax.grad(loss, argnums=(0, 1))(image, grid)
+
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("devices",))
+    spec = jax.sharding.PartitionSpec("devices")
+    split = jax.shard_map(gradient, mesh=mesh, in_specs=spec, out_specs=spec)
+    chex.assert_trees_all_close(jax.jit(split)(image, grid), gradient(image, grid), atol=1e-5)
