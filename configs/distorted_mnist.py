@@ -87,6 +87,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.optimizer.localisation_multiplier = 1.0
 
     config.keep_checkpoints = 3
+    config.log_every = 1  # steps; a dispatch is recorded as a whole
     config.eval_batch_size = 1000
     {"paper": _paper_recipe, "modern": _modern_recipe}[recipe](config)
 

@@ -60,6 +60,7 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.batch_size = 128
     config.eval_batch_size = 256
     config.eval_every_epochs = 1.0
+    config.log_every = 50  # steps
     config.steps_per_dispatch = 1  # a step is long, and loops slow down the CPU's convolutions
     config.keep_checkpoints = 2
     config.optimizer = ConfigDict()
@@ -84,6 +85,7 @@ def _one_of(choices: tuple[str, ...], words: list[str]) -> str | None:
 
 def _paper_recipe(config: ConfigDict) -> None:
     """SGD for 400k steps; the learning rate falls by 10 every 80k. Momentum is not in the paper."""
+    config.data.augment.update({"brightness": 0.0, "contrast": 0.0})  # crops alone
     config.num_epochs = 222.0
     config.model.batch_norm = False
     config.model.dropout = 0.5
@@ -118,8 +120,9 @@ def _shrink(config: ConfigDict) -> None:
     config.model.features = (256,)
     config.model.localisation_filters = (8, 8)
     config.batch_size = 32
-    if config.model.batch_norm:  # the modern recipe: too short to need dropout
-        config.num_epochs = 2.0
-        config.eval_every_epochs = 0.5
-        config.model.dropout = 0.0
+    config.num_epochs = 2.0
+    config.eval_every_epochs = 0.5
+    config.log_every = 10
+    if config.optimizer.name == "adam":
+        config.model.dropout = 0.0  # so short a training needs none
         config.optimizer.learning_rate = 2e-3

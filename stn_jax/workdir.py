@@ -45,7 +45,7 @@ def read_config(workdir: Path) -> ConfigDict:
     path = workdir / "config.json"
     try:
         config = json.loads(path.read_text())
-        if not isinstance(config, dict) or not config.keys() >= {"data", "model", "optimizer"}:
+        if not isinstance(config, dict) or not config.keys() >= {"task", "data", "model"}:
             raise ValueError("it is not a run's config")
         return ConfigDict(config)
     except FileNotFoundError as error:

@@ -19,8 +19,12 @@ class Examples(NamedTuple):
 
 
 def label_text(label: np.ndarray) -> str:
-    """A label [] or [MAX_DIGITS] as a person writes it; "-" for a number of no digits."""
-    return "".join(str(digit) for digit in np.atleast_1d(label) if digit != NO_DIGIT) or "-"
+    """A label [] or [MAX_DIGITS] as a person writes it.
+
+    "-" stands for a number of no digits, "_" for a gap, which only a network comes up with.
+    """
+    digits = ("_" if digit == NO_DIGIT else str(digit) for digit in np.atleast_1d(label))
+    return "".join(digits).rstrip("_") or "-"
 
 
 class Batch(NamedTuple):

@@ -49,7 +49,7 @@ def make_evaluate(experiment: Experiment, batch_size: int) -> Callable[[TrainSta
         batches = evaluation_batches(
             experiment.data.test, batch_size=-(-batch_size // devices) * devices
         )
-        parts = jax.device_get([run(state, batch) for batch in batches])
+        parts = [jax.device_get(run(state, batch)) for batch in batches]
         return _evaluation(jax.tree.map(lambda *leaves: sum(leaves), *parts))
 
     return evaluate

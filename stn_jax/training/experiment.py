@@ -38,7 +38,7 @@ def make_experiment(config: ConfigDict) -> Experiment:
     """
     for name in (
         *("num_epochs", "eval_every_epochs", "batch_size", "eval_batch_size"),
-        *("steps_per_dispatch", "keep_checkpoints"),
+        *("steps_per_dispatch", "keep_checkpoints", "log_every"),
     ):
         if not 0 < config[name] < math.inf:
             raise UserError(f"config.{name} must be a positive number, got {config[name]}")

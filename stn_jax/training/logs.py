@@ -114,17 +114,22 @@ class Progress:
 class StepRecorder:
     """Records the steps' metrics one dispatch late, so that the device never waits for the host.
 
+    Every step is checked; means over `log_every` steps, or as many as a dispatch takes, are logged.
+
     Attributes:
         train_seconds: time spent on training steps, without compilation and evaluation, over all
             runs in this workdir.
         examples_per_second: of the steps since this process started; 0 before the first.
     """
 
-    def __init__(self, log: MetricLog, progress: Progress, *, batch_size: int):
+    def __init__(self, log: MetricLog, progress: Progress, *, batch_size: int, log_every: int):
         self.train_seconds = log.train_seconds
         self._log = log
         self._progress = progress
         self._batch_size = batch_size
+        self._log_every = log_every
+        self._unwritten: list[Metrics] = []
+        self._unwritten_seconds = 0.0
         self._pending: tuple[int, int, Metrics] | None = None
         self._seconds = 0.0
         self._steps = 0
@@ -151,6 +156,8 @@ class StepRecorder:
         previous, self._pending = self._pending, None
         if previous is not None:
             self._record(*previous)
+            if self._unwritten:
+                self._write(previous[1])
 
     def evaluated(self, step: int, evaluation: Evaluation) -> None:
         """Records the test result after `step` steps."""
@@ -178,14 +185,25 @@ class StepRecorder:
         self.train_seconds += seconds
         self._seconds += seconds
         self._steps += end - begin
-        means = {name: value.mean(axis=0) for name, value in host.items()}
-        rate = (end - begin) * self._batch_size / seconds
-        self._log.write(
-            end, {**means, "examples_per_second": rate, "train_seconds": self.train_seconds}
-        )
+        self._unwritten.append(host)
+        self._unwritten_seconds += seconds
+        if sum(len(metrics["loss"]) for metrics in self._unwritten) >= self._log_every:
+            self._write(end)
         self._progress.update(
-            end, loss=means["loss"], error=means["error"], examples_per_second=rate
+            end,
+            loss=host["loss"].mean(),
+            error=host["error"].mean(),
+            examples_per_second=(end - begin) * self._batch_size / seconds,
         )
+
+    def _write(self, step: int) -> None:
+        steps = jax.tree.map(lambda *parts: np.concatenate(parts), *self._unwritten)
+        means = {name: value.mean(axis=0) for name, value in steps.items()}
+        rate = len(steps["loss"]) * self._batch_size / self._unwritten_seconds
+        self._log.write(
+            step, {**means, "examples_per_second": rate, "train_seconds": self.train_seconds}
+        )
+        self._unwritten, self._unwritten_seconds = [], 0.0
 
 
 def _diverged(what: str, step: int, value: float) -> TrainingDivergedError:

@@ -6,7 +6,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +30,7 @@ from stn_jax.visualization import draw_samples
 from stn_jax.workdir import claim_workdir
 
 NUM_SAMPLES = 16
+SECONDS_BETWEEN_PICTURES = 60.0
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
@@ -48,8 +49,10 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
         TrainingDivergedError: a loss was not finite; the checkpoints before it are kept.
     """
     check_batch_size(config.batch_size, "config.batch_size")
-    with _sigterm() as stop_asked:
+    with _sigterm_calls(_exit):  # data may be half made: what cleans them up must run
         experiment = make_experiment(config)
+    stop_asked = threading.Event()
+    with _sigterm_calls(stop_asked.set):
         claim_workdir(workdir, config)
         state = _initial_or_saved_state(config, experiment, workdir / "checkpoints")
         start = int(state.step)
@@ -60,13 +63,16 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
         ):
             if start:
                 progress.line(f"going on at step {start} of {experiment.num_steps}")
-            recorder = StepRecorder(log, progress, batch_size=config.batch_size)
-            state, evaluation = _train(config, experiment, state, saver, recorder, stop_asked)
+            recorder = StepRecorder(
+                log, progress, batch_size=config.batch_size, log_every=config.log_every
+            )
+            draw = functools.partial(_draw_samples, workdir / "figures" / "samples.png", experiment)
+            state, evaluation = _train(config, experiment, state, saver, recorder, draw, stop_asked)
         if evaluation is None:
             print(f"stopped at step {int(state.step)}: the same command goes on from there")
             return None
         result = _describe(config, experiment, state, evaluation, recorder)
-        _draw_samples(workdir / "figures" / "samples.png", experiment, state)
+        draw(state)
         write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
         return result
 
@@ -106,6 +112,7 @@ def _train(
     state: TrainState,
     checkpoints: Checkpoints,
     recorder: StepRecorder,
+    draw: Callable[[TrainState], None],
     stop_asked: threading.Event,
 ) -> tuple[TrainState, Evaluation | None]:
     """The loop itself; gives no evaluation if it was asked to stop before its end."""
@@ -129,6 +136,7 @@ def _train(
 
     step = saved_step = int(state.step)
     evaluation = None
+    drawn = time.monotonic()
     if step < experiment.num_steps:
         started = time.perf_counter()
         train = train_steps.lower(state, batches(step, step + 1), np.int32(1)).compile()
@@ -149,6 +157,9 @@ def _train(
                 recorder.evaluated(end, evaluation)
                 checkpoints.save(state, evaluation.error_percent)
                 saved_step = end
+                if time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES:
+                    draw(state)
+                    drawn = time.monotonic()
     return state, evaluation or evaluate(state)
 
 
@@ -185,30 +196,35 @@ def _filled(batches: Batch, steps: int) -> Batch:
 
 
 @contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-    """An event that SIGTERM sets, in place of ending the process."""
-    asked = threading.Event()
+def _sigterm_calls(function: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM calls `function`, in place of ending the process at once."""
     if threading.current_thread() is not threading.main_thread():
-        yield asked
+        yield
         return
-    previous = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    previous = signal.signal(signal.SIGTERM, lambda *_: function())
     try:
-        yield asked
+        yield
     finally:
         signal.signal(signal.SIGTERM, previous)
 
 
+def _exit() -> None:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
 def _draw_samples(path: Path, experiment: Experiment, state: TrainState) -> None:
     test = experiment.data.test
-    count = NUM_SAMPLES if len(test.labels) > NUM_SAMPLES else len(test.labels)
+    count = min(NUM_SAMPLES, len(test.labels))
     images = experiment.data.preprocessing.test(jnp.asarray(test.images[:count]), jnp.arange(count))
     result = jax.device_get(transform(experiment.model, jax.device_get(state), images))
+    if len(result.transformers) > 1:  # half as many examples, of which each takes more room
+        images, result = jax.tree.map(lambda leaf: leaf[: NUM_SAMPLES // 2], (images, result))
     answers, probabilities = most_probable(result.probabilities)
     draw_samples(
         path,
         np.asarray(images),
         [(view.inputs, view.grid, view.outputs) for view in result.transformers.values()],
         answers=[label_text(answer) for answer in answers],
-        labels=[label_text(label) for label in test.labels[:count]],
+        labels=[label_text(label) for label in test.labels[: len(images)]],
         probabilities=probabilities,
     )

@@ -1,3 +1,5 @@
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -118,6 +120,7 @@ def test_dropout_spares_the_first_convolution_and_the_localisation():
     model = narrow("multi", dropout=0.9)
     variables = jax.jit(model.init)(jax.random.key(1), IMAGES)
 
+    @functools.partial(jax.jit, static_argnums=0)
     def inside(train, seed):
         _, captured = model.apply(
             variables,
@@ -140,20 +143,20 @@ def test_half_precision_keeps_parameters_grids_and_scores_in_float32():
     model = narrow("multi", dtype="bfloat16", batch_norm=True)
     variables = jax.jit(model.init)(jax.random.key(1), IMAGES)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
-    scores, captured = model.apply(
-        variables,
-        IMAGES,
+    train = functools.partial(
+        model.apply,
         train=True,
         mutable=["intermediates", "batch_stats"],
         rngs={"dropout": jax.random.key(0)},
     )
+    scores, captured = jax.jit(train)(variables, IMAGES)
     assert scores.dtype == jnp.float32
     assert captured["batch_stats"]["BatchNorm_0"]["norm"]["mean"].dtype == jnp.float32
     for name, inner in captured["intermediates"].items():
         assert inner["theta"][0].dtype == inner["grid"][0].dtype == jnp.float32, name
         assert inner["inputs"][0].dtype == jnp.bfloat16, name
-    full = narrow("multi", batch_norm=True).apply(variables, IMAGES)
-    half = model.apply(variables, IMAGES)
+    full = jax.jit(narrow("multi", batch_norm=True).apply)(variables, IMAGES)
+    half = jax.jit(model.apply)(variables, IMAGES)
     np.testing.assert_allclose(half, full, atol=0.1)
     assert np.any(half != full)
 

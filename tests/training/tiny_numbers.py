@@ -19,6 +19,7 @@ OVERRIDES = {
     "batch_size": 16,
     "eval_batch_size": 16,
     "num_epochs": 2.0,
+    "log_every": 1,
 }
 
 

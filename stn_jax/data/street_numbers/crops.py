@@ -1,5 +1,6 @@
 """Numbers cut out of their pictures and resized, once: a cache of uint8 arrays on the disk."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -75,15 +76,18 @@ def load_crops(
         raise UserError(
             f"config.data.context must be at least 1, or 0 for whole pictures, got {context}"
         )
+    digests = [builder.info.metadata[split]["archive_sha256"] for split in splits]
+    archives = hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
     settings = {
         "format": _FORMAT,
-        "archives": {split: builder.info.metadata[split]["archive_sha256"] for split in splits},
+        "archives": archives,
         "count": sum(builder.info.splits[split].num_examples for split in splits),
         "size": size,
         "context": context,
         "shuffled": shuffled,
     }
-    folder = cache / f"{builder.builder_config.name}-{'+'.join(splits)}-{size}px-context{context:g}"
+    kind = f"{size}px-context{context:g}-{archives}"
+    folder = cache / f"{builder.builder_config.name}-{'+'.join(splits)}-{kind}"
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with locked(cache):
@@ -108,17 +112,26 @@ def _read(folder: Path, settings: dict[str, Any]) -> Examples:
         raise UserError(
             f"cannot read the street numbers in {folder} ({reason}): {remedy}"
         ) from error
-    if recorded != settings or len(images) != len(labels) != settings["count"]:
+    if recorded != settings:
+        differing = [
+            f"{key}: {recorded.get(key)!r} there, {value!r} now"
+            for key, value in settings.items()
+            if recorded.get(key) != value
+        ]
         raise UserError(
-            f"the street numbers in {folder} were made with other settings ({recorded}, now "
-            f"{settings}): {remedy}"
+            f"the street numbers in {folder} were made with other settings "
+            f"({'; '.join(differing)}): {remedy}"
         )
+    count, size = settings["count"], settings["size"]
+    if images.shape != (count, size, size, 3) or labels.shape != (count, MAX_DIGITS):
+        raise UserError(f"the street numbers in {folder} are not complete: {remedy}")
     return Examples(images, labels)
 
 
 def _write(folder: Path, builder: Any, splits: Sequence[str], settings: dict[str, Any]) -> None:
     """Writes beside `folder`, then renames."""
     count, size, context = (settings[name] for name in ("count", "size", "context"))
+    print(f"cutting out {count} street numbers into {folder}", flush=True)
     places = np.arange(count)
     if settings["shuffled"]:
         places = np.random.default_rng(_SHUFFLING_SEED).permutation(count)

@@ -1,6 +1,7 @@
 """Street numbers that tensorflow-datasets (tfds) keeps on disk: prepared once, then only read."""
 
 import contextlib
+import io
 import shutil
 import struct
 import sys
@@ -161,7 +162,11 @@ def _prepare(builder: Any, manual_dir: str | None) -> None:
                 return
             for leftover in folder.glob("incomplete.*"):  # of a process that was killed
                 shutil.rmtree(leftover)
-            with tempfile.TemporaryDirectory() as scratch:
+            print(f"preparing street numbers in {folder}", flush=True)
+            quiet: contextlib.AbstractContextManager = contextlib.nullcontext()
+            if manual_dir:  # tfds would say that it downloads
+                quiet = contextlib.redirect_stdout(io.StringIO())
+            with tempfile.TemporaryDirectory() as scratch, quiet:
                 # Downloads stay in tfds's own place, so that they are not to be had twice.
                 builder.download_and_prepare(
                     download_dir=scratch if manual_dir else None,

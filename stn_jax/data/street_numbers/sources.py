@@ -39,20 +39,22 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
     cache = root / "street_number_crops"
     kind = {"size": config.size, "context": config.context}
     splits = [split for split in ("train", "extra") if split in builder.info.splits]
-    train = load_crops(cache, builder, splits, **kind, shuffled=True)
-    last = len(train.labels) - config.held_out
+    count = sum(builder.info.splits[split].num_examples for split in splits)
+    last = count - config.held_out
     if config.held_out < 0 or last < 1:
         raise UserError(
-            f"config.data.held_out must be in 0..{len(train.labels) - 1}, got {config.held_out}"
+            f"config.data.held_out must be in 0..{count - 1}, got {config.held_out}: there are "
+            f"{count} training examples; take --config.data.held_out=0 to keep none apart"
         )
     if not 0 <= config.subset <= last:
         raise UserError(f"config.data.subset must be in 0..{last}, got {config.subset}")
-    learned = _rows(train, 0, config.subset or last)
-    if config.evaluate_on == "test":
-        return learned, load_crops(cache, builder, ["test"], **kind, shuffled=False)
-    if config.held_out == 0:
+    if config.evaluate_on == "held_out" and config.held_out == 0:
         raise UserError("config.data.evaluate_on=held_out needs a config.data.held_out above 0")
-    return learned, _rows(train, last, len(train.labels))
+    train = load_crops(cache, builder, splits, **kind, shuffled=True)
+    learned = _rows(train, 0, config.subset or last)
+    if config.evaluate_on == "held_out":
+        return learned, _rows(train, last, count)
+    return learned, load_crops(cache, builder, ["test"], **kind, shuffled=False)
 
 
 def _rows(examples: Examples, start: int, stop: int) -> Examples:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +68,16 @@ def write_synthetic(folder: Path, *, layout: str, train: int, test: int, seed: i
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        print(f"drawing {train} + {test} street numbers into {folder}", flush=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as beside:
             _write(Path(beside), settings)
             # The record goes first: archives without one would be taken for somebody else's.
             for name in (RECORD, *map(_archive, _SPLITS)):
                 Path(beside, name).replace(folder / name)
-    except OSError as error:
+    except (OSError, BrokenProcessPool) as error:
         raise UserError(
-            f"cannot write synthetic numbers to {folder} ({error.strerror or error}): make room "
-            "there or choose another --config.data.data_dir=DIR"
+            f"cannot write synthetic numbers to {folder} ({getattr(error, 'strerror', error)}): "
+            "make room there or choose another --config.data.data_dir=DIR"
         ) from error
 
 

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -137,15 +138,31 @@ def damage_settings(folder):
     (folder / "settings.json").write_text(json.dumps(record | {"context": 2.0}))
 
 
+def fewer_images(folder):
+    np.save(folder / "images.npy", np.load(folder / "images.npy")[:2])
+
+
+def fewer_of_both(folder):
+    fewer_images(folder)
+    np.save(folder / "labels.npy", np.load(folder / "labels.npy")[:2])
+
+
+def smaller_images(folder):
+    np.save(folder / "images.npy", np.load(folder / "images.npy")[:, ::2, ::2])
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (damage_truncate, "cannot read the street numbers"),
-        (damage_settings, "made with other settings"),
+        (damage_settings, r"made with other settings \(context: 2.0 there, 1.3 now\)"),
+        (fewer_images, "are not complete"),
+        (fewer_of_both, "are not complete"),
+        (smaller_images, "are not complete"),
         (lambda folder: (folder / "labels.npy").unlink(), "cannot read the street numbers"),
         (lambda folder: os.truncate(folder / "settings.json", 5), "cannot read the street numbers"),
     ],
-    ids=["truncated", "other settings", "no labels", "truncated settings"],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_damaged_cache_is_told_in_one_line(builder, tmp_path, damage, message):
     load_crops(tmp_path, builder, ["test"], **SETTINGS, shuffled=False)
@@ -167,9 +184,14 @@ def test_a_full_disk_leaves_nothing_and_the_next_try_starts_clean(builder, tmp_p
             load_crops(tmp_path, builder, ["test"], **SETTINGS, shuffled=False)
     assert "\n" not in str(error.value)
     assert not list(tmp_path.iterdir())
-    (tmp_path / "crops-test-32px-context1.3.incomplete").mkdir()  # as a killed process leaves it
     load_crops(tmp_path, builder, ["test"], **SETTINGS, shuffled=False)
-    assert [path.name for path in tmp_path.iterdir()] == ["crops-test-32px-context1.3"]
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("crops-test-32px-context1.3-")
+    # As a killed process leaves it:
+    shutil.rmtree(folder)
+    (tmp_path / f"{folder.name}.incomplete").mkdir()
+    load_crops(tmp_path, builder, ["test"], **SETTINGS, shuffled=False)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("context", [-1.0, 0.5, float("nan")])

@@ -1,0 +1,11 @@
+"""What all tests share."""
+
+import os
+
+
+def pytest_configure(config):
+    """Compiles each program once, whichever test, process or run asks for it."""
+    cache = config.cache.mkdir("jax") if config.cache else None
+    if cache is not None:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from stn_jax.errors import TrainingDivergedError
+from stn_jax.training.logs import MetricLog, Progress, StepRecorder
+from tests.training.tiny import read_metrics
+
+
+def metrics(*losses):
+    return {
+        "loss": np.array(losses),
+        "error": np.array(losses) / 10,
+        "gradient_norm": np.ones(len(losses)),
+    }
+
+
+def record(workdir, log_every, dispatches):
+    """Records dispatches of the given losses and returns what was logged, loss by step."""
+    with (
+        MetricLog(workdir, start_step=0) as log,
+        Progress(start_step=0, num_steps=100) as progress,
+    ):
+        recorder = StepRecorder(log, progress, batch_size=2, log_every=log_every)
+        step = 0
+        for losses in dispatches:
+            recorder.dispatched(step, step + len(losses), metrics(*losses, 0.0))
+            step += len(losses)
+        recorder.finish()
+    return {entry["step"]: entry["loss"] for entry in read_metrics(workdir)}
+
+
+def test_a_dispatch_is_logged_as_its_mean(tmp_path):
+    assert record(tmp_path, 1, [[1.0, 2.0, 6.0], [5.0]]) == {3: 3.0, 4: 5.0}
+
+
+def test_short_dispatches_are_logged_together(tmp_path):
+    logged = record(tmp_path, 3, [[1.0], [2.0], [6.0], [4.0], [8.0]])
+    assert logged == {3: 3.0, 5: 6.0}
+
+
+def test_every_step_is_checked_however_seldom_one_is_logged(tmp_path):
+    with pytest.raises(TrainingDivergedError, match="loss of step 2 is nan"):
+        record(tmp_path, 50, [[1.0], [float("nan")], [1.0]])
