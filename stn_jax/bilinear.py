@@ -20,6 +20,8 @@ from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from stn_jax import native
+
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(4,))
 def interpolate(
@@ -72,11 +74,11 @@ def _read_transpose(values, corner, u, v, *, width, size):
 
 
 def _read_transpose_on_cpu(values, corner, u, v, *, width, size):
-    *batch, _, channels = values.shape
+    *batch, points, channels = values.shape
     images = math.prod(batch)
     starts = size * jnp.arange(images, dtype=corner.dtype)
-    corner = (corner.reshape(images, -1) + starts[:, None]).ravel()
-    values, u, v = values.reshape(-1, channels), u.ravel(), v.ravel()
+    corner = (corner.reshape(images, points) + starts[:, None]).ravel()
+    values, u, v = values.reshape(images * points, channels), u.ravel(), v.ravel()
     is_right = jnp.arange(2)[:, None] == 1
 
     def add(point, pixels):
@@ -87,8 +89,10 @@ def _read_transpose_on_cpu(values, corner, u, v, *, width, size):
             pixels = lax.dynamic_update_slice_in_dim(pixels, total, start, axis=0)
         return pixels
 
-    zeros = jnp.zeros_like(values, shape=(images * size, channels))
-    return lax.fori_loop(0, len(corner), add, zeros).reshape(*batch, size, channels)
+    pixels = jnp.zeros_like(values, shape=(images * size, channels))
+    if len(corner):
+        pixels = lax.fori_loop(0, len(corner), add, pixels)
+    return pixels.reshape(*batch, size, channels)
 
 
 def _shift(shift, pixels, corner, u, v, *, width, **_):
@@ -132,7 +136,8 @@ def _linear_primitive(
     """A primitive that is linear in its first operand; all its operands may be batches.
 
     It computes `fun`, which takes operands of the shapes in `signature` (see `jnp.vectorize`), and
-    has its derivative. On the CPU, `on_cpu` computes the same, batches included.
+    has its derivative. On the CPU a native kernel computes the same where there is one, else
+    `on_cpu`, batches included.
     """
     primitive = Primitive(name)
 
@@ -168,10 +173,16 @@ def _linear_primitive(
     primitive.def_abstract_eval(abstract)
     ad.primitive_jvps[primitive] = jvp
     batching.primitive_batchers[primitive] = batch
-    mlir.register_lowering(primitive, mlir.lower_fun(batched, multiple_results=False))
-    if on_cpu is not None:
-        lowering = mlir.lower_fun(on_cpu, multiple_results=False)
-        mlir.register_lowering(primitive, lowering, platform="cpu")
+    everywhere = mlir.lower_fun(batched, multiple_results=False)
+    mlir.register_lowering(primitive, everywhere)
+    here = native.with_kernel(name, mlir.lower_fun(on_cpu or batched, multiple_results=False))
+
+    def lower_on_cpu(ctx, *operands, **params):
+        # What is split over devices by its type (explicit sharding) cannot be seen as one batch.
+        is_split = any(any(aval.sharding.spec) for aval in ctx.avals_in)
+        return (everywhere if is_split else here)(ctx, *operands, **params)
+
+    mlir.register_lowering(primitive, lower_on_cpu, platform="cpu")
     return primitive
 
 

@@ -2,6 +2,9 @@
 
 import functools
 import itertools
+import os
+import subprocess
+import sys
 
 import chex
 import hypothesis
@@ -121,3 +124,37 @@ def test_a_mesh_of_devices():
     spec = jax.sharding.PartitionSpec("devices")
     split = jax.shard_map(gradient, mesh=mesh, in_specs=spec, out_specs=spec)
     chex.assert_trees_all_close(jax.jit(split)(image, grid), gradient(image, grid), atol=1e-5)
+
+
+SPLIT_BY_TYPE = """
+import jax, jax.numpy as jnp, numpy as np
+from stn_jax import sample
+
+rng = np.random.default_rng(0)
+image = rng.normal(size=(4, 5, 7, 3)).astype(np.float32)
+grid = rng.uniform(-1, 1, (4, 3, 3, 2)).astype(np.float32)
+gradient = jax.jit(jax.grad(lambda i, g: jnp.sum(jnp.sin(jax.vmap(sample)(i, g))), argnums=(0, 1)))
+rows = jax.sharding.NamedSharding(jax.make_mesh((2,), ("x",)), jax.sharding.PartitionSpec("x"))
+split = gradient(*jax.device_put((image, grid), rows))
+for ours, plain in zip(split, gradient(image, grid)):
+    np.testing.assert_allclose(ours, plain, atol=1e-5)
+    assert ours.sharding.spec[0] == "x"
+"""
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+def test_operands_that_are_split_over_devices_by_their_type(native):
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "STN_JAX_NATIVE": native}
+    command = [sys.executable, "-c", SPLIT_BY_TYPE]
+    run = subprocess.run(
+        command, env=os.environ | flags, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_gradient_to_no_images_is_empty():
+    images, grids = jnp.ones((0, 5, 4, 3)), jnp.ones((0, 2, 2, 2))
+    gradient = jax.grad(lambda x: jnp.sum(jax.vmap(sample)(x, grids)))(images)
+    assert gradient.shape == images.shape
+    points = jnp.ones((0, 4, 3)), jnp.ones((0, 4), jnp.int32), *jnp.ones((2, 0, 4))
+    assert bilinear._read_transpose_on_cpu(*points, width=4, size=20).shape == (0, 20, 3)

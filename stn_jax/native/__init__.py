@@ -1,0 +1,123 @@
+"""Kernels in C++ for the CPU, compiled by the user's compiler when they are first needed.
+
+The library is kept in `$XDG_CACHE_HOME/stn_jax`, else `~/.cache/stn_jax`. Without a C++ compiler,
+or with the environment variable STN_JAX_NATIVE=0, the same is computed in plain JAX, only slower.
+"""
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jaxlib
+import numpy as np
+
+from stn_jax.files import write_atomically
+
+SOURCE = Path(__file__).with_name("bilinear.cc")
+KERNELS = ("bilinear_read_transpose", "bilinear_shift_transpose")
+
+_log = logging.getLogger(__name__)
+_lock = threading.Lock()
+
+
+def with_kernel(name: str, plain: Callable) -> Callable:
+    """The CPU's lowering rule of the primitive `name`: to its kernel, else by `plain`, also a rule.
+
+    The kernels know float32 only. A program that is exported may run where they are missing.
+    """
+    if name not in KERNELS:
+        return plain
+    kernel = jax.ffi.ffi_lowering(_target(name))
+
+    def lowering(ctx, *operands, width, **params):
+        dtype = ctx.avals_out[0].dtype
+        exported = ctx.module_context.lowering_parameters.for_export
+        if exported or dtype not in (np.float32, np.complex64) or not is_available():
+            return plain(ctx, *operands, width=width, **params)
+        return kernel(ctx, *operands, width=np.int64(width))
+
+    return lowering
+
+
+def is_available() -> bool:
+    """Whether JAX has the kernels; the first call compiles them, which takes some seconds."""
+    with _lock:
+        return _register()
+
+
+@functools.cache
+def _register() -> bool:
+    if os.environ.get("STN_JAX_NATIVE") == "0" or sys.platform not in ("linux", "darwin"):
+        return False
+    try:
+        library = ctypes.CDLL(str(_built()))
+        for name in KERNELS:
+            capsule = jax.ffi.pycapsule(getattr(library, name))
+            jax.ffi.register_ffi_target(_target(name), capsule, platform="cpu")
+    except Exception as error:
+        # Whatever is wrong with a compiler or a folder, the program can go on without.
+        _log.debug("no native kernels, plain JAX instead: %s", error)
+        return False
+    return True
+
+
+def _target(name: str) -> str:
+    return f"stn_jax_{name}"
+
+
+def _built() -> Path:
+    """The compiled library, built if it is not in the cache."""
+    is_arm = platform.machine() in ("arm64", "aarch64")
+    tune = "-mcpu=native" if is_arm else "-march=native"
+    flags = ["-O3", tune, "-fopenmp-simd", "-shared", "-fPIC", "-std=c++17"]
+    source = SOURCE.read_bytes()
+    parts = [source, repr(flags).encode(), jaxlib.__version__.encode(), _machine()]
+    key = _digest(b"\0".join(parts))
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stn_jax"
+    # A name ends in the digest of what the file holds: one that is damaged is never loaded.
+    for path in folder.glob(f"{key}-*.so"):
+        if path.stem == f"{key}-{_digest(path.read_bytes())}":
+            return path
+    folder.mkdir(parents=True, exist_ok=True)
+    content = _compiled(flags)
+    path = folder / f"{key}-{_digest(content)}.so"
+    write_atomically(path, content)
+    return path
+
+
+def _machine() -> bytes:
+    """What `native` code depends on: a home folder may be shared by different machines."""
+    features = b""
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+        features = next(line for line in lines if line.lower().startswith((b"flags", b"features")))
+    return " ".join(platform.uname()[4:]).encode() + features
+
+
+def _compiled(flags: list[str]) -> bytes:
+    compiler = shlex.split(os.environ.get("CXX", "")) or [
+        next(filter(shutil.which, ("c++", "g++", "clang++")), "c++")
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "library.so"
+        command = [*compiler, *flags, f"-I{jax.ffi.include_dir()}", str(SOURCE), "-o", str(output)]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        if run.returncode:
+            raise OSError(run.stderr)
+        return output.read_bytes()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
