@@ -2,11 +2,15 @@
 
 Command: python -m benchmarks.input_pipeline [--config=configs/svhn_cnn.py:synthetic_small]
 
-Reads, shuffles, sends and crops as a run does. The data are prepared first, if they are not yet.
+Both train and record their metrics as a run does; one also reads, shuffles and sends its batches.
+The data are prepared first, if they are not yet; at the second repeat they are in the page cache.
 """
 
+import contextlib
 import functools
 import itertools
+import tempfile
+from pathlib import Path
 
 import numpy as np
 from absl import app, flags
@@ -15,12 +19,13 @@ from ml_collections import config_flags
 from benchmarks.timing import alternating, machine, ratio
 from stn_jax.data.loader import one_ahead, training_batches
 from stn_jax.training.experiment import make_experiment
+from stn_jax.training.logs import MetricLog, Progress, StepRecorder
 from stn_jax.training.parallel import parallel_train, put, replicate
 from stn_jax.training.steps import train_step
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/svhn_cnn.py:synthetic_small")
-_STEPS = flags.DEFINE_integer("steps", 8, "Steps in a repeat.")
-_REPEATS = flags.DEFINE_integer("repeats", 7, "Repeats of each.")
+_DISPATCHES = flags.DEFINE_integer("dispatches", 40, "Dispatches in a repeat.")
+_REPEATS = flags.DEFINE_integer("repeats", 5, "Repeats of each.")
 
 
 def main(_) -> None:
@@ -46,20 +51,29 @@ def main(_) -> None:
     resident = batches(0, size)
     train = parallel_train(step, size).lower(state, resident, np.int32(size)).compile()
 
-    def run(stream):
+    def run(stream, recorder):
         last = state
-        for _, _, batch in itertools.islice(stream, _STEPS.value):
-            last, _ = train(last, batch, np.int32(size))
+        for begin, end, batch in itertools.islice(stream, _DISPATCHES.value):
+            last, metrics = train(last, batch, np.int32(size))
+            recorder.dispatched(begin, end, metrics)
+        recorder.finish()
         return last
 
     starts = itertools.count(0, size)
     stream = one_ahead(batches, ((start, start + size) for start in starts))
-    runs = {
-        "on the device": lambda: run(itertools.repeat((0, size, resident))),
-        "from the loader": lambda: run(stream),
-    }
-    times = alternating(runs, repeats=_REPEATS.value)
-    examples = _STEPS.value * size * config.batch_size
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        log = stack.enter_context(MetricLog(Path(folder), start_step=0))
+        progress = stack.enter_context(Progress(start_step=0, num_steps=experiment.num_steps))
+        recorder = StepRecorder(
+            log, progress, batch_size=config.batch_size, log_every=config.log_every
+        )
+        runs = {
+            "on the device": lambda: run(itertools.repeat((0, size, resident)), recorder),
+            "from the loader": lambda: run(stream, recorder),
+        }
+        times = alternating(runs, repeats=_REPEATS.value)
+    examples = _DISPATCHES.value * size * config.batch_size
     print(f"{machine()}, {config.name}, batch {config.batch_size}")
     for name, seconds in times.items():
         print(

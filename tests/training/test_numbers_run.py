@@ -1,6 +1,9 @@
 """Whole runs on street numbers: what they write, and that devices do not matter."""
 
 import json
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from PIL import Image
 from stn_jax.training.evaluation import evaluate_workdir
 from stn_jax.training.loop import train_and_evaluate
 from stn_jax.training.prediction import predict_files
-from tests.training.tiny import launch, read_metrics
+from tests.training.tiny import REPOSITORY, environment, launch, read_metrics
 from tests.training.tiny_numbers import launch_numbers_command, tiny_numbers_config
 
 
@@ -87,3 +90,25 @@ def test_one_and_eight_devices_give_the_same_losses(data_dir, tmp_path):
         names = ("loss", "gradient_norm", "transformers_0/theta/spread")
         for name in ("test_loss",) if "test_loss" in one else names:
             np.testing.assert_allclose(one[name], eight[name], rtol=1e-3, atol=1e-5)
+
+
+def test_sigterm_while_data_are_made_leaves_nothing_half_made(tmp_path):
+    command = launch_numbers_command("cnn", tmp_path / "data", tmp_path / "run")
+    process = subprocess.Popen(
+        [*command, "--config.data.synthetic.train=20000"],
+        cwd=REPOSITORY,
+        env=environment(1),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("data/synthetic_street_numbers/*/.drawing-*/.train*")):
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, output
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert not (tmp_path / "run").exists()
