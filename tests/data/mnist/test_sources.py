@@ -4,8 +4,6 @@ import gzip
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -19,6 +17,7 @@ from stn_jax.data.examples import Examples
 from stn_jax.data.mnist import tfds_mnist
 from stn_jax.data.mnist.sources import first_per_class, load_mnist
 from stn_jax.errors import UserError
+from tests.data.fresh_process import prepare_in_fresh_process
 
 ARCHIVES = Path(__file__).parents[4] / "shared" / "mnist"
 NAMES = [
@@ -98,16 +97,10 @@ def archives():
 def data_dir(archives, tmp_path_factory):
     """A folder in which MNIST is prepared, by a process that then tells what it imported."""
     path = tmp_path_factory.mktemp("data")
-    code = (
-        "import sys; from stn_jax.data.mnist.sources import load_mnist\n"
-        "assert 'tensorflow_datasets' not in sys.modules\n"
-        "assert 'mlxtend' not in sys.modules\n"
-        f"load_mnist('tfds', data_dir={str(path)!r}, manual_dir={str(archives)!r})\n"
-        "assert 'tensorflow' not in sys.modules\n"
+    prepare_in_fresh_process(
+        "from stn_jax.data.mnist.sources import load_mnist",
+        f"load_mnist('tfds', data_dir={str(path)!r}, manual_dir={str(archives)!r})",
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
-    assert run.returncode == 0, run.stderr
-    assert "it/s" not in run.stderr and "examples/s" not in run.stderr, run.stderr
     return path
 
 
