@@ -3,6 +3,9 @@
 Command: python launch.py --config=configs/svhn_cnn.py[:SIZE][,DATA][,RECIPE]
 
 The paper's sequence errors in per cent: 64 px 4.0, 128 px 5.6.
+Measured with synthetic_small (1,250 steps of 32, 40,000 examples), seed 0, on 2 CPU cores: 28.8 in
+10 minutes of training.
+SVHN itself and the full widths have not been trained by us yet.
 """
 
 from ml_collections import ConfigDict
