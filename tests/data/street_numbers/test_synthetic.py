@@ -214,7 +214,7 @@ def test_settings_out_of_range(tmp_path, setting, message):
 
 def test_a_progress_bar_on_a_terminal_only(tmp_path, capsys, monkeypatch):
     write_synthetic(tmp_path / "file", **SETTINGS)
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr().err == ""
     monkeypatch.setattr(synthetic.sys.stderr, "isatty", lambda: True)
     write_synthetic(tmp_path / "terminal", **SETTINGS)
     assert "5/5" in capsys.readouterr().err
