@@ -1,8 +1,14 @@
 """Random augmentations for training: pure functions (image [H, W, C] in 0..1, key) -> image."""
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
 
 
 def random_crop(image: Array, key: Array, shape: tuple[int, int], *, pad: int = 0) -> Array:
@@ -42,3 +48,19 @@ def random_brightness_contrast(
     factor = jax.random.uniform(contrast_key, minval=1 - contrast, maxval=1 + contrast)
     mean = image.mean()
     return jnp.clip(mean + (image - mean) * factor + added, 0.0, 1.0)
+
+
+def make_jitter(config: ConfigDict) -> Callable[[Array, Array], Array]:
+    """`random_brightness_contrast` as a function (image, key), by `config.data.augment`.
+
+    Raises:
+        UserError: `brightness` or `contrast` is not in 0..1.
+    """
+    for name in ("brightness", "contrast"):
+        if not 0 <= config[name] <= 1:
+            raise UserError(f"config.data.augment.{name} must be in 0..1, got {config[name]}")
+    if config.brightness == config.contrast == 0:
+        return lambda image, key: image
+    return functools.partial(
+        random_brightness_contrast, brightness=config.brightness, contrast=config.contrast
+    )

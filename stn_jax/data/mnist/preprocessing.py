@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from stn_jax.data.augmentation import random_brightness_contrast, random_crop
+from stn_jax.data.augmentation import make_jitter, random_crop
 from stn_jax.data.examples import Examples, Preprocessing
 from stn_jax.data.mnist.distortions import DIGIT_SIZE, make_distortion
 from stn_jax.errors import UserError
@@ -53,19 +53,13 @@ def _make_augmentation(config: ConfigDict) -> Callable[[Array, Array], Array]:
         raise UserError(
             f"config.data.augment.shift must be in 0..{DIGIT_SIZE - 1} pixels, got {config.shift}"
         )
-    for name in ("brightness", "contrast"):
-        if not 0 <= config[name] <= 1:
-            raise UserError(f"config.data.augment.{name} must be in 0..1, got {config[name]}")
+    jitter = make_jitter(config)
 
     def augment(image: Array, key: Array) -> Array:
         shift_key, light_key = jax.random.split(key)
         if config.shift > 0:
             height, width, _ = image.shape
             image = random_crop(image, shift_key, (height, width), pad=config.shift)
-        if config.brightness > 0 or config.contrast > 0:
-            image = random_brightness_contrast(
-                image, light_key, brightness=config.brightness, contrast=config.contrast
-            )
-        return image
+        return jitter(image, light_key)
 
     return augment

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from stn_jax.data.augmentation import random_brightness_contrast, random_crop
+from stn_jax.data.augmentation import make_jitter, random_crop
 from stn_jax.data.examples import Preprocessing
 from stn_jax.errors import UserError
 
@@ -21,20 +21,13 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
         UserError: the crop does not fit or an augmentation's range is not usable.
     """
     check_crop(config)
-    augment = config.augment
-    for name in ("brightness", "contrast"):
-        if not 0 <= augment[name] <= 1:
-            raise UserError(f"config.data.augment.{name} must be in 0..1, got {augment[name]}")
+    jitter = make_jitter(config.augment)
     shape = (config.crop, config.crop)
     margin = (config.size - config.crop) // 2
 
     def train_image(image: Array, key: Array) -> Array:
         light_key, crop_key = jax.random.split(key)
-        if augment.brightness > 0 or augment.contrast > 0:
-            image = random_brightness_contrast(
-                image, light_key, brightness=augment.brightness, contrast=augment.contrast
-            )
-        image = random_crop(image, crop_key, shape)
+        image = random_crop(jitter(image, light_key), crop_key, shape)
         return image - image.mean()
 
     def test_image(image: Array) -> Array:
