@@ -25,7 +25,9 @@ import numpy as np
 
 from stn_jax.files import write_atomically
 
-SOURCE = Path(__file__).with_name("bilinear.cc")
+FOLDER = Path(__file__).parent
+SOURCES = tuple(sorted(FOLDER.glob("*.cc")))
+HEADERS = tuple(sorted(FOLDER.glob("*.h")))
 KERNELS = ("bilinear_read_transpose", "bilinear_shift_transpose")
 
 _log = logging.getLogger(__name__)
@@ -35,18 +37,19 @@ _lock = threading.Lock()
 def with_kernel(name: str, plain: Callable) -> Callable:
     """The CPU's lowering rule of the primitive `name`: to its kernel, else by `plain`, also a rule.
 
-    The kernels know float32 only. A program that is exported may run where they are missing.
+    A primitive's parameters are integers. The kernels know float32 only. A program that is exported
+    may run where they are missing.
     """
     if name not in KERNELS:
         return plain
     kernel = jax.ffi.ffi_lowering(_target(name))
 
-    def lowering(ctx, *operands, width, **params):
+    def lowering(ctx, *operands, **params):
         dtype = ctx.avals_out[0].dtype
         exported = ctx.module_context.lowering_parameters.for_export
         if exported or dtype not in (np.float32, np.complex64) or not is_available():
-            return plain(ctx, *operands, width=width, **params)
-        return kernel(ctx, *operands, width=np.int64(width))
+            return plain(ctx, *operands, **params)
+        return kernel(ctx, *operands, **{key: np.int64(value) for key, value in params.items()})
 
     return lowering
 
@@ -82,8 +85,8 @@ def _built() -> Path:
     is_arm = platform.machine() in ("arm64", "aarch64")
     tune = "-mcpu=native" if is_arm else "-march=native"
     flags = ["-O3", tune, "-fopenmp-simd", "-shared", "-fPIC", "-std=c++17"]
-    source = SOURCE.read_bytes()
-    parts = [source, repr(flags).encode(), jaxlib.__version__.encode(), _machine()]
+    code = [path.read_bytes() for path in (*HEADERS, *SOURCES)]
+    parts = [*code, repr(flags).encode(), jaxlib.__version__.encode(), _machine()]
     key = _digest(b"\0".join(parts))
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stn_jax"
     # A name ends in the digest of what the file holds: one that is damaged is never loaded.
@@ -112,7 +115,8 @@ def _compiled(flags: list[str]) -> bytes:
     ]
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "library.so"
-        command = [*compiler, *flags, f"-I{jax.ffi.include_dir()}", str(SOURCE), "-o", str(output)]
+        include = f"-I{jax.ffi.include_dir()}"
+        command = [*compiler, *flags, include, *map(str, SOURCES), "-o", str(output)]
         run = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if run.returncode:
             raise OSError(run.stderr)

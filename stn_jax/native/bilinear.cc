@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -34,29 +35,6 @@ struct Points {
   int64_t per_image, images;
 };
 
-// Calls body(first, last) on parts of 0..count, in the threads of XLA. The caller works on a part
-// too, but does not wait for the others: it may be one of the threads that they need.
-template <typename Body>
-ffi::Future InParallel(ffi::ThreadPool threads, int64_t count, int64_t work_each, Body body) {
-  const int64_t worth = count * work_each / 16384;
-  const int64_t most = std::min(count, 4 * threads.num_threads());
-  const int64_t parts = std::max<int64_t>(1, std::min(worth, most));
-  ffi::CountDownPromise done(parts);
-  ffi::Future future(done);
-  for (int64_t part = parts - 1; part >= 0; --part) {
-    auto run = [=]() mutable {
-      body(part * count / parts, (part + 1) * count / parts);
-      done.CountDown();
-    };
-    if (part > 0) {
-      threads.Schedule(std::move(run));
-    } else {
-      run();
-    }
-  }
-  return future;
-}
-
 // Calls body with the channels; few of them as a constant, for loops that are unrolled.
 template <typename Body>
 ffi::Future WithChannels(int64_t channels, Body body) {
@@ -68,11 +46,10 @@ ffi::Future WithChannels(int64_t channels, Body body) {
 }
 
 ffi::Future ReadTranspose(ffi::ThreadPool threads, Floats values, Integers corner, Floats u,
-                          Floats v, ffi::Result<Floats> pixels, int64_t width) {
+                          Floats v, ffi::Result<Floats> pixels, int64_t size, int64_t width) {
   const Points points(corner, u, v);
   const float* from = values.typed_data();
   float* to = pixels->typed_data();
-  const int64_t size = pixels->dimensions()[pixels->dimensions().size() - 2];
   return WithChannels(values.dimensions().back(), [=](auto channels) {
     const int64_t work = (points.per_image + size) * (channels + 4);
     return InParallel(threads, points.images, work, [=](int64_t first, int64_t last) {
@@ -98,12 +75,12 @@ ffi::Future ReadTranspose(ffi::ThreadPool threads, Floats values, Integers corne
 }
 
 ffi::Future ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats pixels, Integers corner,
-                           Floats u, Floats v, ffi::Result<Complexes> shift, int64_t width) {
+                           Floats u, Floats v, ffi::Result<Complexes> shift, int64_t size,
+                           int64_t width) {
   const Points points(corner, u, v);
   const float* weights = values.typed_data();
   const float* from = pixels.typed_data();
   std::complex<float>* to = shift->typed_data();
-  const int64_t size = pixels.dimensions()[pixels.dimensions().size() - 2];
   return WithChannels(values.dimensions().back(), [=](auto channels) {
     const int64_t count = points.images * points.per_image;
     return InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
@@ -133,7 +110,8 @@ ffi::Future ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats pixels
 #define POINTS() Arg<Integers>().Arg<Floats>().Arg<Floats>()
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bilinear_read_transpose, ReadTranspose,
-                              BIND().Arg<Floats>().POINTS().Ret<Floats>().Attr<int64_t>("width"));
+                              BIND().Arg<Floats>().POINTS().Ret<Floats>()
+                                  .Attr<int64_t>("size").Attr<int64_t>("width"));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bilinear_shift_transpose, ShiftTranspose,
                               BIND().Arg<Floats>().Arg<Floats>().POINTS().Ret<Complexes>()
-                                  .Attr<int64_t>("width"));
+                                  .Attr<int64_t>("size").Attr<int64_t>("width"));
