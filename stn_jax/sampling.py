@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.bilinear import interpolate
+from stn_jax.coordinates import PADDINGS, fold, in_pixels, tame
 
 METHODS = ("nearest", "bilinear", "bicubic")
-PADDINGS = ("zeros", "border", "reflection")
 
 
 def sample(
@@ -59,9 +59,11 @@ def sample(
     image, grid = jnp.asarray(image), jnp.asarray(grid)
     _check(image, grid, method, padding)
     grid = grid.astype(jnp.promote_types(grid.dtype, jnp.float32))
-    if method == "bilinear":
-        return _bilinear(image, grid, padding, align_corners)
     height, width, channels = image.shape
+    if method == "bilinear":
+        dtype = jnp.promote_types(image.dtype, grid.dtype)
+        output = interpolate(image.astype(dtype), grid.astype(dtype), padding, align_corners)
+        return output.astype(image.dtype)
     columns = _taps(grid[..., 0], width, method, padding, align_corners)
     rows = _taps(grid[..., 1], height, method, padding, align_corners)
     pixels = image.reshape(height * width, channels)
@@ -77,39 +79,6 @@ def sample(
     return output.astype(image.dtype)
 
 
-def _bilinear(image: jax.Array, grid: jax.Array, padding: str, align_corners: bool) -> jax.Array:
-    """With a frame of two pixels around the image that holds the padding, no tap is outside."""
-    height, width, channels = image.shape
-    dtype = jnp.promote_types(image.dtype, grid.dtype)
-    column, u = _corner(grid[..., 0].ravel(), width, padding, align_corners)
-    row, v = _corner(grid[..., 1].ravel(), height, padding, align_corners)
-    mode = "constant" if padding == "zeros" else "edge"
-    framed = jnp.pad(image.astype(dtype), ((2, 2), (2, 2), (0, 0)), mode)
-    output = interpolate(
-        framed.reshape(-1, channels),
-        row * (width + 4) + column,
-        u.astype(dtype),
-        v.astype(dtype),
-        width + 4,
-    )
-    return output.reshape(*grid.shape[:2], channels).astype(image.dtype)
-
-
-def _corner(
-    coordinate: jax.Array, size: int, padding: str, align_corners: bool
-) -> tuple[jax.Array, jax.Array]:
-    """Along one axis of the framed image: the first of two pixels, how far the point is past it."""
-    position = _tame(_in_pixels(coordinate, size, align_corners), size, padding)
-    # floor and floor + 1, never ceil: at a whole pixel both taps of the slope must remain.
-    first = jnp.floor(position)
-    t = position - first
-    if padding == "reflection":
-        # The middle between two pixels is never on a kink of the mirror.
-        start, middle, end = (_mirror(first + step, size, align_corners) for step in (0, 0.5, 1))
-        first, t = jnp.floor(middle), jnp.where(end < start, 1 - t, t)
-    return jnp.clip(first, -2, size).astype(jnp.int32) + 2, t
-
-
 def _taps(
     coordinate: jax.Array, size: int, method: str, padding: str, align_corners: bool
 ) -> list[tuple[jax.Array, jax.Array]]:
@@ -117,10 +86,10 @@ def _taps(
 
     Only under zeros padding can an index lie outside 0..size-1.
     """
-    position = _tame(_in_pixels(coordinate, size, align_corners), size, padding)
+    position = tame(in_pixels(coordinate, size, align_corners), size, padding)
     if method == "nearest":
         # Folded before it is rounded: mirroring at an edge turns an even pixel into an odd one.
-        nearest = jnp.round(_fold(position, size, padding, align_corners))
+        nearest = jnp.round(fold(position, size, padding, align_corners))
         return [(nearest.astype(jnp.int32), jnp.ones_like(position))]
     first = jnp.floor(position)
     t = position - first
@@ -128,38 +97,9 @@ def _taps(
     # Folding the taps instead of the coordinate gives the same values, and keeps the kinks of
     # clip and abs out of the gradient.
     return [
-        (_fold(first + step, size, padding, align_corners).astype(jnp.int32), weight)
+        (fold(first + step, size, padding, align_corners).astype(jnp.int32), weight)
         for step, weight in weights.items()
     ]
-
-
-def _in_pixels(coordinate: jax.Array, size: int, align_corners: bool) -> jax.Array:
-    half, offset = ((size - 1) / 2, 0.0) if align_corners else (size / 2, 0.5)
-    return (coordinate + 1) * half - offset
-
-
-def _tame(position: jax.Array, size: int, padding: str) -> jax.Array:
-    """Brings a position in pixels, NaN and infinity too, to a range that integers can hold."""
-    if padding == "reflection":
-        return jnp.where(jnp.abs(position) < 1 / jnp.finfo(position.dtype).eps, position, 0)
-    # Three pixels away, no tap of any method reaches the image.
-    below = jnp.where(position < size + 2, position, size + 2)
-    return jnp.where(position > -3, below, -3)
-
-
-def _fold(position: jax.Array, size: int, padding: str, align_corners: bool) -> jax.Array:
-    """Where a position in pixels is read: clipped or mirrored into 0..size-1, or left as it is."""
-    if padding == "zeros":
-        return position
-    if padding == "reflection":
-        position = _mirror(position, size, align_corners)
-    return jnp.clip(position, 0, size - 1)
-
-
-def _mirror(position: jax.Array, size: int, align_corners: bool) -> jax.Array:
-    low, span = (0.0, size - 1) if align_corners else (-0.5, size)
-    distance = jnp.abs(position - low) % (2 * max(span, 1))
-    return jnp.minimum(distance, 2 * span - distance) + low
 
 
 def _inner(t: jax.Array, a: float = -0.75) -> jax.Array:

@@ -1,4 +1,7 @@
-"""Slow samplers to hold the real one against: in NumPy and float64, and one that JAX derives."""
+"""Slow samplers to hold the real one against: in NumPy and float64, and one that JAX derives.
+
+And points to hold them at.
+"""
 
 import math
 
@@ -84,3 +87,13 @@ def _taps(coordinate, size, padding, align_corners):
                 tap = jnp.where(tap < low, 2 * low - tap, tap)
                 tap = jnp.where(tap > high, 2 * high - tap, tap)
         yield (tap if padding == "zeros" else jnp.clip(tap, 0, size - 1)).astype(int), weight
+
+
+def grids_off_kinks(rng, image_shape, align_corners, shape=(3, 4, 3), reach=4):
+    """Points in and up to `reach` pixels out of the image, none on a kink of the kernel."""
+    whole = [rng.integers(-reach, size + reach, shape) for size in image_shape[1::-1]]
+    pixels = np.stack(whole, axis=-1) + rng.choice([0.125, 0.25, 0.625, 0.875], (*shape, 2))
+    sizes = np.array(image_shape[1::-1])
+    if align_corners:
+        return 2 * pixels / np.maximum(sizes - 1, 1) - 1
+    return (2 * pixels + 1) / sizes - 1

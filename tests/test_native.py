@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from stn_jax import bilinear, native, sample
-from stn_jax.sampling import PADDINGS
+from stn_jax.coordinates import PADDINGS
+from tests import reference
 
 COMPILERS = ("c++", "g++", "clang++")
 
@@ -38,19 +39,29 @@ def anew(monkeypatch, tmp_path):
     return tmp_path / "stn_jax"
 
 
-def draw(rng, batch, points, channels, width, height):
-    corner = rng.integers(0, width * (height - 1) - 1, (*batch, points)).astype(np.int32)
-    u, v = rng.uniform(size=(2, *batch, points)).astype(np.float32)
-    pixels = rng.normal(size=(*batch, width * height, channels)).astype(np.float32)
-    values = rng.normal(size=(*batch, points, channels)).astype(np.float32)
-    return values, pixels, corner, u, v
+NOWHERE = [np.nan, np.inf, -np.inf, 1e30, -1e30]
 
 
-def transposes(values, pixels, corner, u, v, width):
-    """Of reading at the points, and of shifting them."""
-    size = {"width": width, "size": pixels.shape[-2]}
-    read = bilinear._read_transpose_p.bind(values, corner, u, v, **size)
-    return read, bilinear._shift_transpose_p.bind(values, pixels, corner, u, v, **size)
+def draw(rng, batch, height, width, channels, align_corners, target):
+    """An image, a grid and values at its points; some points far outside, some no place at all."""
+    grid = reference.grids_off_kinks(rng, (height, width), align_corners, (*batch, *target))
+    bad = rng.uniform(size=grid.shape) < 0.05
+    grid[bad] = rng.choice(NOWHERE, np.sum(bad))
+    image, values = (
+        rng.normal(size=(*batch, *shape, channels)) for shape in ((height, width), target)
+    )
+    return tuple(np.float32(x) for x in (image, grid, values))
+
+
+def kernels(image, grid, values, padding, align_corners):
+    """What the points read, and the transposes of reading at them and of shifting them."""
+    params = {"height": image.shape[-3], "width": image.shape[-2]}
+    params |= {"padding": padding, "align_corners": align_corners}
+    return (
+        bilinear._read_p.bind(image, grid, **params),
+        bilinear._read_transpose_p.bind(values, grid, **params),
+        bilinear._shift_transpose_p.bind(values, image, grid, **params),
+    )
 
 
 def gradient(image, grid, function=sample):
@@ -69,31 +80,31 @@ def has_kernels(program):
     return "stn_jax_bilinear" in program.as_text()
 
 
-@hypothesis.settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("align_corners", [0, 1])
+@pytest.mark.parametrize("padding", range(len(PADDINGS)))
+@hypothesis.settings(max_examples=4, deadline=None)
 @hypothesis.given(
     batch=st.sampled_from([(), (0,), (1,), (7,), (2, 3), (2, 0)]),
-    points=st.integers(0, 40),
-    channels=st.integers(1, 20),
-    width=st.integers(2, 6),
-    height=st.integers(2, 6),
+    target=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    channels=st.sampled_from([1, 1, 3, 2, 4, 17]),
+    height=st.integers(1, 8),
+    width=st.integers(1, 8),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_kernels_agree_with_plain_code(batch, points, channels, width, height, seed):
-    operands = draw(np.random.default_rng(seed), batch, points, channels, width, height)
-    read, shift = jax.jit(transposes, static_argnums=5)(*operands, width)
-
-    values, pixels, corner, u, v = (np.float64(x) if x.dtype != np.int32 else x for x in operands)
-    expected_read, expected_shift = np.zeros_like(pixels), np.zeros(corner.shape, complex)
-    for where in np.ndindex(corner.shape):
-        *image, _ = where
-        x, y, value = u[where], v[where], values[where]
-        for dx, dy in np.ndindex(2, 2):
-            tap = (*image, corner[where] + dx + width * dy)
-            by_x, by_y = (1 - x, x)[dx], (1 - y, y)[dy]
-            expected_read[tap] += by_x * by_y * value
-            slope = (-1, 1)[dx] * by_y - 1j * (-1, 1)[dy] * by_x
-            expected_shift[where] += slope * np.vdot(pixels[tap], value)
-    chex.assert_trees_all_close((read, shift), (expected_read, expected_shift), atol=1e-4)
+def test_kernels_agree_with_plain_code(
+    padding, align_corners, batch, target, channels, height, width, seed
+):
+    rng = np.random.default_rng(seed)
+    operands = draw(rng, batch, height, width, channels, align_corners, target)
+    function = functools.partial(kernels, padding=padding, align_corners=align_corners)
+    program = lowered(function, *operands)
+    assert program.as_text().count("stn_jax_bilinear") == 3
+    ours = program.compile()(*operands)
+    with jax.enable_x64(True):
+        plain_program = lowered(function, *map(np.float64, operands))
+        assert not has_kernels(plain_program)
+        plain = plain_program.compile()(*map(np.float64, operands))
+    chex.assert_trees_all_close(ours, jax.tree.map(np.float32, plain), atol=2e-4)
 
 
 @pytest.mark.parametrize(("padding", "channels"), [*zip(PADDINGS, (1, 3, 4), strict=True)])
@@ -114,15 +125,16 @@ def test_gradients_are_the_same_without_kernels(padding, channels, monkeypatch):
     chex.assert_trees_all_close(ours, plain, atol=1e-5)
 
 
-def test_results_do_not_depend_on_how_the_work_is_shared_out():
-    operands = draw(np.random.default_rng(0), (9,), 900, 7, 5, 4)
-    function = jax.jit(transposes, static_argnums=5)
-    whole = function(*operands, 5)
+@pytest.mark.parametrize("channels", [1, 7])
+def test_results_do_not_depend_on_how_the_work_is_shared_out(channels):
+    operands = draw(np.random.default_rng(0), (9,), 24, 36, channels, 0, (30, 30))
+    function = jax.jit(functools.partial(kernels, padding=1, align_corners=0))
+    whole = function(*operands)
     for _ in range(20):
-        chex.assert_trees_all_equal(function(*operands, 5), whole)
-    # Too small for more than one thread.
-    one = [function(*(x[i] for x in operands), 5) for i in range(9)]
-    chex.assert_trees_all_equal(jax.tree.map(lambda *x: jnp.stack(x), *one), whole)
+        chex.assert_trees_all_equal(function(*operands), whole)
+    # Images alone, which several threads may share.
+    alone = [function(*(x[i] for x in operands)) for i in range(9)]
+    chex.assert_trees_all_equal(jax.tree.map(lambda *x: jnp.stack(x), *alone), whole)
 
 
 def test_wider_numbers_and_exported_programs_do_without():

@@ -239,9 +239,10 @@ def test_coordinates_that_are_no_place(method, padding, align_corners):
         assert image.min() - 1e-6 <= output.min() and output.max() <= image.max() + 1e-6
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("method", METHODS)
-def test_zeros_outside_an_image_of_nan(method):
-    image = np.full((3, 3, 1), np.nan, np.float32)
+def test_zeros_outside_an_image_of_nan(method, channels):
+    image = np.full((3, 3, channels), np.nan, np.float32)
     image[1, 1] = np.inf
     grid = np.array([[(-3.5, 0), (0, 3.5), (5, 5), (np.nan, 0)]], np.float32)
     output = sample(image, grid, method=method)

@@ -28,7 +28,7 @@ from stn_jax.files import write_atomically
 FOLDER = Path(__file__).parent
 SOURCES = tuple(sorted(FOLDER.glob("*.cc")))
 HEADERS = tuple(sorted(FOLDER.glob("*.h")))
-KERNELS = ("bilinear_read_transpose", "bilinear_shift_transpose")
+KERNELS = ("bilinear_read", "bilinear_read_transpose", "bilinear_shift_transpose")
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -45,9 +45,9 @@ def with_kernel(name: str, plain: Callable) -> Callable:
     kernel = jax.ffi.ffi_lowering(_target(name))
 
     def lowering(ctx, *operands, **params):
-        dtype = ctx.avals_out[0].dtype
         exported = ctx.module_context.lowering_parameters.for_export
-        if exported or dtype not in (np.float32, np.complex64) or not is_available():
+        wide = ctx.avals_out[0].dtype != np.float32
+        if exported or wide or not is_available():
             return plain(ctx, *operands, **params)
         return kernel(ctx, *operands, **{key: np.int64(value) for key, value in params.items()})
 
@@ -84,7 +84,7 @@ def _built() -> Path:
     """The compiled library, built if it is not in the cache."""
     is_arm = platform.machine() in ("arm64", "aarch64")
     tune = "-mcpu=native" if is_arm else "-march=native"
-    flags = ["-O3", tune, "-fopenmp-simd", "-shared", "-fPIC", "-std=c++17"]
+    flags = ["-O3", tune, "-fopenmp-simd", "-fno-trapping-math", "-shared", "-fPIC", "-std=c++17"]
     code = [path.read_bytes() for path in (*HEADERS, *SOURCES)]
     parts = [*code, repr(flags).encode(), jaxlib.__version__.encode(), _machine()]
     key = _digest(b"\0".join(parts))

@@ -1,15 +1,20 @@
-// The transposes of bilinear interpolation, for XLA on the CPU: see stn_jax/bilinear.py.
+// Bilinear interpolation and its transposes, for XLA on the CPU: see stn_jax/bilinear.py.
 //
 // A batch is all axes in front of those named in the signatures there. Every number is the sum of
 // the same terms in the same order, however many threads there are.
+//
+// Points are taken in blocks. Where they lie is found in loops over a block, which compilers
+// vectorise; the pixels there are then read point by point. A tap outside of the image is 0.
 
 #include <algorithm>
-#include <complex>
+#include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <functional>
+#include <limits>
 #include <numeric>
 #include <type_traits>
-#include <utility>
+#include <vector>
 
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
@@ -17,22 +22,146 @@
 namespace ffi = xla::ffi;
 
 using Floats = ffi::Buffer<ffi::F32>;
-using Integers = ffi::Buffer<ffi::S32>;
-using Complexes = ffi::Buffer<ffi::C64>;
 
-// The points of all images, one image after the other, and how far apart the images lie.
-struct Points {
-  Points(const Integers& corner, const Floats& u, const Floats& v)
-      : corner(corner.typed_data()), u(u.typed_data()), v(v.typed_data()) {
-    auto shape = corner.dimensions();
-    per_image = shape.back();
-    images = std::accumulate(shape.begin(), shape.end() - 1, int64_t{1}, std::multiplies<>());
+constexpr int64_t kBlock = 128;
+
+enum Padding : int64_t { kZeros, kBorder, kReflection };  // In the order of PADDINGS.
+
+// One comparison, without branches: compilers vectorise it.
+inline bool IsIn(int32_t i, int32_t begin, int32_t end) {
+  return static_cast<uint32_t>(i - begin) < static_cast<uint32_t>(end - begin);
+}
+
+// Where the points of a block lie along one axis.
+struct Places {
+  int32_t first[kBlock];  // The pixel in front, -1..size-1; -2 or size where both taps are outside.
+  float t[kBlock];        // How far the point is past it.
+  float slope[kBlock];    // The derivative of t to the coordinate.
+};
+
+struct Axis {
+  Axis(int64_t size, int64_t padding, int64_t align_corners)
+      : size(size),
+        padding(static_cast<Padding>(padding)),
+        half(align_corners ? (size - 1) / 2.0f : size / 2.0f),
+        offset(align_corners ? 0.0f : 0.5f) {}
+
+  // The first of the pairs in `grid` is the coordinate along this axis.
+  void Locate(const float* grid, int64_t count, Places& places) const {
+    switch (padding) {
+      case kZeros: return Locate<kZeros>(grid, count, places);
+      case kBorder: return Locate<kBorder>(grid, count, places);
+      case kReflection: return Locate<kReflection>(grid, count, places);
+    }
   }
 
-  const int32_t* corner;
-  const float* u;
-  const float* v;
-  int64_t per_image, images;
+  template <Padding padding>
+  void Locate(const float* grid, int64_t count, Places& places) const {
+    constexpr float kHuge = 1 / std::numeric_limits<float>::epsilon();
+    const float size = this->size, half = this->half, offset = this->offset;
+    const float span = std::max(2 * half, 1.0f);  // Between the two mirrors.
+#pragma omp simd simdlen(8)
+    for (int64_t i = 0; i < count; ++i) {
+      const float position = (grid[2 * i] + 1) * half - offset;
+      float tame;  // Comparisons with NaN are false.
+      if (padding == kReflection) {
+        tame = std::fabs(position) < kHuge ? position : 0;
+      } else {
+        tame = position > -2 ? position : -2;
+        tame = tame < size ? tame : size;
+      }
+      float first = std::floor(tame);
+      float t = tame - first;
+      float slope = tame == position ? half : 0;
+      if (padding == kReflection) {
+        // The middle of the two taps is mirrored. The remainder is exact: all are whole numbers.
+        const float signed_distance = first + 0.5f + offset, distance = std::fabs(signed_distance);
+        float rest = distance - 2 * span * std::floor(distance / (2 * span));
+        rest = rest < 0 ? rest + 2 * span : rest;
+        rest = rest >= 2 * span ? rest - 2 * span : rest;
+        const bool turned = (rest > span) != (signed_distance < 0);
+        first = std::floor((rest > span ? 2 * span - rest : rest) - offset);
+        t = turned ? 1 - t : t;
+        slope = turned ? -slope : slope;
+      }
+      if (padding != kZeros) {
+        // Past the border both taps are the border pixel: all the weight goes to the one inside.
+        const bool before = first < 0, behind = first > size - 2;
+        first = before ? -1 : behind ? size - 1 : first;
+        t = behind ? 0 : before ? 1 : t;
+        slope = before || behind ? 0 : slope;
+      }
+      places.first[i] = static_cast<int32_t>(first);
+      places.t[i] = t;
+      places.slope[i] = slope;
+    }
+  }
+
+  int32_t size;
+  Padding padding;
+  float half, offset;
+};
+
+// A block of points. Each has four taps: upper left, upper right, lower left and lower right.
+struct Block {
+  // Which pixels are the taps, or -1 outside of the rows from `top` to before `bottom`.
+  void FindPixels(int32_t top, int32_t bottom, int32_t width) {
+#pragma omp simd simdlen(8)
+    for (int64_t i = 0; i < count; ++i) {
+      const int32_t row = y.first[i], column = x.first[i], pixel = row * width + column;
+      const bool upper = IsIn(row, top, bottom), lower = IsIn(row + 1, top, bottom);
+      const bool left = IsIn(column, 0, width), right = IsIn(column + 1, 0, width);
+      pixels[i][0] = upper & left ? pixel : -1;
+      pixels[i][1] = upper & right ? pixel + 1 : -1;
+      pixels[i][2] = lower & left ? pixel + width : -1;
+      pixels[i][3] = lower & right ? pixel + width + 1 : -1;
+    }
+  }
+
+  void FindWeights() {
+#pragma omp simd simdlen(8)
+    for (int64_t i = 0; i < count; ++i) {
+      const float u = x.t[i], v = y.t[i];
+      weights[i][0] = (1 - v) * (1 - u);
+      weights[i][1] = (1 - v) * u;
+      weights[i][2] = v * (1 - u);
+      weights[i][3] = v * u;
+    }
+  }
+
+  int64_t image, begin, count;  // The block's first point, in all images, and how many there are.
+  Places x, y;
+  int32_t pixels[kBlock][4];
+  float weights[kBlock][4];
+};
+
+struct Sampler {
+  Sampler(const Floats& grid, int64_t height, int64_t width, int64_t padding, int64_t align_corners)
+      : grid(grid.typed_data()), x(width, padding, align_corners), y(height, padding, align_corners) {
+    auto shape = grid.dimensions();
+    const auto middle = shape.end() - 3;
+    images = std::accumulate(shape.begin(), middle, int64_t{1}, std::multiplies<>());
+    points = middle[0] * middle[1];
+  }
+
+  // Calls body(block) for the points from `first` to before `last`, counted through all images.
+  template <typename Body>
+  void ForBlocks(int64_t first, int64_t last, Body body) const {
+    Block block;
+    while (first < last) {
+      block.image = first / points;
+      block.begin = first;
+      block.count = std::min({kBlock, last - first, (block.image + 1) * points - first});
+      x.Locate(grid + 2 * first, block.count, block.x);
+      y.Locate(grid + 2 * first + 1, block.count, block.y);
+      body(block);
+      first += block.count;
+    }
+  }
+
+  const float* grid;
+  int64_t images, points;  // `points` in each image.
+  Axis x, y;
 };
 
 // Calls body with the channels; few of them as a constant, for loops that are unrolled.
@@ -45,73 +174,230 @@ ffi::Future WithChannels(int64_t channels, Body body) {
   }
 }
 
-ffi::Future ReadTranspose(ffi::ThreadPool threads, Floats values, Integers corner, Floats u,
-                          Floats v, ffi::Result<Floats> pixels, int64_t size, int64_t width) {
-  const Points points(corner, u, v);
+// The taps of a block in an image of one channel and at least two columns.
+void ReadTaps(const Block& block, const float* image, int32_t height, int32_t width,
+              float (&taps)[4][kBlock]) {
+  int32_t upper[kBlock], lower[kBlock];
+  float pairs[2][kBlock][2];
+  // Two neighbours in a row are one load of 8 bytes.
+#pragma omp simd simdlen(8)
+  for (int64_t i = 0; i < block.count; ++i) {
+    const int32_t column = std::min(std::max(block.x.first[i], 0), width - 2);
+    const int32_t row = block.y.first[i];
+    upper[i] = std::min(std::max(row, 0), height - 1) * width + column;
+    lower[i] = std::min(std::max(row + 1, 0), height - 1) * width + column;
+  }
+  for (int64_t i = 0; i < block.count; ++i) {
+    std::memcpy(pairs[0][i], image + upper[i], sizeof(pairs[0][i]));
+    std::memcpy(pairs[1][i], image + lower[i], sizeof(pairs[1][i]));
+  }
+#pragma omp simd simdlen(8)
+  for (int64_t i = 0; i < block.count; ++i) {
+    const int32_t column = block.x.first[i], row = block.y.first[i];
+    const bool is_upper = IsIn(row, 0, height), is_lower = IsIn(row + 1, 0, height);
+    const bool is_left = IsIn(column, 0, width), is_last = column == width - 1;
+    const bool is_right = IsIn(column + 1, 0, width), is_first = column == -1;
+    const float upper_left = is_last ? pairs[0][i][1] : pairs[0][i][0];
+    const float upper_right = is_first ? pairs[0][i][0] : pairs[0][i][1];
+    const float lower_left = is_last ? pairs[1][i][1] : pairs[1][i][0];
+    const float lower_right = is_first ? pairs[1][i][0] : pairs[1][i][1];
+    taps[0][i] = is_upper & is_left ? upper_left : 0;
+    taps[1][i] = is_upper & is_right ? upper_right : 0;
+    taps[2][i] = is_lower & is_left ? lower_left : 0;
+    taps[3][i] = is_lower & is_right ? lower_right : 0;
+  }
+}
+
+ffi::Future Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<Floats> values,
+                 int64_t height, int64_t width, int64_t padding, int64_t align_corners) {
+  const Sampler sampler(grid, height, width, padding, align_corners);
+  const float* from = image.typed_data();
+  float* to = values->typed_data();
+  return WithChannels(image.dimensions().back(), [=](auto channels) {
+    const int64_t count = sampler.images * sampler.points, step = height * width * channels;
+    return InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
+      const std::vector<float> zeros(channels);
+      sampler.ForBlocks(first, last, [&](Block& block) {
+        const float* pixels = from + block.image * step;
+        float* __restrict value = to + block.begin * channels;
+        if (channels == 1 && width > 1) {
+          float taps[4][kBlock];
+          ReadTaps(block, pixels, height, width, taps);
+#pragma omp simd simdlen(8)
+          for (int64_t i = 0; i < block.count; ++i) {
+            const float u = block.x.t[i], v = block.y.t[i];
+            value[i] = (1 - v) * ((1 - u) * taps[0][i] + u * taps[1][i]) +
+                       v * ((1 - u) * taps[2][i] + u * taps[3][i]);
+          }
+          return;
+        }
+        block.FindWeights();
+        block.FindPixels(0, height, width);
+        for (int64_t i = 0; i < block.count; ++i, value += channels) {
+          const float* taps[4];
+          float weights[4];
+          for (int j = 0; j < 4; ++j) {
+            const int64_t pixel = block.pixels[i][j];
+            taps[j] = pixel < 0 ? zeros.data() : pixels + pixel * channels;
+            weights[j] = block.weights[i][j];
+          }
+#pragma omp simd simdlen(8)
+          for (int64_t k = 0; k < channels; ++k) {
+            value[k] = weights[0] * taps[0][k] + weights[1] * taps[1][k] +
+                       weights[2] * taps[2][k] + weights[3] * taps[3][k];
+          }
+        }
+      });
+    });
+  });
+}
+
+// Adds the values at the points of one image to its rows from `top` to before `bottom`. Both are of
+// one channel.
+//
+// A cell lies between four pixels, and adds up the four weighted values of the points in it: one wide
+// addition, which need not wait for those to neighbours. There are cells in front of the first pixel
+// of each axis, and a row and a column more for what is outside.
+void AddInCells(const Sampler& sampler, int64_t image, const float* values, int32_t top,
+                int32_t bottom, float* pixels) {
+  const int32_t width = sampler.x.size, columns = width + 2, rows = bottom - top + 2;
+  std::vector<float> cells(int64_t{4} * rows * columns);
+  sampler.ForBlocks(image * sampler.points, (image + 1) * sampler.points, [&](Block& block) {
+    int32_t cell[kBlock];
+    const float* value = values + block.begin;
+    block.FindWeights();
+#pragma omp simd simdlen(8)
+    for (int64_t i = 0; i < block.count; ++i) {
+      const int32_t row = block.y.first[i] - top + 2, column = block.x.first[i] + 2;
+      cell[i] = IsIn(row, 1, rows) & IsIn(column, 1, columns) ? row * columns + column : 0;
+    }
+    for (int64_t i = 0; i < block.count; ++i) {
+      float* sum = cells.data() + int64_t{4} * cell[i];
+      for (int j = 0; j < 4; ++j) sum[j] += block.weights[i][j] * value[i];
+    }
+  });
+  for (int32_t row = top; row < bottom; ++row) {
+    float* __restrict pixel = pixels + int64_t{row} * width;
+    const float* lower = cells.data() + int64_t{4} * ((row - top + 2) * columns + 2);
+    const float* upper = lower - 4 * columns;
+    for (int32_t x = 0; x < width; ++x, lower += 4, upper += 4) {
+      pixel[x] = (upper[3 - 4] + upper[2]) + (lower[1 - 4] + lower[0]);
+    }
+  }
+}
+
+// The same for any number of channels.
+template <typename Channels>
+void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Channels channels,
+                 int32_t top, int32_t bottom, float* pixels) {
+  const int32_t width = sampler.x.size;
+  std::fill(pixels + top * width * channels, pixels + bottom * width * channels, 0.0f);
+  sampler.ForBlocks(image * sampler.points, (image + 1) * sampler.points, [&](Block& block) {
+    block.FindWeights();
+    block.FindPixels(top, bottom, width);
+    const float* value = values + block.begin * channels;
+    for (int64_t i = 0; i < block.count; ++i, value += channels) {
+      for (int j = 0; j < 4; ++j) {
+        if (block.pixels[i][j] < 0) continue;
+        float* __restrict pixel = pixels + block.pixels[i][j] * channels;
+        const float weight = block.weights[i][j];
+#pragma omp simd simdlen(8)
+        for (int64_t k = 0; k < channels; ++k) pixel[k] += weight * value[k];
+      }
+    }
+  });
+}
+
+ffi::Future ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
+                          ffi::Result<Floats> image, int64_t height, int64_t width, int64_t padding,
+                          int64_t align_corners) {
+  const Sampler sampler(grid, height, width, padding, align_corners);
   const float* from = values.typed_data();
-  float* to = pixels->typed_data();
+  float* to = image->typed_data();
+  // Few images are cut into bands of rows: each passes over all points, and adds up its own rows.
+  const int64_t wanted = threads.num_threads() / std::max<int64_t>(sampler.images, 1);
+  const int64_t bands = std::min(height, std::max<int64_t>(wanted, 1));
   return WithChannels(values.dimensions().back(), [=](auto channels) {
-    const int64_t work = (points.per_image + size) * (channels + 4);
-    return InParallel(threads, points.images, work, [=](int64_t first, int64_t last) {
-      const int64_t step = size * channels;
-      std::fill(to + first * step, to + last * step, 0.0f);
-      for (int64_t image = first; image < last; ++image) {
-        const int64_t begin = image * points.per_image;
-        for (int64_t i = begin; i < begin + points.per_image; ++i) {
-          const float* value = from + i * channels;
-          auto add = [&](int64_t tap, float weight) {
-            float* __restrict pixel = to + image * step + (points.corner[i] + tap) * channels;
-            for (int64_t k = 0; k < channels; ++k) pixel[k] += weight * value[k];
-          };
-          const float u = points.u[i], v = points.v[i];
-          add(0, (1 - v) * (1 - u));
-          add(1, (1 - v) * u);
-          add(width, v * (1 - u));
-          add(width + 1, v * u);
+    const int64_t work = (sampler.points + height * width / bands) * (channels + 4);
+    return InParallel(threads, sampler.images * bands, work, [=](int64_t first, int64_t last) {
+      for (int64_t part = first; part < last; ++part) {
+        const int64_t image = part / bands, band = part % bands;
+        const int32_t top = band * height / bands, bottom = (band + 1) * height / bands;
+        float* pixels = to + image * height * width * channels;
+        if (channels == 1) {
+          AddInCells(sampler, image, from, top, bottom, pixels);
+        } else {
+          AddToPixels(sampler, image, from, channels, top, bottom, pixels);
         }
       }
     });
   });
 }
 
-ffi::Future ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats pixels, Integers corner,
-                           Floats u, Floats v, ffi::Result<Complexes> shift, int64_t size,
-                           int64_t width) {
-  const Points points(corner, u, v);
-  const float* weights = values.typed_data();
-  const float* from = pixels.typed_data();
-  std::complex<float>* to = shift->typed_data();
+ffi::Future ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, Floats grid,
+                           ffi::Result<Floats> shift, int64_t height, int64_t width,
+                           int64_t padding, int64_t align_corners) {
+  const Sampler sampler(grid, height, width, padding, align_corners);
+  const float* from = values.typed_data();
+  const float* images = image.typed_data();
+  float* to = shift->typed_data();
   return WithChannels(values.dimensions().back(), [=](auto channels) {
-    const int64_t count = points.images * points.per_image;
+    const int64_t count = sampler.images * sampler.points, step = height * width * channels;
     return InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last;) {
-        const int64_t image = i / points.per_image;
-        const int64_t end = std::min(last, (image + 1) * points.per_image);
-        for (; i < end; ++i) {
-          const float* top = from + (image * size + points.corner[i]) * channels;
-          const float* bottom = top + width * channels;
-          const float* weight = weights + i * channels;
-          const float u = points.u[i], v = points.v[i];
-          float by_u = 0, by_v = 0;
-#pragma omp simd reduction(+ : by_u, by_v)
-          for (int64_t k = 0; k < channels; ++k) {
-            const float a = top[k], b = top[channels + k], c = bottom[k], d = bottom[channels + k];
-            by_u += weight[k] * ((1 - v) * (b - a) + v * (d - c));
-            by_v += weight[k] * ((1 - u) * (c - a) + u * (d - b));
+      const std::vector<float> zeros(channels);
+      sampler.ForBlocks(first, last, [&](Block& block) {
+        const float* pixels = images + block.image * step;
+        const float* value = from + block.begin * channels;
+        float dots[4][kBlock];  // Of each tap with the value.
+        if (channels == 1 && width > 1) {
+          ReadTaps(block, pixels, height, width, dots);
+          for (auto& dot : dots) {
+#pragma omp simd simdlen(8)
+            for (int64_t i = 0; i < block.count; ++i) dot[i] *= value[i];
           }
-          to[i] = {by_u, -by_v};
+        } else {
+          block.FindPixels(0, height, width);
+          for (int64_t i = 0; i < block.count; ++i, value += channels) {
+            const float* taps[4];
+            for (int j = 0; j < 4; ++j) {
+              const int64_t pixel = block.pixels[i][j];
+              taps[j] = pixel < 0 ? zeros.data() : pixels + pixel * channels;
+            }
+            float a = 0, b = 0, c = 0, d = 0;
+#pragma omp simd simdlen(8) reduction(+ : a, b, c, d)
+            for (int64_t k = 0; k < channels; ++k) {
+              a += value[k] * taps[0][k];
+              b += value[k] * taps[1][k];
+              c += value[k] * taps[2][k];
+              d += value[k] * taps[3][k];
+            }
+            dots[0][i] = a, dots[1][i] = b, dots[2][i] = c, dots[3][i] = d;
+          }
         }
-      }
+        float* __restrict moves = to + 2 * block.begin;
+#pragma omp simd simdlen(8)
+        for (int64_t i = 0; i < block.count; ++i) {
+          const float a = dots[0][i], b = dots[1][i], c = dots[2][i], d = dots[3][i];
+          const float u = block.x.t[i], v = block.y.t[i];
+          const float by_x = block.x.slope[i], by_y = block.y.slope[i];
+          const float along_x = (1 - v) * (b - a) + v * (d - c);
+          const float along_y = (1 - u) * (c - a) + u * (d - b);
+          moves[2 * i] = by_x ? by_x * along_x : 0;
+          moves[2 * i + 1] = by_y ? by_y * along_y : 0;
+        }
+      });
     });
   });
 }
 
 #define BIND() ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()
-#define POINTS() Arg<Integers>().Arg<Floats>().Arg<Floats>()
+#define PARAMS() \
+  Attr<int64_t>("height").Attr<int64_t>("width").Attr<int64_t>("padding").Attr<int64_t>("align_corners")
 
+XLA_FFI_DEFINE_HANDLER_SYMBOL(bilinear_read, Read,
+                              BIND().Arg<Floats>().Arg<Floats>().Ret<Floats>().PARAMS());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bilinear_read_transpose, ReadTranspose,
-                              BIND().Arg<Floats>().POINTS().Ret<Floats>()
-                                  .Attr<int64_t>("size").Attr<int64_t>("width"));
+                              BIND().Arg<Floats>().Arg<Floats>().Ret<Floats>().PARAMS());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bilinear_shift_transpose, ShiftTranspose,
-                              BIND().Arg<Floats>().Arg<Floats>().POINTS().Ret<Complexes>()
-                                  .Attr<int64_t>("size").Attr<int64_t>("width"));
+                              BIND().Arg<Floats>().Arg<Floats>().Arg<Floats>().Ret<Floats>()
+                                  .PARAMS());
