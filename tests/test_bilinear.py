@@ -70,8 +70,8 @@ def test_every_platform_adds_up_the_same_gradient_to_the_image(reach):
     grid = reference.grids_off_kinks(rng, (4, 6), False, (2, 5, 10), reach).astype(np.float32)
     values = rng.normal(size=(2, 5, 10, 3)).astype(np.float32)
     params = {"height": 4, "width": 6, "padding": 1, "align_corners": 0}
-    on_cpu = jax.jit(functools.partial(bilinear._read_transpose_on_cpu, **params))
-    elsewhere = jax.vmap(functools.partial(bilinear._read_transpose, **params))
+    on_cpu = jax.jit(lambda *args: bilinear._read_transpose_on_cpu(*args, **params))
+    elsewhere = jax.vmap(lambda *args: bilinear._read_transpose(*args, **params))
     expected = elsewhere(values, grid)
     chex.assert_trees_all_close(on_cpu(values, grid), expected, atol=1e-5)
     np.testing.assert_allclose(np.sum(expected), np.sum(values), atol=1e-3)

@@ -7,100 +7,21 @@
 // vectorise; the pixels there are then read point by point. A tap outside of the image is 0.
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <functional>
-#include <limits>
 #include <numeric>
 #include <type_traits>
 #include <vector>
 
+#include "coordinates.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
 
 using Floats = ffi::Buffer<ffi::F32>;
-
-constexpr int64_t kBlock = 128;
-
-enum Padding : int64_t { kZeros, kBorder, kReflection };  // In the order of PADDINGS.
-
-// One comparison, without branches: compilers vectorise it.
-inline bool IsIn(int32_t i, int32_t begin, int32_t end) {
-  return static_cast<uint32_t>(i - begin) < static_cast<uint32_t>(end - begin);
-}
-
-// Where the points of a block lie along one axis.
-struct Places {
-  int32_t first[kBlock];  // The pixel in front, -1..size-1; -2 or size where both taps are outside.
-  float t[kBlock];        // How far the point is past it.
-  float slope[kBlock];    // The derivative of t to the coordinate.
-};
-
-struct Axis {
-  Axis(int64_t size, int64_t padding, int64_t align_corners)
-      : size(size),
-        padding(static_cast<Padding>(padding)),
-        half(align_corners ? (size - 1) / 2.0f : size / 2.0f),
-        offset(align_corners ? 0.0f : 0.5f) {}
-
-  // The first of the pairs in `grid` is the coordinate along this axis.
-  void Locate(const float* grid, int64_t count, Places& places) const {
-    switch (padding) {
-      case kZeros: return Locate<kZeros>(grid, count, places);
-      case kBorder: return Locate<kBorder>(grid, count, places);
-      case kReflection: return Locate<kReflection>(grid, count, places);
-    }
-  }
-
-  template <Padding padding>
-  void Locate(const float* grid, int64_t count, Places& places) const {
-    constexpr float kHuge = 1 / std::numeric_limits<float>::epsilon();
-    const float size = this->size, half = this->half, offset = this->offset;
-    const float span = std::max(2 * half, 1.0f);  // Between the two mirrors.
-#pragma omp simd simdlen(8)
-    for (int64_t i = 0; i < count; ++i) {
-      const float position = (grid[2 * i] + 1) * half - offset;
-      float tame;  // Comparisons with NaN are false.
-      if (padding == kReflection) {
-        tame = std::fabs(position) < kHuge ? position : 0;
-      } else {
-        tame = position > -2 ? position : -2;
-        tame = tame < size ? tame : size;
-      }
-      float first = std::floor(tame);
-      float t = tame - first;
-      float slope = tame == position ? half : 0;
-      if (padding == kReflection) {
-        // The middle of the two taps is mirrored. The remainder is exact: all are whole numbers.
-        const float signed_distance = first + 0.5f + offset, distance = std::fabs(signed_distance);
-        float rest = distance - 2 * span * std::floor(distance / (2 * span));
-        rest = rest < 0 ? rest + 2 * span : rest;
-        rest = rest >= 2 * span ? rest - 2 * span : rest;
-        const bool turned = (rest > span) != (signed_distance < 0);
-        first = std::floor((rest > span ? 2 * span - rest : rest) - offset);
-        t = turned ? 1 - t : t;
-        slope = turned ? -slope : slope;
-      }
-      if (padding != kZeros) {
-        // Past the border both taps are the border pixel: all the weight goes to the one inside.
-        const bool before = first < 0, behind = first > size - 2;
-        first = before ? -1 : behind ? size - 1 : first;
-        t = behind ? 0 : before ? 1 : t;
-        slope = before || behind ? 0 : slope;
-      }
-      places.first[i] = static_cast<int32_t>(first);
-      places.t[i] = t;
-      places.slope[i] = slope;
-    }
-  }
-
-  int32_t size;
-  Padding padding;
-  float half, offset;
-};
 
 // A block of points. Each has four taps: upper left, upper right, lower left and lower right.
 struct Block {
@@ -129,6 +50,14 @@ struct Block {
     }
   }
 
+  // The taps of a point in an image; those outside are `zeros`.
+  template <typename Channels>
+  std::array<const float*, 4> Taps(int64_t i, const float* image, Channels channels,
+                                   const std::vector<float>& zeros) const {
+    auto at = [&](int64_t pixel) { return pixel < 0 ? zeros.data() : image + pixel * channels; };
+    return {at(pixels[i][0]), at(pixels[i][1]), at(pixels[i][2]), at(pixels[i][3])};
+  }
+
   int64_t image, begin, count;  // The block's first point, in all images, and how many there are.
   Places x, y;
   int32_t pixels[kBlock][4];
@@ -137,7 +66,9 @@ struct Block {
 
 struct Sampler {
   Sampler(const Floats& grid, int64_t height, int64_t width, int64_t padding, int64_t align_corners)
-      : grid(grid.typed_data()), x(width, padding, align_corners), y(height, padding, align_corners) {
+      : grid(grid.typed_data()),
+        x(width, padding, align_corners),
+        y(height, padding, align_corners) {
     auto shape = grid.dimensions();
     const auto middle = shape.end() - 3;
     images = std::accumulate(shape.begin(), middle, int64_t{1}, std::multiplies<>());
@@ -145,15 +76,15 @@ struct Sampler {
   }
 
   // Calls body(block) for the points from `first` to before `last`, counted through all images.
-  template <typename Body>
+  template <bool slopes = false, typename Body>
   void ForBlocks(int64_t first, int64_t last, Body body) const {
     Block block;
     while (first < last) {
       block.image = first / points;
       block.begin = first;
       block.count = std::min({kBlock, last - first, (block.image + 1) * points - first});
-      x.Locate(grid + 2 * first, block.count, block.x);
-      y.Locate(grid + 2 * first + 1, block.count, block.y);
+      x.Locate<slopes>(grid + 2 * first, block.count, block.x);
+      y.Locate<slopes>(grid + 2 * first + 1, block.count, block.y);
       body(block);
       first += block.count;
     }
@@ -179,7 +110,7 @@ void ReadTaps(const Block& block, const float* image, int32_t height, int32_t wi
               float (&taps)[4][kBlock]) {
   int32_t upper[kBlock], lower[kBlock];
   float pairs[2][kBlock][2];
-  // Two neighbours in a row are one load of 8 bytes.
+  // Two neighbours in a row are one load of 8 bytes, which must not reach past the row.
 #pragma omp simd simdlen(8)
   for (int64_t i = 0; i < block.count; ++i) {
     const int32_t column = std::min(std::max(block.x.first[i], 0), width - 2);
@@ -195,8 +126,8 @@ void ReadTaps(const Block& block, const float* image, int32_t height, int32_t wi
   for (int64_t i = 0; i < block.count; ++i) {
     const int32_t column = block.x.first[i], row = block.y.first[i];
     const bool is_upper = IsIn(row, 0, height), is_lower = IsIn(row + 1, 0, height);
-    const bool is_left = IsIn(column, 0, width), is_last = column == width - 1;
-    const bool is_right = IsIn(column + 1, 0, width), is_first = column == -1;
+    const bool is_left = IsIn(column, 0, width), is_last = column > width - 2;
+    const bool is_right = IsIn(column + 1, 0, width), is_first = column < 0;
     const float upper_left = is_last ? pairs[0][i][1] : pairs[0][i][0];
     const float upper_right = is_first ? pairs[0][i][0] : pairs[0][i][1];
     const float lower_left = is_last ? pairs[1][i][1] : pairs[1][i][0];
@@ -234,17 +165,11 @@ ffi::Future Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result
         block.FindWeights();
         block.FindPixels(0, height, width);
         for (int64_t i = 0; i < block.count; ++i, value += channels) {
-          const float* taps[4];
-          float weights[4];
-          for (int j = 0; j < 4; ++j) {
-            const int64_t pixel = block.pixels[i][j];
-            taps[j] = pixel < 0 ? zeros.data() : pixels + pixel * channels;
-            weights[j] = block.weights[i][j];
-          }
+          const auto [a, b, c, d] = block.Taps(i, pixels, channels, zeros);
+          const auto [wa, wb, wc, wd] = block.weights[i];
 #pragma omp simd simdlen(8)
           for (int64_t k = 0; k < channels; ++k) {
-            value[k] = weights[0] * taps[0][k] + weights[1] * taps[1][k] +
-                       weights[2] * taps[2][k] + weights[3] * taps[3][k];
+            value[k] = wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k];
           }
         }
       });
@@ -252,12 +177,14 @@ ffi::Future Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result
   });
 }
 
+constexpr int64_t kMostCells = 65536;  // They should fit a cache.
+
 // Adds the values at the points of one image to its rows from `top` to before `bottom`. Both are of
 // one channel.
 //
-// A cell lies between four pixels, and adds up the four weighted values of the points in it: one wide
-// addition, which need not wait for those to neighbours. There are cells in front of the first pixel
-// of each axis, and a row and a column more for what is outside.
+// A cell lies between four pixels, and adds up the four weighted values of the points in it: one
+// wide addition, which need not wait for those to neighbours. There are cells in front of the first
+// pixel of each axis, and a row and a column more for what is outside.
 void AddInCells(const Sampler& sampler, int64_t image, const float* values, int32_t top,
                 int32_t bottom, float* pixels) {
   const int32_t width = sampler.x.size, columns = width + 2, rows = bottom - top + 2;
@@ -324,7 +251,7 @@ ffi::Future ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
         const int64_t image = part / bands, band = part % bands;
         const int32_t top = band * height / bands, bottom = (band + 1) * height / bands;
         float* pixels = to + image * height * width * channels;
-        if (channels == 1) {
+        if (channels == 1 && height * width <= kMostCells) {
           AddInCells(sampler, image, from, top, bottom, pixels);
         } else {
           AddToPixels(sampler, image, from, channels, top, bottom, pixels);
@@ -345,7 +272,7 @@ ffi::Future ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image,
     const int64_t count = sampler.images * sampler.points, step = height * width * channels;
     return InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
       const std::vector<float> zeros(channels);
-      sampler.ForBlocks(first, last, [&](Block& block) {
+      sampler.template ForBlocks<true>(first, last, [&](Block& block) {
         const float* pixels = images + block.image * step;
         const float* value = from + block.begin * channels;
         float dots[4][kBlock];  // Of each tap with the value.
@@ -358,11 +285,7 @@ ffi::Future ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image,
         } else {
           block.FindPixels(0, height, width);
           for (int64_t i = 0; i < block.count; ++i, value += channels) {
-            const float* taps[4];
-            for (int j = 0; j < 4; ++j) {
-              const int64_t pixel = block.pixels[i][j];
-              taps[j] = pixel < 0 ? zeros.data() : pixels + pixel * channels;
-            }
+            const auto taps = block.Taps(i, pixels, channels, zeros);
             float a = 0, b = 0, c = 0, d = 0;
 #pragma omp simd simdlen(8) reduction(+ : a, b, c, d)
             for (int64_t k = 0; k < channels; ++k) {
@@ -391,8 +314,9 @@ ffi::Future ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image,
 }
 
 #define BIND() ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()
+#define INTEGER(name) Attr<int64_t>(name)
 #define PARAMS() \
-  Attr<int64_t>("height").Attr<int64_t>("width").Attr<int64_t>("padding").Attr<int64_t>("align_corners")
+  INTEGER("height").INTEGER("width").INTEGER("padding").INTEGER("align_corners")
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bilinear_read, Read,
                               BIND().Arg<Floats>().Arg<Floats>().Ret<Floats>().PARAMS());

@@ -12,7 +12,7 @@
 #include "xla/ffi/api/ffi.h"
 
 // Calls body(first, last) on parts of 0..count, here and in the threads of XLA, each of which takes
-// the next part when it is done with one. The caller is the first to start, since it is awake; but it
+// the next part when it is done with one. The caller works most, since it is awake already; but it
 // does not wait for the others, since it may be one of the threads that they need.
 template <typename Body>
 xla::ffi::Future InParallel(xla::ffi::ThreadPool threads, int64_t count, int64_t work_each,
