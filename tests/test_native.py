@@ -96,6 +96,10 @@ def test_kernels_agree_with_plain_code(
 ):
     rng = np.random.default_rng(seed)
     operands = draw(rng, batch, height, width, channels, align_corners, target)
+    check(operands, padding, align_corners)
+
+
+def check(operands, padding, align_corners, atol=2e-4):
     function = functools.partial(kernels, padding=padding, align_corners=align_corners)
     program = lowered(function, *operands)
     assert program.as_text().count("stn_jax_bilinear") == 3
@@ -104,7 +108,12 @@ def test_kernels_agree_with_plain_code(
         plain_program = lowered(function, *map(np.float64, operands))
         assert not has_kernels(plain_program)
         plain = plain_program.compile()(*map(np.float64, operands))
-    chex.assert_trees_all_close(ours, jax.tree.map(np.float32, plain), atol=2e-4)
+    chex.assert_trees_all_close(ours, jax.tree.map(np.float32, plain), atol=atol)
+
+
+def test_an_image_that_is_larger_than_a_cache():
+    # Positions are rounded to 1e-5 pixels; and a coordinate moves by half of all pixels.
+    check(draw(np.random.default_rng(0), (), 256, 257, 1, 0, (50, 50)), 1, 0, atol=5e-2)
 
 
 @pytest.mark.parametrize(("padding", "channels"), [*zip(PADDINGS, (1, 3, 4), strict=True)])
