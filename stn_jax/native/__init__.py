@@ -28,7 +28,12 @@ from stn_jax.files import write_atomically
 FOLDER = Path(__file__).parent
 SOURCES = tuple(sorted(FOLDER.glob("*.cc")))
 HEADERS = tuple(sorted(FOLDER.glob("*.h")))
-KERNELS = ("bilinear_read_transpose", "bilinear_shift_transpose")
+KERNELS = (
+    "bilinear_read_transpose",
+    "bilinear_shift_transpose",
+    "convolution",
+    "convolution_kernel_gradient",
+)
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -47,7 +52,9 @@ def with_kernel(name: str, plain: Callable) -> Callable:
     def lowering(ctx, *operands, **params):
         dtype = ctx.avals_out[0].dtype
         exported = ctx.module_context.lowering_parameters.for_export
-        if exported or dtype not in (np.float32, np.complex64) or not is_available():
+        # What is split over devices by its type (explicit sharding) is not the whole batch.
+        split = any(any(aval.sharding.spec) for aval in ctx.avals_in)
+        if exported or split or dtype not in (np.float32, np.complex64) or not is_available():
             return plain(ctx, *operands, **params)
         return kernel(ctx, *operands, **{key: np.int64(value) for key, value in params.items()})
 
