@@ -69,9 +69,10 @@ def parallel_eval(
 
 
 def replicate(state: TrainState) -> TrainState:
-    """Puts a host's state on all devices, laid out as the wrapped steps give it back."""
+    """Copies a state to all devices, laid out as the wrapped steps give it back."""
     mesh = jax.sharding.Mesh(jax.devices(), (DEVICES,))
-    return jax.device_put(state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.device_put(state, everywhere, may_alias=False)
 
 
 def put(batch: Batch) -> Batch:
