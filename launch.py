@@ -21,8 +21,11 @@ _MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict"], "What t
 
 def main(argv: list[str]) -> None:
     """Runs one mode."""
-    from stn_jax.training import commands  # only once the flags are known to be right
+    # Only once the flags are known to be right.
+    from stn_jax.cache import keep_compiled_programs
+    from stn_jax.training import commands
 
+    keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library tells a lot
 
     try:

@@ -52,7 +52,7 @@ def main(_) -> None:
     train = parallel_train(step, size).lower(state, resident, np.int32(size)).compile()
 
     def run(stream, recorder):
-        last = state
+        last = replicate(state)  # a step takes over the memory of its state
         for begin, end, batch in itertools.islice(stream, _DISPATCHES.value):
             last, metrics = train(last, batch, np.int32(size))
             recorder.dispatched(begin, end, metrics)

@@ -64,7 +64,13 @@ def _steps(network: str, size: str):
     one = put(jax.tree.map(lambda leaf: np.asarray(leaf)[:, 0], batch))
     evaluate = parallel_eval(evaluation).lower(state, one).compile()
     num_params = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-    return lambda: train(state, batch, np.int32(1)), lambda: evaluate(state, one), num_params
+    running = [replicate(state)]
+
+    def next_step():
+        running[0], metrics = train(running[0], batch, np.int32(1))
+        return metrics
+
+    return next_step, lambda: evaluate(state, one), num_params
 
 
 def _batch(size: int) -> Batch:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stn_jax import bilinear, native, sample
+from stn_jax import bilinear, cache, native, sample
 from stn_jax.coordinates import PADDINGS
 from tests import reference
 
@@ -36,7 +36,7 @@ def anew(monkeypatch, tmp_path):
     """As in a new process that has an empty cache folder."""
     monkeypatch.setattr(native, "_register", functools.cache(native._register.__wrapped__))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return tmp_path / "stn_jax"
+    return cache.cache_folder()
 
 
 NOWHERE = [np.nan, np.inf, -np.inf, 1e30, -1e30]
@@ -167,6 +167,7 @@ def test_the_library_works_without_a_compiler(variables, anew, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written(anew):
+    anew.parent.mkdir()
     anew.write_text("a file, not a folder")
     assert not native.is_available()
 
@@ -192,7 +193,7 @@ def test_a_library_is_kept(anew, monkeypatch):
     contents = iter([b"first", b"second"])
     monkeypatch.setattr(native, "_compiled", lambda flags: next(contents))
     assert native._built() == native._built()
-    monkeypatch.setattr(native, "_machine", lambda: b"another processor")
+    monkeypatch.setattr(cache, "_machine", lambda: b"another processor")
     assert native._built().read_bytes() == b"second"
 
 

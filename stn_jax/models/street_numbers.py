@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from stn_jax.data.examples import MAX_DIGITS, NO_DIGIT
 from stn_jax.errors import UserError, check_choice
+from stn_jax.modules.convolution import Conv
 from stn_jax.modules.dropout import Dropout
 from stn_jax.modules.localisation import ConvLocalisation, FullyConnectedLocalisation
 from stn_jax.modules.normalisation import BatchNorm
@@ -54,7 +55,7 @@ class StreetNumberNetwork(nn.Module):
         for layer, filters in enumerate(self.filters):
             if layer < len(self.transformers):
                 x = self.transformers[layer](x, train=train)
-            x = self._activated(nn.Conv(filters, (5, 5), dtype=self.dtype)(x), train)
+            x = self._activated(Conv(filters, (5, 5), dtype=self.dtype)(x), train)
             if layer % 2 == 0:
                 x = max_pool_2x2(x)
             if layer > 0:
@@ -113,7 +114,6 @@ def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
                 features=features,
                 downsample=1,
                 padding="SAME",
-                conv=nn.Conv,
                 **options,
             )
         ]

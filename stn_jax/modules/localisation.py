@@ -1,6 +1,6 @@
 """Localisation networks: feature map -> theta (paper, section 3.1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,6 @@ class ConvLocalisation(nn.Module):
     features: Sequence[int] = (20,)
     downsample: int = 2
     padding: str = "VALID"
-    conv: Callable[..., nn.Module] = Conv
     batch_norm: bool = False
     axis_name: str | None = None
     dtype: DTypeLike | None = None
@@ -87,7 +86,7 @@ class ConvLocalisation(nn.Module):
         for layer, filters in enumerate(self.filters):
             if layer > 0:
                 x = max_pool_2x2(x)
-            x = self.conv(filters, (5, 5), padding=self.padding, dtype=self.dtype)(x)
+            x = Conv(filters, (5, 5), padding=self.padding, dtype=self.dtype)(x)
             if self.batch_norm:
                 x = BatchNorm(self.axis_name, self.dtype)(x, train)
             x = nn.relu(x)

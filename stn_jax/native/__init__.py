@@ -1,12 +1,11 @@
 """Kernels in C++ for the CPU, compiled by the user's compiler when they are first needed.
 
-The library is kept in `$XDG_CACHE_HOME/stn_jax`, else `~/.cache/stn_jax`. Without a C++ compiler,
+The library is kept in the folder of `stn_jax.cache`. Without a C++ compiler,
 or with the environment variable STN_JAX_NATIVE=0, the same is computed in plain JAX, only slower.
 """
 
 import ctypes
 import functools
-import hashlib
 import logging
 import os
 import platform
@@ -23,12 +22,19 @@ import jax
 import jaxlib
 import numpy as np
 
+from stn_jax.cache import cache_folder, digest
 from stn_jax.files import write_atomically
 
 FOLDER = Path(__file__).parent
 SOURCES = tuple(sorted(FOLDER.glob("*.cc")))
 HEADERS = tuple(sorted(FOLDER.glob("*.h")))
-KERNELS = ("bilinear_read", "bilinear_read_transpose", "bilinear_shift_transpose")
+KERNELS = (
+    "bilinear_read",
+    "bilinear_read_transpose",
+    "bilinear_shift_transpose",
+    "convolution",
+    "convolution_kernel_gradient",
+)
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -47,7 +53,9 @@ def with_kernel(name: str, plain: Callable) -> Callable:
     def lowering(ctx, *operands, **params):
         exported = ctx.module_context.lowering_parameters.for_export
         wide = ctx.avals_out[0].dtype != np.float32
-        if exported or wide or not is_available():
+        # What is split over devices by its type (explicit sharding) is not the whole batch.
+        split = any(any(aval.sharding.spec) for aval in ctx.avals_in)
+        if exported or split or wide or not is_available():
             return plain(ctx, *operands, **params)
         return kernel(ctx, *operands, **{key: np.int64(value) for key, value in params.items()})
 
@@ -86,27 +94,17 @@ def _built() -> Path:
     tune = "-mcpu=native" if is_arm else "-march=native"
     flags = ["-O3", tune, "-fopenmp-simd", "-fno-trapping-math", "-shared", "-fPIC", "-std=c++17"]
     code = [path.read_bytes() for path in (*HEADERS, *SOURCES)]
-    parts = [*code, repr(flags).encode(), jaxlib.__version__.encode(), _machine()]
-    key = _digest(b"\0".join(parts))
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stn_jax"
+    key = digest(b"\0".join([*code, repr(flags).encode(), jaxlib.__version__.encode()]))
+    folder = cache_folder()
     # A name ends in the digest of what the file holds: one that is damaged is never loaded.
     for path in folder.glob(f"{key}-*.so"):
-        if path.stem == f"{key}-{_digest(path.read_bytes())}":
+        if path.stem == f"{key}-{digest(path.read_bytes())}":
             return path
     folder.mkdir(parents=True, exist_ok=True)
     content = _compiled(flags)
-    path = folder / f"{key}-{_digest(content)}.so"
+    path = folder / f"{key}-{digest(content)}.so"
     write_atomically(path, content)
     return path
-
-
-def _machine() -> bytes:
-    """What `native` code depends on: a home folder may be shared by different machines."""
-    features = b""
-    if sys.platform == "linux":
-        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-        features = next(line for line in lines if line.lower().startswith((b"flags", b"features")))
-    return " ".join(platform.uname()[4:]).encode() + features
 
 
 def _compiled(flags: list[str]) -> bytes:
@@ -121,7 +119,3 @@ def _compiled(flags: list[str]) -> bytes:
         if run.returncode:
             raise OSError(run.stderr)
         return output.read_bytes()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]

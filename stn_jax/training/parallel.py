@@ -26,6 +26,7 @@ def parallel_train(
         A function of a state, a Batch whose leaves start with [local devices, steps_per_dispatch]
         and the number of steps to take; it gives the next state and metrics [steps_per_dispatch,
         ...], of which those of steps not taken are 0. It is compiled once, whatever that number.
+        The memory of the state that it is given becomes that of the next one.
     """
 
     def run(state: TrainState, batches: Batch, num_steps: Array) -> tuple[TrainState, Metrics]:
@@ -37,7 +38,7 @@ def parallel_train(
             return state, history
 
         first = jax.tree.map(lambda leaf: leaf[0], batches)
-        if steps_per_dispatch == 1:  # on the CPU, native convolutions lose their threads in a loop
+        if steps_per_dispatch == 1:
             state, metrics = train_step(state, first)
             return state, jax.tree.map(lambda metric: metric[None], metrics)
         _, shapes = jax.eval_shape(train_step, state, first)
@@ -46,7 +47,9 @@ def parallel_train(
         )
         return lax.fori_loop(0, num_steps, body, (state, history))
 
-    return jax.pmap(run, axis_name=DEVICES, in_axes=(None, 0, None), out_axes=None)
+    return jax.pmap(
+        run, axis_name=DEVICES, in_axes=(None, 0, None), out_axes=None, donate_argnums=0
+    )
 
 
 def parallel_eval(
@@ -66,9 +69,10 @@ def parallel_eval(
 
 
 def replicate(state: TrainState) -> TrainState:
-    """Puts a host's state on all devices, laid out as the wrapped steps give it back."""
+    """Copies a state to all devices, laid out as the wrapped steps give it back."""
     mesh = jax.sharding.Mesh(jax.devices(), (DEVICES,))
-    return jax.device_put(state, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.device_put(state, everywhere, may_alias=False)
 
 
 def put(batch: Batch) -> Batch:

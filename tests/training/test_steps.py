@@ -38,9 +38,9 @@ def batches(experiment, start, stop):
 
 
 def test_many_steps_in_one_dispatch_are_the_same_steps(experiment, run_up_to_three):
-    initial = replicate(experiment.initial_state(0))
-    together, metrics = run_up_to_three(initial, batches(experiment, 0, 3), np.int32(3))
-    one_by_one, losses = initial, []
+    initial = experiment.initial_state(0)
+    together, metrics = run_up_to_three(replicate(initial), batches(experiment, 0, 3), np.int32(3))
+    one_by_one, losses = replicate(initial), []
     for step in range(3):
         batch = jax.tree.map(lambda leaf, s=step: leaf[:, [s, 0, 0]], batches(experiment, 0, 3))
         one_by_one, metric = run_up_to_three(one_by_one, batch, np.int32(1))
@@ -48,6 +48,14 @@ def test_many_steps_in_one_dispatch_are_the_same_steps(experiment, run_up_to_thr
     assert together.step == one_by_one.step == 3
     chex.assert_trees_all_close(together, one_by_one, rtol=1e-6)
     np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-6)
+
+
+def test_a_step_takes_over_the_memory_of_its_state(experiment, run_up_to_three):
+    initial = experiment.initial_state(0)
+    state = replicate(initial)
+    run_up_to_three(state, batches(experiment, 0, 3), np.int32(1))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(initial))
 
 
 def test_steps_not_taken_leave_no_trace(experiment, run_up_to_three):

@@ -1,0 +1,150 @@
+// Matrix products of which a part at a time is summed up in registers.
+
+#ifndef STN_JAX_TILES_H_
+#define STN_JAX_TILES_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+// A register's numbers, and as many rows as leave a tile of two registers' width in registers.
+#if defined(__AVX512F__)
+constexpr int kLanes = 16, kMostRows = 14;
+#elif defined(__AVX__)
+constexpr int kLanes = 8, kMostRows = 6;
+#else
+constexpr int kLanes = 4, kMostRows = 8;
+#endif
+
+// Features are taken in panels of this width, the last one less; the gaps in it are zeros.
+constexpr int kPanel = 2 * kLanes;
+
+// Fewer features than this leave too much of a register empty: see Dots.
+constexpr int kFewFeatures = 4;
+
+template <int lanes>
+struct Register {
+  typedef float Type __attribute__((vector_size(lanes * sizeof(float)), aligned(4)));
+
+  [[gnu::always_inline]] static Type Load(const float* from) {
+    Type value;
+    std::memcpy(&value, from, sizeof(value));
+    return value;
+  }
+};
+
+// A part of the result, rows x width, summed up in registers.
+template <int rows, int width>
+struct Tile {
+  static constexpr int lanes = std::min(width, kLanes), vectors = width / lanes;
+  using Part = Register<lanes>;
+
+  // sum[i, j] += left[i * across + k * along] * right[k, j], for k in 0..count.
+  template <typename Across, typename Along>
+  [[gnu::always_inline]] void Add(const float* left, Across across, Along along,
+                                  const float* right, int64_t count) {
+    for (int64_t k = 0; k < count; ++k, left += along, right += width) {
+      typename Part::Type panel[vectors];
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; ++j) panel[j] = Part::Load(right + j * lanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; ++j) sum[i][j] += left[i * across] * panel[j];
+      }
+    }
+  }
+
+  [[gnu::always_inline]] void Load(const float* from) {
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; ++j) sum[i][j] = Part::Load(from + i * width + j * lanes);
+    }
+  }
+
+  [[gnu::always_inline]] void Store(float* to, int64_t step) const {
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+#pragma GCC unroll 2
+      for (int j = 0; j < vectors; ++j) {
+        std::memcpy(to + i * step + j * lanes, &sum[i][j], sizeof(sum[i][j]));
+      }
+    }
+  }
+
+  typename Part::Type sum[rows][vectors] = {};
+};
+
+// The same for one to three features, with registers that lie along the sum.
+template <int rows, int features, int lanes>
+struct Dots {
+  using Part = Register<lanes>;
+
+  // sum[i, j] += left[i * across + k] * right[j * step + k], for k in 0..count.
+  [[gnu::always_inline]] void Add(const float* left, int64_t across, const float* right,
+                                  int64_t step, int64_t count) {
+    int64_t k = 0;
+    for (; k + lanes <= count; k += lanes) {
+      typename Part::Type weights[features];
+#pragma GCC unroll 4
+      for (int j = 0; j < features; ++j) weights[j] = Part::Load(right + j * step + k);
+#pragma GCC unroll 8
+      for (int i = 0; i < rows; ++i) {
+        const auto values = Part::Load(left + i * across + k);
+#pragma GCC unroll 4
+        for (int j = 0; j < features; ++j) sum[i][j] += values * weights[j];
+      }
+    }
+    for (; k < count; ++k) {
+      for (int i = 0; i < rows; ++i) {
+        for (int j = 0; j < features; ++j) {
+          rest[i][j] += left[i * across + k] * right[j * step + k];
+        }
+      }
+    }
+  }
+
+  [[gnu::always_inline]] void Store(float* to) const {
+    for (int i = 0; i < rows; ++i) {
+      for (int j = 0; j < features; ++j) {
+        float total = rest[i][j];
+        for (int lane = 0; lane < lanes; ++lane) total += sum[i][j][lane];
+        to[i * features + j] = total;
+      }
+    }
+  }
+
+  typename Part::Type sum[rows][features] = {};
+  float rest[rows][features] = {};
+};
+
+// Calls body with 1..most as a constant.
+template <int most, int value = 1, typename Body>
+void WithConstant(int count, Body&& body) {
+  if constexpr (value <= most) {
+    if (count == value) return body(std::integral_constant<int, value>());
+    WithConstant<most, value + 1>(count, body);
+  }
+}
+
+// Calls body(first, rows) for parts of 0..count, all about equally many.
+template <int most, typename Body>
+void ForTiles(int64_t count, Body&& body) {
+  const int64_t parts = (count + most - 1) / most;
+  for (int64_t part = 0; part < parts; ++part) {
+    const int64_t first = part * count / parts;
+    WithConstant<most>((part + 1) * count / parts - first, [&](auto rows) { body(first, rows); });
+  }
+}
+
+// Calls body with the width of a panel that holds so many features, as a constant.
+template <typename Body>
+void WithWidth(int64_t features, Body&& body) {
+  if (features > kLanes) return body(std::integral_constant<int, kPanel>());
+  if (features > kLanes / 2) return body(std::integral_constant<int, kLanes>());
+  body(std::integral_constant<int, kLanes / 2>());
+}
+
+#endif  // STN_JAX_TILES_H_
