@@ -53,10 +53,10 @@ def main(_) -> int:
         settings.say(f"== {name}")
         try:
             parts[name] = PARTS[name].measure(settings, parts)
-        except WrongResult as error:  # what was measured by then is still worth having
+        except WrongResult as error:  # the other parts are still worth having
             notes.append(f"WRONG: {error}")
             failed = True
-    _write(Path(_OUT.value), settings, notes, parts)
+        _write(Path(_OUT.value), settings, notes, parts)
     for note in notes:
         print(note)
     print(f"written to {_OUT.value}")
@@ -66,7 +66,6 @@ def main(_) -> int:
 def _write(
     folder: Path, settings: Settings, notes: list[str], parts: dict[str, list[dict]]
 ) -> None:
-    folder = Path(_OUT.value)
     folder.mkdir(parents=True, exist_ok=True)
     about = machine.describe()
     content = {"machine": about, "settings": settings._asdict(), "notes": notes, "parts": parts}

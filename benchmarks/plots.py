@@ -9,7 +9,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from benchmarks import report
 from benchmarks.jax_samplers import KINDS
 
 _FASTER = "times as long as ours (right of the line: ours is faster)"
@@ -36,11 +35,13 @@ def sampler(records: list[dict]):
         1, len(KINDS), figsize=(15, 1.5 + 0.42 * len(names)), sharey=True, sharex=True
     )
     for kind, ax in zip(KINDS, axes, strict=True):
-        _ratios(ax, [record for record in records if record["kind"] == kind], names, "workload")
+        mine = [record for record in records if record["kind"] == kind]
+        _ratios(ax, mine, names, "workload", _peers(records))
         ax.set_title(kind)
     figure.supxlabel(_FASTER)
-    axes[0].legend(*axes[0].get_legend_handles_labels(), fontsize=8, loc="best")
     figure.tight_layout()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(labels))
     return figure
 
 
@@ -49,15 +50,18 @@ def steps(records: list[dict]):
     records = [record | {"name": f"{record['group']}: {record['network']}"} for record in records]
     names = list(dict.fromkeys(record["name"] for record in records))
     figure, ax = plt.subplots(figsize=(7, 1.5 + 0.35 * len(names)))
-    _ratios(ax, records, names, "name")
+    _ratios(ax, records, names, "name", _peers(records))
     ax.set_xlabel(_FASTER)
     ax.legend(fontsize=8)
     figure.tight_layout()
     return figure
 
 
-def _ratios(ax: Axes, records: list[dict], names: list[str], key: str) -> None:
-    peers = [who for who in dict.fromkeys(record["who"] for record in records) if who != "ours"]
+def _peers(records: list[dict]) -> list[str]:
+    return [who for who in dict.fromkeys(record["who"] for record in records) if who != "ours"]
+
+
+def _ratios(ax: Axes, records: list[dict], names: list[str], key: str, peers: list[str]) -> None:
     for number, peer in enumerate(peers):
         mine = [record for record in records if record["who"] == peer]
         ratios = [record["ratio"] for record in mine]
@@ -83,7 +87,7 @@ def growth(records: list[dict]):
     figure, axes = plt.subplots(2, len(kinds), figsize=(4 * len(kinds), 6.5), squeeze=False)
     for column, grows in enumerate(kinds):
         mine = [record for record in records if record["grows"] == grows]
-        for (kind,), _ in report.by(mine, "kind").items():
+        for kind in dict.fromkeys(record["kind"] for record in mine):
             row = int(kind == "memory")
             for who, style in (("ours", "-"), ("torch", "--")):
                 line = [record for record in mine if (record["kind"], record["who"]) == (kind, who)]
@@ -94,6 +98,9 @@ def growth(records: list[dict]):
                 axes[row][column].plot(x, y, style, marker="o", ms=3, color=color, label=label)
         for row, label in enumerate(("milliseconds", "peak memory beyond the inputs, MB")):
             axes[row][column].set(xscale="log", yscale="log", xlabel=grows, ylabel=label)
+            sizes = sorted({record["shape"][axis_of[grows]] for record in mine})
+            axes[row][column].set_xticks(sizes, sizes)
+            axes[row][column].minorticks_off()
             axes[row][column].grid(alpha=0.4)
             axes[row][column].legend(fontsize=8)
     figure.tight_layout()

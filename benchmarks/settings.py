@@ -25,7 +25,7 @@ class Settings(NamedTuple):
     @property
     def budget(self) -> float:
         """Seconds for a set of things timed in turn, as long as there are enough repeats."""
-        return 2.0
+        return 1.5
 
     def say(self, line: str) -> None:
         """Shows that the run goes on."""

@@ -41,7 +41,7 @@ def groups(settings: Settings) -> list[Group]:
     """Section 4.1 in two groups, so that fully connected networks need not wait; 4.2 by size."""
     recipe, short = settings.recipe, settings.short
     if short:
-        rts = {name: networks.section_4_1(name, recipe) for name in ("fcn", "st_fcn_affine")}
+        rts = {name: networks.section_4_1(name, recipe) for name in ("st_fcn_affine",)}
         numbers = {"multi": networks.section_4_2("multi", 64, recipe)}
         for config in (*rts.values(), *numbers.values()):
             networks.shrink(config)

@@ -42,6 +42,19 @@ def test_the_sampler_part_refuses_a_sampler_that_is_slightly_wrong(monkeypatch, 
         sampler.measure(Settings(short=True), {})
 
 
+def test_a_peer_without_trust_is_left_out_where_it_is_wrong(monkeypatch):
+    samplers = {"ours": jax_samplers.make_samplers()["ours"]}
+    samplers["wrong"] = jax_samplers.make_sampler(without_gradient)._replace(trusted=False)
+    monkeypatch.setattr(jax_samplers, "make_samplers", lambda: dict(samplers))
+    monkeypatch.setattr(sampler, "have", lambda name: False)
+    monkeypatch.setattr(sampler, "FAMILIES", ())
+    records = sampler.measure(Settings(short=True), {})
+    kinds = [record["kind"] for record in records if record["who"] == "wrong"]
+    assert kinds == ["forward", "gradient to image"]
+    forward, both = sampler.markdown(records).split("### Both")
+    assert "wrong / ours" in forward and "wrong / ours" not in both
+
+
 def test_collectives_are_counted_with_their_bytes():
     program = """
       %a = (f32[3,5]{1,0}, bf16[7]{0}) all-reduce(%x, %y), channel_id=1
