@@ -2,7 +2,7 @@
 
 import importlib.util
 
-PEERS = {"torch": "torch", "kornia": "kornia", "dm_pix": "dm_pix"}
+PEERS = ("torch", "kornia", "dm_pix")
 
 
 def have(name: str) -> bool:
