@@ -1,1 +1,1 @@
-"""Measurements, each with a command in its docstring. Times are compared within one run only."""
+"""Measurements side by side with what one would use instead. Command: python -m benchmarks"""

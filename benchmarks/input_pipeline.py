@@ -1,9 +1,7 @@
-"""Whether a batch ever waits for data: training fed by the loader against one batch on the device.
-
-Command: python -m benchmarks.input_pipeline [--config=configs/svhn_cnn.py:synthetic_small]
+"""Whether a batch ever waits for data: training fed by the loader against a batch on the device.
 
 Both train and record their metrics as a run does; one also reads, shuffles and sends its batches.
-The data are prepared first, if they are not yet; at the second repeat they are in the page cache.
+The data are prepared first, if they are not yet; when they are read, they are in the page cache.
 """
 
 import contextlib
@@ -13,23 +11,33 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict
 
-from benchmarks.timing import alternating, machine, ratio
+from benchmarks import report, timing
+from benchmarks.settings import Settings
+from configs import quickstart, svhn_cnn
 from stn_jax.data.loader import one_ahead, training_batches
 from stn_jax.training.experiment import make_experiment
 from stn_jax.training.logs import MetricLog, Progress, StepRecorder
 from stn_jax.training.parallel import parallel_train, put, replicate
 from stn_jax.training.steps import train_step
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/svhn_cnn.py:synthetic_small")
-_DISPATCHES = flags.DEFINE_integer("dispatches", 40, "Dispatches in a repeat.")
-_REPEATS = flags.DEFINE_integer("repeats", 5, "Repeats of each.")
+TITLE = "Input pipeline"
 
 
-def main(_) -> None:
-    config = _CONFIG.value
+def measure(settings: Settings, earlier: dict) -> list[dict]:
+    """A record for each config and source of its batches."""
+    del earlier
+    if settings.short:
+        config = quickstart.get_config()
+        config.steps_per_dispatch = 2
+        return _measure(settings, config, dispatches=2)
+    return _measure(settings, quickstart.get_config(), dispatches=4) + _measure(
+        settings, svhn_cnn.get_config("synthetic_small"), dispatches=10
+    )
+
+
+def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list[dict]:
     experiment = make_experiment(config)
     step = functools.partial(
         train_step,
@@ -47,21 +55,23 @@ def main(_) -> None:
             )
         )
 
-    state = replicate(experiment.initial_state(config.seed))
     resident = batches(0, size)
-    train = parallel_train(step, size).lower(state, resident, np.int32(size)).compile()
+    train = parallel_train(step, size)
+    state = replicate(experiment.initial_state(config.seed))
 
     def run(stream, recorder):
-        last = replicate(state)  # a step takes over the memory of its state
-        for begin, end, batch in itertools.islice(stream, _DISPATCHES.value):
-            last, metrics = train(last, batch, np.int32(size))
+        nonlocal state
+        for begin, end, batch in itertools.islice(stream, dispatches):
+            state, metrics = train(state, batch, np.int32(size))
             recorder.dispatched(begin, end, metrics)
         recorder.finish()
-        return last
+        return state
 
     starts = itertools.count(0, size)
-    stream = one_ahead(batches, ((start, start + size) for start in starts))
     with contextlib.ExitStack() as stack:
+        loaded = stack.enter_context(
+            contextlib.closing(one_ahead(batches, ((start, start + size) for start in starts)))
+        )
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         log = stack.enter_context(MetricLog(Path(folder), start_step=0))
         progress = stack.enter_context(Progress(start_step=0, num_steps=experiment.num_steps))
@@ -70,17 +80,29 @@ def main(_) -> None:
         )
         runs = {
             "on the device": lambda: run(itertools.repeat((0, size, resident)), recorder),
-            "from the loader": lambda: run(stream, recorder),
+            "from the loader": lambda: run(loaded, recorder),
         }
-        times = alternating(runs, repeats=_REPEATS.value)
-    examples = _DISPATCHES.value * size * config.batch_size
-    print(f"{machine()}, {config.name}, batch {config.batch_size}")
-    for name, seconds in times.items():
-        print(
-            f"{name}: {examples / np.median(seconds):.0f} examples/s, time "
-            f"{ratio(seconds, times['on the device'])} of that with a batch on the device"
-        )
+        times = timing.alternating(runs, repeats=settings.repeats, budget=4 * settings.budget)
+    steps = dispatches * size
+    records = []
+    for record in timing.compared(times, "on the device"):
+        record["seconds"] = [value / steps for value in record["seconds"]]
+        records.append({"config": config.name, "batch": config.batch_size} | record)
+    settings.say(f"{config.name}: {report.times(records[-1]['ratio'])} from the loader")
+    return records
 
 
-if __name__ == "__main__":
-    app.run(main)
+def markdown(records: list[dict]) -> str:
+    """A table, a row for each config."""
+    rows = [
+        [
+            config,
+            batch,
+            report.milliseconds(who["on the device"]["seconds"]),
+            report.milliseconds(who["from the loader"]["seconds"]),
+            report.times(who["from the loader"]["ratio"]),
+        ]
+        for (config, batch), who in report.by(records, "config", "batch").items()
+    ]
+    head = ["config", "batch", "on the device, ms per step", "from the loader, ms per step"]
+    return report.table([*head, "loader / device"], rows)

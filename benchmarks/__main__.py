@@ -1,0 +1,89 @@
+"""Runs the benchmarks and writes tables, pictures and all figures.
+
+Command: python -m benchmarks [--short] [--only=sampler,steps] [--out=benchmarks/results]
+"""
+
+import json
+import os
+from pathlib import Path
+
+from absl import app, flags
+
+from benchmarks import (
+    floor,
+    growth,
+    input_pipeline,
+    machine,
+    peers,
+    plots,
+    sampler,
+    steps,
+    weak_scaling,
+)
+from benchmarks.checks import WrongResult
+from benchmarks.settings import Settings
+
+PARTS = {
+    "sampler": sampler,
+    "steps": steps,
+    "pipeline": input_pipeline,
+    "growth": growth,
+    "scaling": weak_scaling,
+    "floor": floor,  # last: it needs the figures of the sampler and the steps
+}
+
+_SHORT = flags.DEFINE_bool("short", False, "Tiny shapes, one repeat: finds wrong results only.")
+_ONLY = flags.DEFINE_list("only", list(PARTS), f"Parts to run, of {', '.join(PARTS)}.")
+_OUT = flags.DEFINE_string("out", "benchmarks/results", "Folder for what is written.")
+_RECIPE = flags.DEFINE_enum("recipe", "paper", ["paper", "modern"], "Of the timed networks.")
+_COMPILE = flags.DEFINE_bool("compile_steps", False, "Time torch's steps compiled as well.")
+flags.register_validator(
+    "only", lambda names: set(names) <= PARTS.keys(), f"the parts are {', '.join(PARTS)}"
+)
+
+
+def main(_) -> int:
+    """Gives the exit status: 1 where a result is wrong."""
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch needs the GPU as well
+    settings = Settings(_SHORT.value, _RECIPE.value, _COMPILE.value)
+    notes = peers.left_out()
+    parts: dict[str, list[dict]] = {}
+    failed = False
+    for name in (name for name in PARTS if name in _ONLY.value):
+        settings.say(f"== {name}")
+        try:
+            parts[name] = PARTS[name].measure(settings, parts)
+        except WrongResult as error:  # the other parts are still worth having
+            notes.append(f"WRONG: {error}")
+            failed = True
+        _write(Path(_OUT.value), settings, notes, parts)
+    for note in notes:
+        print(note)
+    print(f"written to {_OUT.value}")
+    return int(failed)
+
+
+def _write(
+    folder: Path, settings: Settings, notes: list[str], parts: dict[str, list[dict]]
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    about = machine.describe()
+    content = {"machine": about, "settings": settings._asdict(), "notes": notes, "parts": parts}
+    (folder / "results.json").write_text(json.dumps(content, indent=1) + "\n")
+    pictures = plots.draw(parts, folder)
+    lines = [f"{key}: {value}" for key, value in about.items()]
+    texts = ["# Results", "\n".join(f"- {line}" for line in (*lines, *notes))]
+    texts.append(
+        "Medians with their quartiles. Ratios are made repeat by repeat, between things timed in "
+        "turn in one run."
+    )
+    for name, records in parts.items():
+        part = PARTS[name]
+        texts += [f"## {part.TITLE}", (part.__doc__ or "").strip(), part.markdown(records)]
+        if f"{name}.png" in pictures:
+            texts.append(f"![{part.TITLE}]({name}.png)")
+    (folder / "results.md").write_text("\n\n".join(texts) + "\n")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,113 @@
+"""How the sampler's time and memory grow with the batch, the size and the channels.
+
+Memory is the peak of the forward pass and both gradients, in a process of its own. It is also
+measured on the workloads of the sampler's tables.
+"""
+
+import functools
+
+from benchmarks import jax_samplers, memory, report, timing, workloads
+from benchmarks.peers import have
+from benchmarks.settings import Settings
+from benchmarks.workloads import Workload
+
+TITLE = "Growth of time and memory"
+BASE = Workload(32, 64, 64, 16)
+KINDS = ("forward", "both")
+
+
+def sweeps(settings: Settings) -> dict[str, list[Workload]]:
+    """Workloads by what grows."""
+    if settings.short:
+        return {"batch": [Workload(batch, 8, 8, 4) for batch in (1, 2)]}
+    return {
+        "batch": [BASE._replace(batch=batch) for batch in (2, 8, 32, 128)],
+        "size": [BASE._replace(height=size, width=size) for size in (16, 32, 64, 128)],
+        "channels": [BASE._replace(channels=channels) for channels in (1, 4, 16, 64)],
+    }
+
+
+def measure(settings: Settings, earlier: dict) -> list[dict]:
+    """A record for each workload, kind and library; those with a peak have `bytes`."""
+    del earlier
+    records = []
+    for grows, shapes in sweeps(settings).items():
+        for workload in shapes:
+            records += _times(settings, workload, grows)
+        records += _peaks(shapes, grows)
+        settings.say(f"growth with {grows}: done")
+    if not settings.short:
+        records += _peaks(list(workloads.WORKLOADS), "")
+    return records
+
+
+def _times(settings: Settings, workload: Workload, grows: str) -> list[dict]:
+    samplers = {"ours": jax_samplers.make_samplers()["ours"]}
+    if have("torch"):
+        from benchmarks import torch_samplers
+
+        samplers["torch"] = torch_samplers.make_samplers(compiled=False)["torch"]
+    images, cotangents = workloads.random_images(workload)
+    points = workloads.random_grids(workload)
+    inputs = {name: sampler.put(images, points, cotangents) for name, sampler in samplers.items()}
+    records = []
+    for kind in KINDS:
+        runs = {
+            name: functools.partial(sampler.programs[kind], *inputs[name])
+            for name, sampler in samplers.items()
+        }
+        times = timing.alternating(runs, repeats=settings.repeats, budget=settings.budget / 2)
+        about = {"grows": grows, "shape": list(workload[:4]), "kind": kind}
+        records += [about | record for record in timing.compared(times, "ours")]
+    return records
+
+
+def _peaks(shapes: list[Workload], grows: str) -> list[dict]:
+    records = []
+    for who in ("ours", "torch") if have("torch") else ("ours",):
+        for workload, peak in zip(shapes, memory.peaks(who, shapes) or (), strict=False):
+            about = {"grows": grows, "shape": list(workload[:4]), "kind": "memory", "who": who}
+            records.append(about | {"bytes": peak, "input bytes": memory.input_bytes(workload)})
+    return records
+
+
+def markdown(records: list[dict]) -> str:
+    """A table of times, a table of memory."""
+    peers = [who for who in dict.fromkeys(record["who"] for record in records) if who != "ours"]
+    timed = [_named(record) for record in records if record["kind"] != "memory"]
+    rows = [
+        [
+            f"{grows}: {workload}",
+            kind,
+            report.milliseconds(who["ours"]["seconds"]),
+            *(report.times(who[peer]["ratio"]) for peer in peers),
+        ]
+        for (grows, workload, kind), who in report.by(timed, "grows", "workload", "kind").items()
+    ]
+    head = ["grows: B x H x W x C", "kind", "ours, ms", *(f"{peer} / ours" for peer in peers)]
+    peaks = [_named(record) for record in records if record["kind"] == "memory"]
+    memory_rows = []
+    for (workload,), who in report.by(peaks, "workload").items():
+        given = who["ours"]["input bytes"]
+        totals = {name: record["bytes"] + given for name, record in who.items()}
+        row = [workload, *(f"{value / 1e6:.1f}" for value in (given, who["ours"]["bytes"]))]
+        for peer in peers:
+            if peer in who:
+                row.append(f"{who[peer]['bytes'] / 1e6:.1f}")
+                row.append(f"{totals['ours'] / totals[peer]:.2f}")
+                row.append(f"{who['ours']['bytes'] / max(who[peer]['bytes'], 1):.2f}")
+        memory_rows.append(row)
+    memory_head = ["B x H x W x C", "inputs, MB", "ours beyond them, MB"]
+    for peer in peers:
+        memory_head += [f"{peer} beyond them, MB", f"ours / {peer}", "the same, inputs left out"]
+    return "\n\n".join(
+        [
+            report.table(head, rows),
+            "### Peak memory, forward and both gradients",
+            report.table(memory_head, memory_rows) if peaks else "Could not be measured here.",
+        ]
+    )
+
+
+def _named(record: dict) -> dict:
+    return record | {"workload": "x".join(map(str, record["shape"]))}

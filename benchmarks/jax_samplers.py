@@ -1,0 +1,107 @@
+"""The library's sampler and its peers in JAX, in one form."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
+
+import stn_jax
+from benchmarks.peers import have
+from stn_jax.transforms import make_family
+
+KINDS = {"forward": (), "gradient to points": (1,), "gradient to image": (0,), "both": (0, 1)}
+"""What is computed besides the values: gradients to these of (images, points)."""
+NAMES = ("image", "points")
+
+
+class Sampler(NamedTuple):
+    """One way to sample.
+
+    Attributes:
+        put: NumPy images [B, H, W, C], points and cotangents -> what a program takes.
+        programs: by kind, functions of these three that give "values", and the gradients to
+            "image" and "points" that the kind asks for.
+        get: such a result as NumPy arrays, channels last.
+        mixes_padding: whether a point within a pixel of the border mixes pixels and zeros.
+        trusted: whether a result that differs from ours fails the run; else it is left out.
+    """
+
+    put: Callable[..., tuple]
+    programs: dict[str, Callable]
+    get: Callable[[dict], dict[str, np.ndarray]]
+    mixes_padding: bool = True
+    trusted: bool = True
+
+
+def make_samplers() -> dict[str, Sampler]:
+    """Samplers at given grids: points are [B, H, W, 2]."""
+    samplers = {
+        "ours": make_sampler(jax.vmap(stn_jax.sample)),
+        "map_coordinates": make_sampler(jax.vmap(_map_coordinates)),
+    }
+    if have("dm_pix"):
+        # Not trusted: compiled for the CPU, its gradient to the grid is wrong for large images.
+        dm_pix = make_sampler(jax.vmap(_dm_pix))
+        samplers["dm_pix"] = dm_pix._replace(mixes_padding=False, trusted=False)
+    return samplers
+
+
+def make_family_sampler(name: str) -> Sampler:
+    """Ours with the family's grid: points are theta [B, ...]."""
+    family = make_family(name)
+
+    def transform(image, theta):
+        grid = family.grid(theta, image.shape[:2], align_corners=False)
+        return stn_jax.sample(image, grid)
+
+    return make_sampler(jax.vmap(transform))
+
+
+def in_pixels(grid, height: int, width: int):
+    """Normalised coordinates [..., (x, y)] as (rows, columns) in pixels."""
+    return ((grid[..., 1] + 1) * height - 1) / 2, ((grid[..., 0] + 1) * width - 1) / 2
+
+
+def _map_coordinates(image, grid):
+    coordinates = in_pixels(grid, *image.shape[:2])
+    read = jax.vmap(lambda channel: map_coordinates(channel, coordinates, order=1), -1, -1)
+    return read(image)
+
+
+def _dm_pix(image, grid):
+    import dm_pix
+
+    coordinates = jnp.stack(in_pixels(grid, *image.shape[:2]))
+    read = dm_pix.flat_nd_linear_interpolate_constant
+    return jax.vmap(lambda channel: read(channel, coordinates), -1, -1)(image)
+
+
+def make_sampler(function: Callable) -> Sampler:
+    """A sampler of a batched function of images and points."""
+    return Sampler(
+        put=lambda *arrays: tuple(map(jnp.asarray, arrays)),
+        programs={kind: _program(function, wanted) for kind, wanted in KINDS.items()},
+        get=lambda result: {name: np.asarray(value) for name, value in result.items()},
+    )
+
+
+def _program(function: Callable, wanted: tuple[int, ...]) -> Callable:
+    @jax.jit
+    def run(images, points, cotangents):
+        inputs = [images, points]
+
+        def of_wanted(*moved):
+            for place, value in zip(wanted, moved, strict=True):
+                inputs[place] = value
+            return function(*inputs)
+
+        # The values are a result too, or XLA would leave the forward pass out.
+        values, back = jax.vjp(of_wanted, *(inputs[place] for place in wanted))
+        gradients = back(cotangents) if wanted else ()
+        names = (NAMES[place] for place in wanted)
+        return {"values": values, **dict(zip(names, gradients, strict=True))}
+
+    return run

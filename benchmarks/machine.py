@@ -1,0 +1,51 @@
+"""What the figures were measured on, and with."""
+
+import importlib.metadata
+import os
+import platform
+from datetime import datetime
+from pathlib import Path
+
+import jax
+
+PACKAGES = ("stn_jax", "jax", "jaxlib", "flax", "numpy", "torch", "kornia", "dm_pix")
+
+
+def describe() -> dict[str, str]:
+    """The machine, its devices and the versions, each in a few words."""
+    devices = jax.devices()
+    return {
+        "processor": f"{_processor()}, {_cores()} cores",
+        "JAX devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "Python": platform.python_version(),
+        "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "date": datetime.now().astimezone().isoformat(timespec="minutes"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    values: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        values.setdefault(key.strip(), value.strip())
+    name, family, model = (
+        values.get(key, "unknown") for key in ("model name", "cpu family", "model")
+    )
+    return f"{name} (family {family}, model {model})"
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

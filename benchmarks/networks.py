@@ -1,0 +1,108 @@
+"""Training steps of the paper's networks as the library takes them, on a batch that stays."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+from optax import GradientTransformation
+
+from configs import distorted_mnist, street_numbers
+from stn_jax.data.examples import MAX_DIGITS, Batch
+from stn_jax.models import street_numbers as street_numbers_model
+from stn_jax.tasks import find_task
+from stn_jax.training.optimizer import make_optimizer
+from stn_jax.training.parallel import parallel_train, put, replicate
+from stn_jax.training.steps import DEVICES, TrainState, create_state, train_step
+
+NUM_STEPS = 1000
+"""Of the training that the learning rate is made for."""
+
+
+class Network(NamedTuple):
+    """A network to be trained, and what its config is."""
+
+    config: ConfigDict
+    model: nn.Module
+    optimizer: GradientTransformation
+    input_shape: tuple[int, int, int]
+
+    def initial_state(self) -> TrainState:
+        return create_state(self.model, self.optimizer, 0, self.input_shape)
+
+
+def section_4_1(name: str, recipe: str) -> ConfigDict:
+    """RTS; `name` as in `configs.distorted_mnist.MODELS`."""
+    return distorted_mnist.make_config("rts", f"{name},{recipe}")
+
+
+def section_4_2(name: str, size: int, recipe: str) -> ConfigDict:
+    """`name` is "cnn", "single" or "multi", `size` 64 or 128 pixels."""
+    return street_numbers.make_config(name, f"{size},{recipe}")
+
+
+def shrink(config: ConfigDict) -> None:
+    """Narrow layers and small images, to be compiled and run in a moment."""
+    if config.task == "street_numbers":
+        config.model.filters = (4,) * street_numbers_model.NUM_CONVOLUTIONS
+        config.model.features = (8,)
+        config.model.localisation_filters = (3, 3)
+        config.data.crop = 20
+    else:
+        config.model.features = (4, 6)
+
+
+def make(config: ConfigDict) -> Network:
+    """The network of a config, as a run would train it."""
+    task = find_task(config)
+    return Network(
+        config,
+        task.make_network(config, axis_name=DEVICES),
+        make_optimizer(config.optimizer, NUM_STEPS),
+        task.input_shape(config),
+    )
+
+
+def random_batch(network: Network, batch_size: int, steps: int = 1) -> Batch:
+    """Preprocessed images and labels on the host: [local devices, steps, B / devices, ...]."""
+    rng = np.random.default_rng(0)
+    devices = jax.local_device_count()
+    lead = (devices, steps, batch_size // devices)
+    digits = (MAX_DIGITS,) if network.config.task == "street_numbers" else ()
+    return Batch(
+        images=rng.normal(size=(*lead, *network.input_shape)).astype(np.float32),
+        labels=rng.integers(0, 10, (*lead, *digits)).astype(np.int32),
+        ids=np.arange(np.prod(lead), dtype=np.int32).reshape(lead),
+        weights=np.ones(lead, np.float32),
+    )
+
+
+def training(network: Network, steps: int) -> jax.stages.Wrapped:
+    """The library's own steps, `steps` per dispatch, on images that are preprocessed already."""
+    step = functools.partial(
+        train_step,
+        model=network.model,
+        optimizer=network.optimizer,
+        preprocess=lambda images, ids, key: images,
+        seed=0,
+    )
+    return parallel_train(step, steps)
+
+
+def make_step(
+    network: Network, state: TrainState, batch: Batch, steps: int
+) -> Callable[[], object]:
+    """A call that trains for `steps` steps, from where the last one ended."""
+    train = training(network, steps)
+    state = replicate(state)
+    batch = put(batch)
+
+    def run():
+        nonlocal state
+        state, metrics = train(state, batch, np.int32(steps))
+        return state, metrics
+
+    return run

@@ -1,0 +1,197 @@
+"""The sampler, forward and with its gradients, against torch, kornia, map_coordinates and dm_pix.
+
+Affine grids of random rotations and scales are given; for the families' own table they are made
+from theta, within the time that is measured. Gradients include the forward pass. torch and kornia
+have their images in their own layout, channels first. A dash: the same as another column, or
+the peer's result is wrong.
+"""
+
+import functools
+
+import numpy as np
+
+from benchmarks import jax_samplers, report, timing, workloads
+from benchmarks.checks import WrongResult, check_agreement
+from benchmarks.jax_samplers import KINDS, Sampler, in_pixels
+from benchmarks.peers import have
+from benchmarks.settings import Settings
+
+TITLE = "Sampler"
+FAMILIES = ("affine", "projective", "tps")
+
+
+def measure(settings: Settings, earlier: dict) -> list[dict]:
+    """A record for each workload, family or "grid", kind and sampler."""
+    del earlier
+    shapes = workloads.SHORT_WORKLOADS if settings.short else workloads.WORKLOADS
+    records = []
+    for workload in shapes:
+        points = workloads.random_grids(workload)
+        peers = jax_samplers.make_samplers()
+        samplers = {"ours": peers.pop("ours"), **_torch_samplers(settings), **peers}
+        if workload.channels == 1:
+            samplers.pop("torch, channels last", None)  # the same
+        records += _measure(settings, workload, "grid", points, samplers)
+    shapes = workloads.SHORT_WORKLOADS if settings.short else workloads.FAMILY_WORKLOADS
+    for workload in shapes:
+        for family in FAMILIES:
+            points = workloads.random_thetas(family, workload.batch)
+            samplers = {"ours": jax_samplers.make_family_sampler(family)}
+            samplers |= _torch_samplers(settings, family)
+            records += _measure(settings, workload, family, points, samplers)
+    return records
+
+
+def _torch_samplers(settings: Settings, family: str = "") -> dict[str, Sampler]:
+    if not have("torch"):
+        return {}
+    import torch
+
+    from benchmarks import torch_samplers
+
+    torch.compiler.reset()  # or it would give up after so many shapes
+    compiled = not settings.short  # minutes of compilation, and for values the same
+    if family:
+        return torch_samplers.make_family_samplers(family, compiled=compiled)
+    return torch_samplers.make_samplers(compiled=compiled)
+
+
+def _measure(
+    settings: Settings,
+    workload: workloads.Workload,
+    points_from: str,
+    points: np.ndarray,
+    samplers: dict[str, Sampler],
+) -> list[dict]:
+    images, cotangents = workloads.random_images(workload)
+    wrong = _check(workload, points_from, (images, points, cotangents), samplers)
+    inputs = {name: sampler.put(images, points, cotangents) for name, sampler in samplers.items()}
+    records = []
+    for kind in KINDS:
+        runs = {
+            name: functools.partial(sampler.programs[kind], *inputs[name])
+            for name, sampler in samplers.items()
+            if (name, kind) not in wrong
+        }
+        times = timing.alternating(runs, repeats=settings.repeats, budget=settings.budget)
+        about = {"workload": str(workload), "from": points_from, "kind": kind}
+        records += [about | record for record in timing.compared(times, "ours")]
+    for who, kind in wrong:
+        settings.say(f"{who}, {kind}: left out, its result is wrong")
+    settings.say(f"{workload}, {points_from}: {_line(records)}")
+    return records
+
+
+def _check(
+    workload: workloads.Workload, points_from: str, arrays: tuple, samplers: dict[str, Sampler]
+) -> set[tuple[str, str]]:
+    """Compares all that can be compared with ours.
+
+    Returns:
+        Which samplers without trust gave a wrong result, and of which kind.
+
+    Raises:
+        WrongResult: one that is trusted did.
+    """
+    wrong = set()
+    images, points, cotangents = arrays
+    given = points_from == "grid"
+    # A theta's gradient sums over points some of which lie at a kink.
+    tolerances = {"values": 1e-3, "image": 1e-3, "points": 1e-3 if given else 0.05}
+    ours = _results(samplers["ours"], images, points, cotangents)
+    for name, sampler in samplers.items():
+        expected, mask = ours, np.ones((1, 1, 1, 1), np.float32)
+        if not sampler.mixes_padding:
+            mask = _far_from_border(workload, points)[..., None].astype(np.float32)
+            expected = _results(samplers["ours"], images, points, cotangents * mask)
+        results = _results(sampler, images, points, cotangents * mask)
+        for kind in KINDS:
+            left, right = expected[kind], results[kind]
+            for result in (left, right):
+                result["values"] = result["values"] * mask
+                if given and "points" in result:
+                    result["points"] = result["points"] * _far_from_kinks(workload, points)
+            what = f"{name} on {workload}, {points_from}, {kind}"
+            try:
+                check_agreement(what, left, right, tolerances)
+            except WrongResult:
+                if sampler.trusted:
+                    raise
+                wrong.add((name, kind))
+    return wrong
+
+
+def _results(sampler: Sampler, *arrays) -> dict[str, dict[str, np.ndarray]]:
+    inputs = sampler.put(*arrays)
+    return {kind: sampler.get(program(*inputs)) for kind, program in sampler.programs.items()}
+
+
+def _far_from_border(workload, grids: np.ndarray) -> np.ndarray:
+    """Where the points do not mix border pixels and padding, [B, H, W]."""
+    sizes, margin = (workload.height, workload.width), 1e-3
+    places = list(zip(in_pixels(grids, *sizes), sizes, strict=True))
+    inside = [(place > margin) & (place < size - 1 - margin) for place, size in places]
+    outside = [(place < -1) | (place > size) for place, size in places]
+    return np.all(inside, axis=0) | np.any(outside, axis=0)
+
+
+def _far_from_kinks(workload, grids: np.ndarray) -> np.ndarray:
+    """Where rounding does not change the pixels that a point is between, [B, H, W, 1]."""
+    places = in_pixels(grids, workload.height, workload.width)
+    return np.all([np.abs(p - np.round(p)) > 1e-3 for p in places], axis=0)[..., None]
+
+
+def _line(records: list[dict]) -> str:
+    torch = [record["ratio"][1] for record in records if record["who"] == "torch"]
+    return "torch / ours " + ", ".join(f"{ratio:.2f}" for ratio in torch) if torch else "done"
+
+
+def markdown(records: list[dict]) -> str:
+    """Tables: a summary, then one for each kind, then the families'."""
+    texts = [_summary(records)]
+    for kind in KINDS:
+        texts.append(f"### {kind.capitalize()}, affine grids given")
+        texts.append(_table([r for r in records if r["kind"] == kind and r["from"] == "grid"]))
+    texts.append("### Theta to values: the grid is made as well")
+    texts.append(_table([r for r in records if r["from"] != "grid"]))
+    return "\n\n".join(texts)
+
+
+def _summary(records: list[dict]) -> str:
+    rows = []
+    peers = [who for who in dict.fromkeys(record["who"] for record in records) if who != "ours"]
+    for peer in peers:
+        ratios = np.array([record["ratio"][1] for record in records if record["who"] == peer])
+        rows.append(
+            [
+                peer,
+                f"{np.sum(ratios >= 1)} of {len(ratios)}",
+                *(f"{f(ratios):.2f}" for f in (np.min, np.median, np.max)),
+            ]
+        )
+    text = "Times as long as ours, over all workloads and kinds (above 1: ours is faster).\n\n"
+    text += report.table(["peer", "ours at least as fast", "least", "median", "most"], rows)
+    groups = report.by((r for r in records if r["from"] == "grid"), "workload", "kind")
+    costs = {
+        workload: groups[workload, "gradient to points"]["ours"]["seconds"][1]
+        / groups[workload, "forward"]["ours"]["seconds"][1]
+        for workload, kind in groups
+        if kind == "forward"
+    }
+    worst = max(costs, key=costs.__getitem__)
+    return (
+        f"{text}\n\nOur grid gradient takes {np.median(list(costs.values())):.2f} times the "
+        f"forward pass (median of the workloads), at most {costs[worst]:.2f} ({worst})."
+    )
+
+
+def _table(records: list[dict]) -> str:
+    peers = [who for who in dict.fromkeys(record["who"] for record in records) if who != "ours"]
+    families = any(record["from"] != "grid" for record in records)
+    rows = []
+    for (workload, family, kind), group in report.by(records, "workload", "from", "kind").items():
+        cells = [report.times(group[peer]["ratio"]) if peer in group else "-" for peer in peers]
+        ours = report.milliseconds(group["ours"]["seconds"])
+        rows.append([workload, *([family, kind] if families else []), ours, *cells])
+    head = ["B x H x W x C", *(["family", "kind"] if families else []), "ours, ms"]
+    return report.table([*head, *(f"{peer} / ours" for peer in peers)], rows)

@@ -1,0 +1,32 @@
+"""Where torch runs: on the GPU if JAX runs there and torch has it too, else on the CPU."""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import torch
+
+
+@functools.cache
+def device() -> torch.device:
+    on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
+    if on_gpu:
+        torch.set_float32_matmul_precision("high")  # TF32 products, as JAX's default
+    return torch.device("cuda" if on_gpu else "cpu")
+
+
+def to_torch(array: np.ndarray) -> torch.Tensor:
+    """A contiguous copy of the array on the device."""
+    return torch.from_numpy(np.array(array, order="C")).to(device())
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Products in float32 in both libraries, for a comparison of results."""
+    chosen = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    with jax.default_matmul_precision("highest"), torch.backends.cudnn.flags(allow_tf32=False):
+        yield
+    torch.set_float32_matmul_precision(chosen)

@@ -1,0 +1,69 @@
+"""What the samplers are timed on: shapes, and random transformations of each family."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stn_jax.transforms import make_family, tps
+
+
+class Workload(NamedTuple):
+    """A batch of feature maps [B, H, W, C], sampled at as many points."""
+
+    batch: int
+    height: int
+    width: int
+    channels: int
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return "x".join(map(str, self[:4]))
+
+
+WORKLOADS = (
+    Workload(256, 28, 28, 1, "MNIST R"),
+    Workload(256, 42, 42, 1, "MNIST RTS"),
+    Workload(256, 60, 60, 1, "MNIST TC"),
+    Workload(64, 64, 64, 3),
+    Workload(64, 32, 32, 48),
+    Workload(16, 128, 128, 3),
+    Workload(8, 112, 112, 64),
+    *(Workload(128, *shape, "ST-CNN Multi, 64 px") for shape in ((54, 54, 3), (27, 27, 48))),
+    *(Workload(128, *shape, "ST-CNN Multi, 64 px") for shape in ((27, 27, 64), (14, 14, 128))),
+    # A quarter of the paper's batch, so that the slowest peers take seconds and not minutes.
+    *(Workload(32, *shape, "ST-CNN Multi, 128 px") for shape in ((112, 112, 3), (56, 56, 48))),
+    *(Workload(32, *shape, "ST-CNN Multi, 128 px") for shape in ((56, 56, 64), (28, 28, 128))),
+)
+FAMILY_WORKLOADS = (WORKLOADS[0], WORKLOADS[3], WORKLOADS[4])
+SHORT_WORKLOADS = (Workload(3, 7, 9, 4),)
+
+
+def random_thetas(family: str, batch: int) -> np.ndarray:
+    """[batch, ...]: rotations by up to 90 degrees, scales 0.7..1.2, or bends about as strong."""
+    rng = np.random.default_rng(0)
+    if family == "tps":
+        points = tps.control_points(4)
+        return (points + rng.normal(scale=0.1, size=(batch, *points.shape))).astype(np.float32)
+    angle, scale = rng.uniform(-np.pi / 2, np.pi / 2, batch), rng.uniform(0.7, 1.2, batch)
+    cos, sin, zero = scale * np.cos(angle), scale * np.sin(angle), np.zeros(batch)
+    rows = [[cos, -sin, zero], [sin, cos, zero]]
+    if family == "projective":
+        rows.append([*rng.uniform(-0.2, 0.2, (2, batch)), np.ones(batch)])
+    return np.moveaxis(np.array(rows), -1, 0).astype(np.float32)
+
+
+def random_images(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
+    """Images and cotangents of what is sampled, both [B, H, W, C]."""
+    rng = np.random.default_rng(1)
+    images, cotangents = rng.normal(size=(2, *workload[:4])).astype(np.float32)
+    return images, cotangents
+
+
+def random_grids(workload: Workload) -> np.ndarray:
+    """Affine grids [B, H, W, 2]."""
+    grid = make_family("affine").grid
+    shape = workload.height, workload.width
+    grids = jax.jit(jax.vmap(lambda theta: grid(theta, shape, align_corners=False)))
+    return np.asarray(grids(jnp.asarray(random_thetas("affine", workload.batch))))
