@@ -3,9 +3,9 @@
 A kernel in C++ computes it (see `stn_jax.native`), else matrix products over patches. Both keep
 their threads inside a device loop, where XLA's convolutions lose them.
 
-It is a JAX primitive that is linear in either operand. Its transposes are a convolution and the
-gradient to the kernel, a second such primitive, whose transposes are convolutions: so derivatives
-of any order and in either mode need these two only.
+It is a JAX primitive that is linear in either operand. Its transposes, the gradients to the input
+and to the kernel, are two more such primitives, and their transposes are among the three again: so
+derivatives of any order and in either mode need no others.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,6 +60,19 @@ def _convolution(inputs, kernel, **padding):
     return outputs.reshape(out_height, *patches.shape[1:3], features).transpose(1, 0, 2, 3)
 
 
+def _input_gradient(cotangent, kernel, *, top, bottom, left, right):
+    """The transpose of `_convolution` as a function of the inputs: cotangent -> [B, H, W, C]."""
+    height, width = kernel.shape[:2]
+    return _convolution(
+        cotangent,
+        kernel[::-1, ::-1].swapaxes(2, 3),
+        top=height - 1 - top,
+        bottom=height - 1 - bottom,
+        left=width - 1 - left,
+        right=width - 1 - right,
+    )
+
+
 def _kernel_gradient(inputs, cotangent, *, top, bottom, left, right):
     """The transpose of `_convolution` as a function of the kernel: cotangent -> [h, w, C, D]."""
     padding = {"top": top, "bottom": bottom, "left": left, "right": right}
@@ -99,7 +112,7 @@ def _primitive(name: str, fun: Callable) -> Primitive:
         length = next(
             x.shape[axis] for x, axis in zip(operands, axes, strict=True) if axis is not None
         )
-        one_kernel = primitive is _convolution_p and axes[1] is None
+        one_kernel = primitive is not _kernel_gradient_p and axes[1] is None
         stacked = [
             x if axis is None else jnp.moveaxis(x, axis, 0)
             for x, axis in zip(operands, axes, strict=True)
@@ -123,29 +136,22 @@ def _primitive(name: str, fun: Callable) -> Primitive:
     return primitive
 
 
-def _input_gradient(cotangent, kernel, *, top, bottom, left, right):
-    """The transpose of `_convolution` as a function of the inputs."""
-    height, width = kernel.shape[:2]
-    return _convolution_p.bind(
-        cotangent,
-        kernel[::-1, ::-1].swapaxes(2, 3),
-        top=height - 1 - top,
-        bottom=height - 1 - bottom,
-        left=width - 1 - left,
-        right=width - 1 - right,
-    )
-
-
 _convolution_p = _primitive("convolution", _convolution)
+_input_gradient_p = _primitive("convolution_input_gradient", _input_gradient)
 _kernel_gradient_p = _primitive("convolution_kernel_gradient", _kernel_gradient)
 
 ad.defbilinear(
     _convolution_p,
-    lambda cotangent, _, kernel, **padding: _input_gradient(cotangent, kernel, **padding),
+    lambda cotangent, _, kernel, **padding: _input_gradient_p.bind(cotangent, kernel, **padding),
     lambda cotangent, inputs, _, **padding: _kernel_gradient_p.bind(inputs, cotangent, **padding),
 )
 ad.defbilinear(
+    _input_gradient_p,
+    lambda inputs, _, kernel, **padding: _convolution_p.bind(inputs, kernel, **padding),
+    lambda inputs, cotangent, _, **padding: _kernel_gradient_p.bind(inputs, cotangent, **padding),
+)
+ad.defbilinear(
     _kernel_gradient_p,
-    lambda kernel, _, cotangent, **padding: _input_gradient(cotangent, kernel, **padding),
+    lambda kernel, _, cotangent, **padding: _input_gradient_p.bind(cotangent, kernel, **padding),
     lambda kernel, inputs, _, **padding: _convolution_p.bind(inputs, kernel, **padding),
 )

@@ -137,14 +137,22 @@ def test_other_numbers_than_float32(dtype):
         chex.assert_trees_all_close(outputs, expected, rtol=1e-2)
 
 
-def test_not_a_number_stays_in_its_windows(form):
-    inputs = np.ones((2, 6, 8, 3), np.float32)
-    inputs[0, 2, 3] = np.nan
-    outputs = jax.jit(lambda x: convolution(x, np.ones((3, 3, 3, 5), np.float32)))(inputs)
-    expected = np.zeros((2, 4, 6), bool)
-    expected[0, :3, 1:4] = True
-    np.testing.assert_array_equal(np.isnan(outputs).all(axis=-1), expected)
-    np.testing.assert_array_equal(np.isnan(outputs).any(axis=-1), expected)
+@pytest.mark.parametrize("features", [5, 70])
+def test_not_a_number_stays_in_its_windows(form, features):
+    inputs, kernel = np.ones((2, 6, 8, 3), np.float32), np.ones((3, 3, 3, features), np.float32)
+    cotangent = np.ones((2, 4, 6, features), np.float32)
+    inputs[0, 2, 3], cotangent[1, 1, 2] = np.nan, np.nan
+
+    @jax.jit
+    def run(inputs, cotangent):
+        return convolution(inputs, kernel), jax.vjp(convolution, inputs, kernel)[1](cotangent)[0]
+
+    outputs, gradient = run(inputs, cotangent)
+    expected, expected_gradient = np.zeros((2, 4, 6), bool), np.zeros((2, 6, 8), bool)
+    expected[0, :3, 1:4], expected_gradient[1, 1:4, 2:5] = True, True
+    for what, where in ((outputs, expected), (gradient, expected_gradient)):
+        np.testing.assert_array_equal(np.isnan(what).all(axis=-1), where)
+        np.testing.assert_array_equal(np.isnan(what).any(axis=-1), where)
 
 
 def test_results_do_not_depend_on_how_the_work_is_shared_out():
@@ -172,7 +180,7 @@ def test_only_what_is_asked_for_is_computed():
         return str(jax.make_jaxpr(gradient)(inputs, kernel))
 
     assert "convolution_kernel_gradient" not in program(0)
-    assert program(1).count("= convolution[") == 1
+    assert "convolution_input_gradient" not in program(1)
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])

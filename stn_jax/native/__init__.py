@@ -33,6 +33,7 @@ KERNELS = (
     "bilinear_read_transpose",
     "bilinear_shift_transpose",
     "convolution",
+    "convolution_input_gradient",
     "convolution_kernel_gradient",
 )
 

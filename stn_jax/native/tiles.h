@@ -20,9 +20,6 @@ constexpr int kLanes = 4, kMostRows = 8;
 // Features are taken in panels of this width, the last one less; the gaps in it are zeros.
 constexpr int kPanel = 2 * kLanes;
 
-// Fewer features than this leave too much of a register empty: see Dots.
-constexpr int kFewFeatures = 4;
-
 template <int lanes>
 struct Register {
   typedef float Type __attribute__((vector_size(lanes * sizeof(float)), aligned(4)));
@@ -56,6 +53,19 @@ struct Tile {
     }
   }
 
+  // Adds one row after the other to rows that may overlap.
+  [[gnu::always_inline]] void AddTo(float* to, int64_t step, int64_t columns) const {
+    for (int i = 0; i < rows; ++i, to += step) {
+      float row[width];
+      std::memcpy(row, &sum[i], sizeof(row));
+      if (columns == width) {
+        for (int j = 0; j < width; ++j) to[j] += row[j];
+      } else {
+        for (int64_t j = 0; j < columns; ++j) to[j] += row[j];
+      }
+    }
+  }
+
   [[gnu::always_inline]] void Load(const float* from) {
 #pragma GCC unroll 16
     for (int i = 0; i < rows; ++i) {
@@ -77,65 +87,22 @@ struct Tile {
   typename Part::Type sum[rows][vectors] = {};
 };
 
-// The same for one to three features, with registers that lie along the sum.
-template <int rows, int features, int lanes>
-struct Dots {
-  using Part = Register<lanes>;
-
-  // sum[i, j] += left[i * across + k] * right[j * step + k], for k in 0..count.
-  [[gnu::always_inline]] void Add(const float* left, int64_t across, const float* right,
-                                  int64_t step, int64_t count) {
-    int64_t k = 0;
-    for (; k + lanes <= count; k += lanes) {
-      typename Part::Type weights[features];
-#pragma GCC unroll 4
-      for (int j = 0; j < features; ++j) weights[j] = Part::Load(right + j * step + k);
-#pragma GCC unroll 8
-      for (int i = 0; i < rows; ++i) {
-        const auto values = Part::Load(left + i * across + k);
-#pragma GCC unroll 4
-        for (int j = 0; j < features; ++j) sum[i][j] += values * weights[j];
-      }
-    }
-    for (; k < count; ++k) {
-      for (int i = 0; i < rows; ++i) {
-        for (int j = 0; j < features; ++j) {
-          rest[i][j] += left[i * across + k] * right[j * step + k];
-        }
-      }
-    }
-  }
-
-  [[gnu::always_inline]] void Store(float* to) const {
-    for (int i = 0; i < rows; ++i) {
-      for (int j = 0; j < features; ++j) {
-        float total = rest[i][j];
-        for (int lane = 0; lane < lanes; ++lane) total += sum[i][j][lane];
-        to[i * features + j] = total;
-      }
-    }
-  }
-
-  typename Part::Type sum[rows][features] = {};
-  float rest[rows][features] = {};
-};
-
-// Calls body with 1..most as a constant.
-template <int most, int value = 1, typename Body>
-void WithConstant(int count, Body&& body) {
-  if constexpr (value <= most) {
-    if (count == value) return body(std::integral_constant<int, value>());
-    WithConstant<most, value + 1>(count, body);
+// Calls body with 1..kMostRows as a constant.
+template <int rows = 1, typename Body>
+void WithRows(int count, Body&& body) {
+  if constexpr (rows <= kMostRows) {
+    if (count == rows) return body(std::integral_constant<int, rows>());
+    WithRows<rows + 1>(count, body);
   }
 }
 
 // Calls body(first, rows) for parts of 0..count, all about equally many.
-template <int most, typename Body>
+template <typename Body>
 void ForTiles(int64_t count, Body&& body) {
-  const int64_t parts = (count + most - 1) / most;
+  const int64_t parts = (count + kMostRows - 1) / kMostRows;
   for (int64_t part = 0; part < parts; ++part) {
     const int64_t first = part * count / parts;
-    WithConstant<most>((part + 1) * count / parts - first, [&](auto rows) { body(first, rows); });
+    WithRows((part + 1) * count / parts - first, [&](auto rows) { body(first, rows); });
   }
 }
 
