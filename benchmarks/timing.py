@@ -9,6 +9,8 @@ import numpy as np
 
 _TURN = 0.02
 """Seconds that a turn lasts at least: several calls where one is shorter."""
+_PAUSE = 0.01
+"""Seconds before a turn, in which the idle threads of the library before stop spinning."""
 
 
 def alternating(
@@ -16,9 +18,9 @@ def alternating(
 ) -> dict[str, np.ndarray]:
     """Seconds that a call of each run takes, [repeats].
 
-    In each repeat each run has its turn: one call, or as many as fill a turn, of which the first is
-    then not counted. That one warms the caches, and waits for the idle threads of the library
-    before to stop spinning. Two calls go before everything, for compilation and for an estimate.
+    In each repeat each run has its turn, after a pause: one call, or as many as fill a turn, of
+    which the first is then not counted: it warms the caches. Two calls go before everything, for
+    compilation and for an estimate.
 
     Args:
         runs: what to time, by name; a call may give JAX arrays or torch tensors still to come.
@@ -35,6 +37,7 @@ def alternating(
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(int(np.clip(budget / turns, *repeats))):
         for name, run in runs.items():
+            time.sleep(_PAUSE)
             if calls[name] > 1:
                 _seconds(run, 1)
             seconds[name].append(_seconds(run, calls[name]))
