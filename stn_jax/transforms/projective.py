@@ -30,13 +30,20 @@ def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fal
     """
     theta = _checked(theta)
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
-    uvw = jnp.matmul(target, theta[:, :2].T, precision="highest") + theta[:, 2]
-    uv, w = uvw[..., :2], uvw[..., 2:]
+    ones = jnp.ones((*target.shape[:2], 1), theta.dtype)
+    points = jnp.concatenate([target, ones], axis=-1).reshape(-1, 3).T
+    # A plane for each coordinate: on the CPU, operations on pairs are slow to differentiate.
+    u, v, w = jnp.matmul(theta, points, precision="highest")
     epsilon = jnp.finfo(theta.dtype).eps
     horizon = jnp.abs(w) < epsilon
-    far = jnp.where((uv < 0) == (w < 0), 1 / epsilon, -1 / epsilon)
-    # The inner where keeps 0 / 0 out of the branch not taken, whose gradient would be NaN.
-    return jnp.where(horizon, far, uv / jnp.where(horizon, 1, w))
+    # Not 0 / 0 in the branch that is not taken, whose gradient would be NaN.
+    divisor = jnp.where(horizon, 1, w)
+
+    def divided(coordinate):
+        far = jnp.where((coordinate < 0) == (w < 0), 1 / epsilon, -1 / epsilon)
+        return jnp.where(horizon, far, coordinate / divisor)
+
+    return jnp.stack([divided(u), divided(v)], axis=-1).reshape(target.shape)
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
