@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from matplotlib import color_sequences
 from matplotlib.figure import Figure
 
 from stn_jax.errors import UserError, check_choice
@@ -222,6 +223,7 @@ def _draw_curves(
         return
     figure = Figure(figsize=(7, 4.5), dpi=100, layout="constrained")
     axis = figure.subplots()
+    axis.set_prop_cycle(color=color_sequences["tab20"])
     for row in rows:
         curves = [run["error_curve"] for run in records[budget, row.name]["runs"]]
         examples = [point[0] for point in curves[0]]
@@ -237,6 +239,8 @@ def _draw_curves(
         ylabel="test error, per cent",
         yscale="log",
     )
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
     axis.grid(which="both", alpha=0.3)
     axis.legend(fontsize="small")
     content = io.BytesIO()
