@@ -58,13 +58,18 @@ def read_config(workdir: Path) -> ConfigDict:
 
 
 def _differences(old: ConfigDict, new: ConfigDict) -> list[str]:
-    before, after = _flat(old), _flat(new)
-    keys = sorted((before.keys() | after.keys()) - set(_NOT_PART_OF_A_RUN))
+    before, after = settings(old), settings(new)
     return [
         f"{key}: {before.get(key)!r} there, {after.get(key)!r} now"
-        for key in keys
+        for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key)
     ]
+
+
+def settings(config: ConfigDict) -> dict[str, object]:
+    """What a run's result depends on, by dotted key, as JSON gives it back."""
+    flat = _flat(config)
+    return {key: flat[key] for key in sorted(flat.keys() - set(_NOT_PART_OF_A_RUN))}
 
 
 def _flat(config: ConfigDict, prefix: str = "") -> dict[str, object]:

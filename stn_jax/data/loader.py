@@ -37,7 +37,7 @@ def batch_order(seed: int, step: int, *, batch_size: int, num_examples: int) -> 
     return order
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=16)  # two for each of some seeds
 def _pass_order(seed: int, one_pass: int, num_examples: int) -> np.ndarray:
     return np.random.default_rng((seed, one_pass)).permutation(num_examples)
 

@@ -1,5 +1,6 @@
 """Section 4.1: distorted MNIST digits."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def model_name(config: ConfigDict) -> str:
 
 def load_data(config: ConfigDict) -> Data:
     data = config.data
-    all_train, test = load_mnist(data.source, data_dir=data.data_dir, manual_dir=data.manual_dir)
+    all_train, test = _load_once(data.source, data_dir=data.data_dir, manual_dir=data.manual_dir)
     train = first_per_class(all_train, data.subset)
     return Data(
         train=train,
@@ -44,6 +45,10 @@ def load_data(config: ConfigDict) -> Data:
         name=f"mnist {data.distortion} ({data.source}: {len(train.labels)} train, "
         f"{len(test.labels)} test)",
     )
+
+
+# A table's rows are trained in one process, and all start from the same digits.
+_load_once = functools.lru_cache(maxsize=1)(load_mnist)
 
 
 def read_image(path: Path, config: ConfigDict) -> np.ndarray:

@@ -21,36 +21,41 @@ from stn_jax.training.checkpoints import restore_newest
 from stn_jax.training.experiment import Experiment, make_experiment
 from stn_jax.training.optimizer import make_optimizer
 from stn_jax.training.parallel import parallel_eval, replicate
+from stn_jax.training.seeds import eval_many
 from stn_jax.training.steps import DEVICES, TrainState, create_state, eval_step
 from stn_jax.workdir import read_config
 
 
 class Evaluation(NamedTuple):
-    """A network's result on the whole test set."""
+    """A network's result on the whole test set, or that of a stack of networks: all are [seeds]."""
 
-    loss: float  # nats per example
-    error_percent: float
-    details: Mapping[str, float]  # more errors in per cent, by name
+    loss: np.ndarray  # [], nats per example
+    error_percent: np.ndarray  # []
+    details: Mapping[str, np.ndarray]  # more errors in per cent, by name
 
 
-def make_evaluate(experiment: Experiment, batch_size: int) -> Callable[[TrainState], Evaluation]:
+def make_evaluate(
+    experiment: Experiment, batch_size: int, *, stacked: bool = False
+) -> Callable[[TrainState], Evaluation]:
     """A function from a replicated state to its result, compiled once.
 
-    Batches are of `batch_size`, rounded up to what the devices divide.
+    Batches are of `batch_size`, rounded up to what the devices divide. `stacked`: the state is that
+    of many seeds, as `stn_jax.training.seeds` lays it out.
     """
     devices = jax.device_count()
-    run = parallel_eval(
-        functools.partial(
-            eval_step, model=experiment.model, preprocess=experiment.data.preprocessing.test
-        )
+    step = functools.partial(
+        eval_step, model=experiment.model, preprocess=experiment.data.preprocessing.test
     )
+    run = parallel_eval(eval_many(step) if stacked else step)
 
     def evaluate(state: TrainState) -> Evaluation:
         batches = evaluation_batches(
             experiment.data.test, batch_size=-(-batch_size // devices) * devices
         )
         parts = [jax.device_get(run(state, batch)) for batch in batches]
-        return _evaluation(jax.tree.map(lambda *leaves: sum(leaves), *parts))
+        return _evaluation(
+            jax.tree.map(lambda *leaves: np.sum(leaves, axis=0, dtype=float), *parts)
+        )
 
     return evaluate
 
@@ -58,13 +63,13 @@ def make_evaluate(experiment: Experiment, batch_size: int) -> Callable[[TrainSta
 def _evaluation(sums: Mapping[str, np.ndarray]) -> Evaluation:
     details = {}
     if "digits" in sums:
-        details["digit_error_percent"] = 100 * (sums["wrong_digits"] / sums["digits"]).item()
-        by_length = zip(sums["wrong_by_length"], sums["examples_by_length"], strict=True)
+        details["digit_error_percent"] = 100 * sums["wrong_digits"] / sums["digits"]
+        by_length = zip(sums["wrong_by_length"].T, sums["examples_by_length"].T, strict=True)
         for length, (wrong, examples) in enumerate(by_length):
-            if examples:
-                details[f"error_percent_length_{length}"] = 100 * (wrong / examples).item()
+            if examples.any():
+                details[f"error_percent_length_{length}"] = 100 * wrong / examples
     loss, error = sums["loss"] / sums["examples"], sums["wrong"] / sums["examples"]
-    return Evaluation(loss.item(), 100 * error.item(), details)
+    return Evaluation(loss, 100 * error, details)
 
 
 def evaluate_workdir(workdir: Path) -> tuple[int, Evaluation]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import sys
 import time
 from collections.abc import Mapping
@@ -33,7 +32,7 @@ class MetricLog:
 
     def __init__(self, workdir: Path, *, start_step: int):
         path = workdir / "metrics.jsonl"
-        records = [r for r in _read_records(path) if r["step"] <= start_step]
+        records = [r for r in read_records(path) if r["step"] <= start_step]
         if path.exists():
             write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
         self.train_seconds = max((r.get("train_seconds", 0.0) for r in records), default=0.0)
@@ -53,7 +52,7 @@ class MetricLog:
         self._lines.write(json.dumps({"step": step, **record}) + "\n")
         self._lines.flush()
         for name, value in metrics.items():
-            entries = np.atleast_1d(value)
+            entries = np.ravel(value)
             for entry, number in enumerate(entries):
                 tag = name if len(entries) == 1 else f"{name}/{entry}"
                 self._tensorboard.add_scalar(tag, number, step)
@@ -100,8 +99,8 @@ class Progress:
     def evaluated(self, step: int, evaluation: Evaluation, *, rate: float) -> None:
         """Prints how far training is."""
         self.line(
-            f"step {step}/{self._num_steps}: test loss {evaluation.loss:.4f}, "
-            f"test error {evaluation.error_percent:.2f}%, "
+            f"step {step}/{self._num_steps}: test loss {evaluation.loss.mean():.4f}, "
+            f"test error {evaluation.error_percent.mean():.2f}%, "
             f"{rate:.0f} examples/s, {self._left(step)} left"
         )
 
@@ -161,8 +160,8 @@ class StepRecorder:
 
     def evaluated(self, step: int, evaluation: Evaluation) -> None:
         """Records the test result after `step` steps."""
-        if not math.isfinite(evaluation.loss):
-            raise _diverged("test loss", step, evaluation.loss)
+        if not np.isfinite(evaluation.loss).all():
+            raise _diverged("test loss", step, evaluation.loss.mean())
         self._log.write(
             step,
             {
@@ -179,9 +178,10 @@ class StepRecorder:
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
         for name in ("loss", "gradient_norm"):
-            broken = np.flatnonzero(~np.isfinite(host[name]))
+            broken = np.argwhere(~np.isfinite(host[name]))
             if broken.size:
-                raise _diverged(name, begin + int(broken[0]) + 1, host[name][broken[0]])
+                first = tuple(broken[0])  # the step, and where there are many seeds, which
+                raise _diverged(name, begin + int(first[0]) + 1, host[name][first])
         self.train_seconds += seconds
         self._seconds += seconds
         self._steps += end - begin
@@ -213,7 +213,7 @@ def _diverged(what: str, step: int, value: float) -> TrainingDivergedError:
     )
 
 
-def _read_records(path: Path) -> list[dict]:
+def read_records(path: Path) -> list[dict]:
     """The records of a `metrics.jsonl`, without a line that a killed run left half written."""
     records = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():

@@ -2,30 +2,31 @@
 
 import functools
 import json
-import platform
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from stn_jax.data.examples import Batch, label_text
-from stn_jax.data.loader import check_batch_size, one_ahead, training_batches
+from stn_jax.data.examples import label_text
+from stn_jax.data.loader import check_batch_size, one_ahead
 from stn_jax.files import write_atomically
 from stn_jax.training.checkpoints import Checkpoints, restore_newest
-from stn_jax.training.evaluation import Evaluation, make_evaluate, transform
+from stn_jax.training.environment import environment
+from stn_jax.training.evaluation import Evaluation, transform
 from stn_jax.training.experiment import Experiment, make_experiment
 from stn_jax.training.logs import MetricLog, Progress, StepRecorder
-from stn_jax.training.parallel import parallel_train, put, replicate
+from stn_jax.training.parallel import replicate
 from stn_jax.training.prediction import most_probable
-from stn_jax.training.steps import TrainState, train_step
+from stn_jax.training.program import Program, make_program
+from stn_jax.training.steps import TrainState
 from stn_jax.visualization import draw_samples
 from stn_jax.workdir import claim_workdir
 
@@ -48,67 +49,111 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
         UserError: the config or the workdir cannot be used.
         TrainingDivergedError: a loss was not finite; the checkpoints before it are kept.
     """
-    check_batch_size(config.batch_size, "config.batch_size")
-    with _sigterm_calls(_exit):  # data may be half made: what cleans them up must run
-        experiment = make_experiment(config)
-    stop_asked = threading.Event()
-    with _sigterm_calls(stop_asked.set):
-        claim_workdir(workdir, config)
-        state = _initial_or_saved_state(config, experiment, workdir / "checkpoints")
-        start = int(state.step)
-        with (
-            Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as saver,
-            MetricLog(workdir, start_step=start) as log,
-            Progress(start_step=start, num_steps=experiment.num_steps) as progress,
-        ):
-            if start:
-                progress.line(f"going on at step {start} of {experiment.num_steps}")
-            recorder = StepRecorder(
-                log, progress, batch_size=config.batch_size, log_every=config.log_every
-            )
-            draw = functools.partial(_draw_samples, workdir / "figures" / "samples.png", experiment)
-            state, evaluation = _train(config, experiment, state, saver, recorder, draw, stop_asked)
-        if evaluation is None:
-            print(f"stopped at step {int(state.step)}: the same command goes on from there")
+    experiment = load(config)
+    draw = functools.partial(_draw_samples, workdir / "figures" / "samples.png", experiment)
+    with stop_on_sigterm() as stop_asked:
+        trained = run(
+            config,
+            experiment,
+            make_program(config, experiment, [config.seed]),
+            workdir,
+            stop_asked,
+            draw,
+        )
+        if trained is None:
             return None
-        result = _describe(config, experiment, state, evaluation, recorder)
-        draw(state)
+        result = _describe(config, experiment, trained)
+        draw(trained.state)
         write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
         return result
 
 
-def _describe(
+def load(config: ConfigDict) -> Experiment:
+    """What the config stands for; its data are fetched, made or read.
+
+    Raises:
+        UserError: the config or the data cannot be used.
+    """
+    check_batch_size(config.batch_size, "config.batch_size")
+    with _sigterm_calls(_exit):  # data may be half made: what cleans them up must run
+        return make_experiment(config)
+
+
+class Trained(NamedTuple):
+    """Where a run ended."""
+
+    state: TrainState
+    evaluation: Evaluation
+    train_seconds: float  # over all processes that worked on it
+
+
+def run(
     config: ConfigDict,
     experiment: Experiment,
-    state: TrainState,
-    evaluation: Evaluation,
-    recorder: StepRecorder,
-) -> dict:
+    program: Program,
+    workdir: Path,
+    stop_asked: threading.Event,
+    draw: Callable[[TrainState], None] = lambda state: None,
+) -> Trained | None:
+    """Takes a run to its end, or to where it is asked to stop: then it gives None.
+
+    Args:
+        config: what `workdir` is claimed for.
+        experiment: its data and network.
+        program: made of both.
+        workdir: the run's folder.
+        stop_asked: looked at between dispatches.
+        draw: called now and then while training.
+
+    Raises:
+        UserError, TrainingDivergedError: as `train_and_evaluate`.
+    """
+    claim_workdir(workdir, config)
+    state = _initial_or_saved_state(program.initial, workdir / "checkpoints")
+    start = int(state.step)
+    with (
+        Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as saver,
+        MetricLog(workdir, start_step=start) as log,
+        Progress(start_step=start, num_steps=experiment.num_steps) as progress,
+    ):
+        if start:
+            progress.line(f"going on at step {start} of {experiment.num_steps}")
+        recorder = StepRecorder(
+            log, progress, batch_size=program.examples_per_step, log_every=config.log_every
+        )
+        state, evaluation = _train(
+            config, experiment, program, state, saver, recorder, draw, stop_asked
+        )
+    if evaluation is None:
+        print(f"stopped at step {int(state.step)}: the same command goes on from there")
+        return None
+    return Trained(state, evaluation, recorder.train_seconds)
+
+
+def _describe(config: ConfigDict, experiment: Experiment, trained: Trained) -> dict:
     """What `result.json` holds."""
+    state, evaluation = trained.state, trained.evaluation
     examples = int(state.step) * config.batch_size
     return {
-        "test_error_percent": evaluation.error_percent,
-        **{f"test_{name}": value for name, value in evaluation.details.items()},
-        "test_loss": evaluation.loss,
+        "test_error_percent": float(evaluation.error_percent),
+        **{f"test_{name}": float(value) for name, value in evaluation.details.items()},
+        "test_loss": float(evaluation.loss),
         "num_params": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
         "steps": int(state.step),
         "epochs": examples / len(experiment.data.train.labels),
-        "examples_per_second": examples / recorder.train_seconds,
-        "train_seconds": recorder.train_seconds,
+        "examples_per_second": examples / trained.train_seconds,
+        "train_seconds": trained.train_seconds,
         "dataset": experiment.data.name,
         "model": experiment.model_name,
         "seed": config.seed,
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("jax", "flax", "optax", "numpy")},
-        },
+        **environment(),
     }
 
 
 def _train(
     config: ConfigDict,
     experiment: Experiment,
+    program: Program,
     state: TrainState,
     checkpoints: Checkpoints,
     recorder: StepRecorder,
@@ -116,33 +161,15 @@ def _train(
     stop_asked: threading.Event,
 ) -> tuple[TrainState, Evaluation | None]:
     """The loop itself; gives no evaluation if it was asked to stop before its end."""
-    train_steps = parallel_train(
-        functools.partial(
-            train_step,
-            model=experiment.model,
-            optimizer=experiment.optimizer,
-            preprocess=experiment.data.preprocessing.train,
-            seed=config.seed,
-        ),
-        config.steps_per_dispatch,
-    )
-    evaluate = make_evaluate(experiment, config.eval_batch_size)
-
-    def batches(begin: int, end: int) -> Batch:
-        some = training_batches(
-            experiment.data.train, begin, end, seed=config.seed, batch_size=config.batch_size
-        )
-        return put(_filled(some, config.steps_per_dispatch))
-
     step = saved_step = int(state.step)
     evaluation = None
     drawn = time.monotonic()
     if step < experiment.num_steps:
         started = time.perf_counter()
-        train = train_steps.lower(state, batches(step, step + 1), np.int32(1)).compile()
+        train = program.train.lower(state, program.batches(step, step + 1), np.int32(1)).compile()
         recorder.compiled(time.perf_counter() - started)
     dispatches = _dispatches(experiment, step, config.steps_per_dispatch)
-    with closing(one_ahead(batches, dispatches)) as stream:
+    with closing(one_ahead(program.batches, dispatches)) as stream:
         for step, end, batch in stream:
             if stop_asked.is_set():
                 recorder.finish()
@@ -153,14 +180,14 @@ def _train(
             recorder.dispatched(step, end, metrics)
             if end % experiment.eval_every == 0 or end == experiment.num_steps:
                 recorder.finish()
-                evaluation = evaluate(state)
+                evaluation = program.evaluate(state)
                 recorder.evaluated(end, evaluation)
-                checkpoints.save(state, evaluation.error_percent)
+                checkpoints.save(state, float(evaluation.error_percent.mean()))
                 saved_step = end
                 if time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES:
                     draw(state)
                     drawn = time.monotonic()
-    return state, evaluation or evaluate(state)
+    return state, evaluation or program.evaluate(state)
 
 
 def _dispatches(experiment: Experiment, start: int, longest: int) -> Iterator[tuple[int, int]]:
@@ -172,11 +199,8 @@ def _dispatches(experiment: Experiment, start: int, longest: int) -> Iterator[tu
         start = end
 
 
-def _initial_or_saved_state(
-    config: ConfigDict, experiment: Experiment, directory: Path
-) -> TrainState:
+def _initial_or_saved_state(initial: TrainState, directory: Path) -> TrainState:
     """The state to go on from, on all devices; broken checkpoints are moved out of the way."""
-    initial = experiment.initial_state(config.seed)
     saved, broken = restore_newest(directory, initial)
     for path in broken:
         aside = directory.with_name("broken_checkpoints") / f"{path.name}-{time.time_ns()}"
@@ -185,14 +209,12 @@ def _initial_or_saved_state(
     return replicate(saved or initial)
 
 
-def _filled(batches: Batch, steps: int) -> Batch:
-    """Fills the step axis [devices, N, ...] up to `steps`: every dispatch has one shape."""
-
-    def fill(leaf: np.ndarray) -> np.ndarray:
-        missing = steps - leaf.shape[1]
-        return np.pad(leaf, ((0, 0), (0, missing)) + ((0, 0),) * (leaf.ndim - 2))
-
-    return jax.tree.map(fill, batches)
+@contextmanager
+def stop_on_sigterm() -> Iterator[threading.Event]:
+    """Within, SIGTERM sets the event, in place of ending the process at once."""
+    stop_asked = threading.Event()
+    with _sigterm_calls(stop_asked.set):
+        yield stop_asked
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     preprocess: Callable[[Array, Array, Array], Array],
-    seed: int,
+    seed: int | Array,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One step on this device's part of a batch, inside of an axis called `DEVICES`.
 

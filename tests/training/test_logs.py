@@ -41,3 +41,21 @@ def test_short_dispatches_are_logged_together(tmp_path):
 def test_every_step_is_checked_however_seldom_one_is_logged(tmp_path):
     with pytest.raises(TrainingDivergedError, match="loss of step 2 is nan"):
         record(tmp_path, 50, [[1.0], [float("nan")], [1.0]])
+
+
+def test_of_many_seeds_each_is_checked_and_logged(tmp_path):
+    """Then metrics are [steps, seeds], and theta's [steps, seeds, params]."""
+    nan = float("nan")
+    with (
+        MetricLog(tmp_path, start_step=0) as log,
+        Progress(start_step=0, num_steps=100) as progress,
+    ):
+        recorder = StepRecorder(log, progress, batch_size=2, log_every=1)
+        good = metrics([1.0, 2.0], [3.0, 6.0]) | {"theta/mean": np.ones((2, 2, 6))}
+        recorder.dispatched(0, 2, good | {"gradient_norm": np.ones((2, 2))})
+        recorder.dispatched(2, 4, metrics([1.0, 1.0], [1.0, nan]))
+        with pytest.raises(TrainingDivergedError, match="loss of step 4 is nan"):
+            recorder.finish()
+    [entry] = read_metrics(tmp_path)
+    assert entry["loss"] == [2.0, 4.0]
+    assert np.shape(entry["theta/mean"]) == (2, 6)

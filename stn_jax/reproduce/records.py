@@ -1,0 +1,103 @@
+"""What was run: one small JSON per row and budget, `OUT/TABLE/BUDGET/ROW.json`.
+
+table, row, budget
+config: all settings that a result depends on, by dotted key
+scaled: {key: [the paper's setting, this one]}, what the budget changes
+runs: one per seed, as `stn_jax.reproduce.runner.train_seeds` gives them, and `code_version`
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.files import write_atomically
+from stn_jax.reproduce.tables import PAPER, Table
+from stn_jax.workdir import settings
+
+CODE = ("stn_jax", "configs")
+
+
+def record_path(out: Path, table: str, budget: str, row: str) -> Path:
+    """Where the record of a row is."""
+    return out / table / budget / f"{row}.json"
+
+
+def read_record(path: Path) -> dict | None:
+    """A record, or None if there is none yet.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        record = json.loads(path.read_text())
+        if not isinstance(record, dict) or not record.keys() >= {"config", "runs"}:
+            raise ValueError("it is not a record")
+        return record
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({error}): remove it to run it again") from error
+
+
+def row_settings(config: ConfigDict) -> dict[str, object]:
+    """What the results of a row depend on, the seed apart."""
+    return {key: value for key, value in settings(config).items() if key != "seed"}
+
+
+def seeds_to_run(record: dict | None, config: ConfigDict, seeds: int) -> tuple[int, ...]:
+    """Of the seeds 0..seeds-1 those that were not run yet with this config."""
+    current = record is not None and record["config"] == row_settings(config)
+    done = {run["seed"] for run in record["runs"]} if record is not None and current else set()
+    return tuple(seed for seed in range(seeds) if seed not in done)
+
+
+def add_runs(
+    out: Path, table_name: str, table: Table, budget: str, row: str, runs: Sequence[dict]
+) -> dict:
+    """The record of a row with these runs added; those of another config make room for them."""
+    config = row_settings(table.config(row, budget))
+    paper = row_settings(table.config(row, PAPER))
+    path = record_path(out, table_name, budget, row)
+    before = read_record(path)
+    if before is not None and before["config"] == config:
+        runs = [*before["runs"], *runs]
+    record = {
+        "table": table_name,
+        "row": row,
+        "budget": budget,
+        "config": config,
+        "scaled": {
+            key: [paper.get(key), config.get(key)]
+            for key in sorted(config.keys() | paper.keys())
+            if paper.get(key) != config.get(key)
+        },
+        "runs": sorted(runs, key=lambda run: run["seed"]),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, indent=1)
+    # An entry a line, but lists of numbers in one.
+    text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+    write_atomically(path, text + "\n")
+    return record
+
+
+def code_version() -> dict[str, str | bool | None]:
+    """`commit` of the working tree here, and `modified`, whether the code differs from it.
+
+    Both are None where there is no repository, or no git.
+    """
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "modified": bool(_git("status", "--porcelain", "--", *CODE))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "modified": None}
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,248 @@
+"""`OUT/README.md` and plots, made from the records alone: nothing that was not run appears."""
+
+import io
+import statistics
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from matplotlib import color_sequences
+from matplotlib.figure import Figure
+
+from stn_jax.errors import UserError, check_choice
+from stn_jax.files import write_atomically
+from stn_jax.reproduce.records import read_record, record_path, row_settings
+from stn_jax.reproduce.tables import PAPER, Row, Table
+
+Records = dict[tuple[str, str], dict]  # by budget and row, in the table's order
+
+INTRODUCTION = """\
+# The paper's tables, run by this code
+
+Written by `python -m stn_jax.reproduce` from the records beside it, one JSON file per row and
+budget; only `notes.toml` is written by hand. Errors are those of the last step on the whole test
+set, in per cent: the mean over seeds ± their standard deviation, where there are more than one.
+"""
+
+ABOUT_MODERN = """\
+The paper has no rows of the modern recipe: beside them stands what it says of the same network.
+"""
+
+
+def write_report(out: Path, tables: Mapping[str, Table]) -> None:
+    """Writes `README.md`, and the plots that are older than their records.
+
+    Raises:
+        UserError: `out` cannot be written, or something in it cannot be read.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / "README.md", render(out, tables))
+        for name, table in tables.items():
+            records = _read_records(out, name, table)
+            for budget, column in _columns(table, records):
+                _draw_curves(out, name, table, records, budget, column)
+    except OSError as error:
+        raise UserError(f"cannot write to --out={out}: {error.strerror}") from error
+
+
+def render(out: Path, tables: Mapping[str, Table]) -> str:
+    """What `README.md` says of the records and notes in `out`.
+
+    Raises:
+        UserError: one of them cannot be read, or is of a row that no table has.
+    """
+    notes = _read_notes(out / "notes.toml", tables)
+    sections = []
+    for name, table in tables.items():
+        records = _read_records(out, name, table)
+        if records:
+            sections.append(_section(name, table, records, notes.get(name, {})))
+    return "\n".join([INTRODUCTION, *(sections or ["Nothing has been run yet.\n"])])
+
+
+def format_error(record: Mapping) -> str:
+    """Mean over seeds and standard deviation, in per cent."""
+    errors = [run["test_error_percent"] for run in record["runs"]]
+    spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+    return f"{statistics.mean(errors):.2f}{spread}"
+
+
+def format_paper(row: Row) -> str:
+    """The paper's error in per cent."""
+    return "-" if row.paper is None else f"{row.paper:.1f}"
+
+
+def _section(name: str, table: Table, records: Records, notes: Mapping) -> str:
+    budgets = [budget for budget in table.budgets if any(b == budget for b, _ in records)]
+    parts = [f"## {table.title}\n", "In brackets the paper's; bold where ours is no higher.\n"]
+    parts.append(_overview(table, records))
+    if any("modern" in row.network for row in table.rows):
+        parts.append(ABOUT_MODERN)
+    parts.append("Budgets:\n" + "".join(f"\n- `{b}`: {table.budgets[b]}" for b in budgets) + "\n")
+    parts.append("### Row by row\n")
+    parts.append(_details(table, records, notes))
+    parts.append(
+        f"A row's command: `python -m stn_jax.reproduce {name} --budget=BUDGET --rows=ROW "
+        "--seeds=N`, with what stands in its line.\n"
+    )
+    parts.append("### Error against training examples\n")
+    parts += [
+        f"![{column}, budget {budget}]({_plot_path(name, budget, column)})\n"
+        for budget, column in _columns(table, records)
+    ]
+    return "\n".join(parts)
+
+
+def _overview(table: Table, records: Records) -> str:
+    """The paper's table: each row on the largest budget that it was run on."""
+    columns = list(dict.fromkeys(row.column for row in table.rows))
+    lines = [_line(["network", *columns]), _line(["---"] * (1 + len(columns)))]
+    for network in dict.fromkeys(row.network for row in table.rows):
+        cells = dict.fromkeys(columns, "")
+        for row in table.rows:
+            budgets = [b for b in table.budgets if (b, row.name) in records]
+            if row.network == network and budgets:
+                record = records[budgets[-1], row.name]
+                error = format_error(record)
+                difference = _difference(table, row, record)
+                if difference is not None and difference <= 0:
+                    error = f"**{error}**"
+                cells[row.column] = f"{error} ({format_paper(row)})"
+                if budgets[-1] != PAPER:
+                    cells[row.column] += f" *{_budget(table, record)}*"
+        if any(cells.values()):
+            lines.append(_line([network, *cells.values()]))
+    return "\n".join(lines) + "\n"
+
+
+def _details(table: Table, records: Records, notes: Mapping) -> str:
+    titles = ["row", "network", "ours", "paper", "difference", "budget", "seeds", "examples"]
+    titles += ["training", "on", "notes"]
+    lines = [_line(titles), _line(["---"] * len(titles))]
+    for row in table.rows:
+        for budget in table.budgets:
+            record = records.get((budget, row.name))
+            if record is None:
+                continue
+            runs = record["runs"]
+            difference = _difference(table, row, record)
+            seconds = sum(run["train_seconds"] / run["seeds_together"] for run in runs)
+            lines.append(
+                _line(
+                    [
+                        f"`{row.name}`",
+                        row.network,
+                        format_error(record),
+                        format_paper(row),
+                        "-" if difference is None else f"{difference:+.2f}",
+                        _budget(table, record),
+                        str(len(runs)),
+                        f"{runs[0]['examples']:,}",
+                        f"{seconds:.0f} s",
+                        ", ".join(dict.fromkeys(run["device"] for run in runs)),
+                        notes.get(budget, {}).get(row.name, ""),
+                    ]
+                )
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _budget(table: Table, record: Mapping) -> str:
+    """The budget's name, and what makes the error something else than the row's own."""
+    text = record["budget"]
+    if not _compares(table, record):
+        text += f", {record['config']['data.source']} data"
+    if record["config"] != row_settings(table.config(record["row"], record["budget"])):
+        text += ", earlier settings"
+    return text
+
+
+def _compares(table: Table, record: Mapping) -> bool:
+    """Whether the error is on the paper's data."""
+    return record["config"]["data.source"] == table.source
+
+
+def _difference(table: Table, row: Row, record: Mapping) -> float | None:
+    """Our error less the paper's, where they compare."""
+    if row.paper is None or not _compares(table, record):
+        return None
+    return statistics.mean(run["test_error_percent"] for run in record["runs"]) - row.paper
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _read_records(out: Path, name: str, table: Table) -> Records:
+    rows = [row.name for row in table.rows]
+    for path in sorted((out / name).glob("*/*.json")):
+        if path.stem not in rows or path.parent.name not in table.budgets:
+            raise UserError(f"{path} is of no row or budget of {name}: remove it")
+    read = {
+        (budget, row): read_record(record_path(out, name, budget, row))
+        for budget in table.budgets
+        for row in rows
+    }
+    return {key: record for key, record in read.items() if record is not None}
+
+
+def _read_notes(path: Path, tables: Mapping[str, Table]) -> dict:
+    """Notes by table, budget and row, all of which must be there."""
+    try:
+        notes = tomllib.loads(path.read_text()) if path.exists() else {}
+    except (tomllib.TOMLDecodeError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    for name, budgets in notes.items():
+        check_choice(name, tables, f"table in {path}")
+        for budget, rows in budgets.items():
+            check_choice(budget, tables[name].budgets, f"budget in {path}")
+            for row in rows:
+                check_choice(row, [row.name for row in tables[name].rows], f"row in {path}")
+    return notes
+
+
+def _columns(table: Table, records: Records) -> list[tuple[str, str]]:
+    """Budgets and columns of which there are records: one plot each."""
+    column = {row.name: row.column for row in table.rows}
+    return list(dict.fromkeys((budget, column[row]) for budget, row in records))
+
+
+def _plot_path(name: str, budget: str, column: str) -> str:
+    return f"{name}/{budget}/{column.replace(' ', '_')}.png"
+
+
+def _draw_curves(
+    out: Path, name: str, table: Table, records: Records, budget: str, column: str
+) -> None:
+    """Each row's mean test error against training examples, and the range over seeds."""
+    path = out / _plot_path(name, budget, column)
+    rows = [row for row in table.rows if row.column == column and (budget, row.name) in records]
+    written = [record_path(out, name, budget, row.name).stat().st_mtime for row in rows]
+    if path.exists() and path.stat().st_mtime >= max(written):
+        return
+    figure = Figure(figsize=(7, 4.5), dpi=100, layout="constrained")
+    axis = figure.subplots()
+    axis.set_prop_cycle(color=color_sequences["tab20"])
+    for row in rows:
+        curves = [run["error_curve"] for run in records[budget, row.name]["runs"]]
+        examples = [point[0] for point in curves[0]]
+        errors = list(zip(*([point[1] for point in curve] for curve in curves), strict=True))
+        (line,) = axis.plot(
+            examples, [statistics.mean(each) for each in errors], marker=".", label=row.network
+        )
+        lowest, highest = [min(each) for each in errors], [max(each) for each in errors]
+        axis.fill_between(examples, lowest, highest, color=line.get_color(), alpha=0.2, lw=0)
+    axis.set(
+        title=f"{column}, budget {budget}",
+        xlabel="training examples seen",
+        ylabel="test error, per cent",
+        yscale="log",
+    )
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
+    axis.grid(which="both", alpha=0.3)
+    axis.legend(fontsize="small")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": None})
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,83 @@
+"""The tables' rows and budgets."""
+
+import math
+from fnmatch import fnmatchcase
+
+import pytest
+
+from configs import table_mnist, table_svhn
+from stn_jax.reproduce.tables import PAPER
+from stn_jax.tasks import find_task
+from stn_jax.training.optimizer import make_optimizer
+from stn_jax.workdir import settings
+
+TABLES = {"mnist": table_mnist.get_table(), "svhn": table_svhn.get_table()}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_on_every_budget_is_a_run_of_its_own(name):
+    table = TABLES[name]
+    assert list(table.budgets)[-1] == PAPER
+    assert len({row.name for row in table.rows}) == len(table.rows)
+    seen = set()
+    for row in table.rows:
+        for budget in table.budgets:
+            config = table.config(row.name, budget)
+            find_task(config).make_network(config)
+            make_optimizer(config.optimizer, 100)
+            seen.add(str(settings(config)))
+    assert len(seen) == len(table.rows) * len(table.budgets)
+
+
+def test_the_mnist_table_is_the_papers_and_four_modern_rows_a_column():
+    rows = TABLES["mnist"].rows
+    modern = [row for row in rows if row.name.endswith("-modern")]
+    assert len(rows) - len(modern) == 8 * 5
+    assert len(modern) == 4 * 5
+    by_name = {row.name: row.paper for row in rows}
+    assert by_name["rts-st_cnn_affine"] == by_name["rts-st_cnn_affine-modern"] == 0.5
+    assert by_name["tc-fcn"] == 13.2
+    assert by_name["e-st_fcn_tps"] == 2.4
+    assert [row.name for row in rows if row.paper is None] == [
+        *("tc-st_fcn_projective", "tc-st_fcn_tps", "tc-st_cnn_projective", "tc-st_cnn_tps"),
+        *("tc-st_cnn_projective-modern", "tc-st_cnn_tps-modern"),
+    ]
+
+
+def test_the_papers_budget_is_its_schedule_and_modern_rows_see_as_much():
+    for row in TABLES["mnist"].rows:
+        config = TABLES["mnist"].config(row.name, PAPER)
+        assert config.num_epochs * 60_000 / 256 == 150_000
+        assert config.batch_size == 256
+        is_modern = row.name.endswith("-modern")
+        assert config.model.batch_norm == is_modern
+        assert config.optimizer.name == ("adam" if is_modern else "sgd")
+    for row in TABLES["svhn"].rows:
+        config = TABLES["svhn"].config(row.name, PAPER)
+        assert config.data.source == "svhn"
+        examples = 33_401 + 202_353 - config.data.held_out
+        assert math.isclose(config.num_epochs * examples / 128, 400_000, rel_tol=2e-3)
+
+
+@pytest.mark.parametrize("budget", ["trial", "minutes", "hours"])
+def test_smaller_budgets_leave_the_papers_networks_as_they_are(budget):
+    table = TABLES["mnist"]
+    for row in table.rows:
+        scaled, paper = (table.config(row.name, name) for name in (budget, PAPER))
+        assert scaled.model == paper.model
+        assert scaled.num_epochs < paper.num_epochs
+
+
+def test_budgets_below_the_papers_draw_their_street_numbers():
+    table = TABLES["svhn"]
+    for row in table.rows:
+        for budget in table.budgets:
+            source = table.config(row.name, budget).data.source
+            assert source == ("svhn" if budget == PAPER else "synthetic")
+
+
+def test_every_pattern_of_a_budget_matches_rows():
+    names = [row.name for row in TABLES["mnist"].rows]
+    for _, parts in table_mnist.BUDGETS.values():
+        for pattern in parts:
+            assert any(fnmatchcase(name, pattern) for name in names), pattern

@@ -1,0 +1,136 @@
+"""The report says what the records say, and no more."""
+
+import json
+import re
+
+import pytest
+
+from stn_jax.errors import UserError
+from stn_jax.reproduce.records import add_runs
+from stn_jax.reproduce.report import render, write_report
+from stn_jax.reproduce.tables import find_tables
+from tests.reproduce.fakes import fake_runs
+from tests.training.tiny import REPOSITORY
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    return find_tables()
+
+
+@pytest.fixture
+def add(tables, tmp_path):
+    def add(row, *, budget="minutes", seeds=(0,), error=None, table="mnist"):
+        runs = fake_runs(row, seeds, error)
+        add_runs(tmp_path, table, tables[table], budget, row, runs)
+
+    return add
+
+
+def line(text, row):
+    [cells] = [cells for cells in table_lines(text) if cells[0] == f"`{row}`"]
+    return cells
+
+
+def table_lines(text):
+    return [entry.strip("| ").split(" | ") for entry in text.splitlines() if entry.startswith("|")]
+
+
+def test_the_repositorys_report_is_what_its_records_give(tables):
+    results = REPOSITORY / "results"
+    text = (results / "README.md").read_text()
+    assert text == render(results, tables), "python -m stn_jax.reproduce writes it anew"
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert (results / target).exists(), target
+
+
+def test_nothing_that_was_not_run_appears(tables, tmp_path, add):
+    assert not table_lines(render(tmp_path, tables))
+    add("r-fcn")
+    text = render(tmp_path, tables)
+    assert len(table_lines(text)) == 3 + 3
+    assert "svhn" not in text
+    assert "`paper`" not in text
+
+
+def test_a_row_has_mean_spread_difference_and_budget(tables, tmp_path, add):
+    add("rts-fcn", seeds=(0, 1, 2))
+    cells = line(render(tmp_path, tables), "rts-fcn")
+    assert cells[1:9] == [
+        *("FCN", "5.50 ± 0.10", "5.2", "+0.30", "minutes", "3", "480,000", "30 s"),
+    ]
+
+
+def test_the_overview_has_the_largest_budget_and_marks_smaller_ones(tables, tmp_path, add):
+    add("r-fcn", budget="minutes", error=2.0)
+    add("rts-fcn", budget="minutes", error=5.4)
+    add("r-fcn", budget="paper", error=2.1)
+    [overview] = [c for c in table_lines(render(tmp_path, tables)) if c[0] == "FCN"]
+    assert overview[1:3] == ["**2.10** (2.1)", "5.40 (5.2) *minutes*"]
+
+
+def test_errors_on_other_data_are_marked_and_not_compared(tables, tmp_path, add):
+    add("r-fcn", budget="trial", error=0.0)
+    add("64-multi", table="svhn", error=0.0)
+    text = render(tmp_path, tables)
+    assert line(text, "r-fcn")[4:6] == ["-", "trial, embedded data"]
+    assert line(text, "64-multi")[4:6] == ["-", "minutes, synthetic data"]
+    assert "**" not in text
+
+
+def test_a_record_of_earlier_settings_says_so(tables, tmp_path, add):
+    add("r-fcn")
+    path = tmp_path / "mnist" / "minutes" / "r-fcn.json"
+    record = json.loads(path.read_text())
+    record["config"]["num_epochs"] = 3.0
+    path.write_text(json.dumps(record))
+    assert line(render(tmp_path, tables), "r-fcn")[5] == "minutes, earlier settings"
+
+
+def test_notes_stand_in_their_line(tables, tmp_path, add):
+    add("r-fcn")
+    add("r-cnn")
+    notes = tmp_path / "notes.toml"
+    notes.write_text('[mnist.minutes]\nr-fcn = "too few epochs"\n')
+    text = render(tmp_path, tables)
+    assert line(text, "r-fcn")[-1] == "too few epochs"
+    assert text.count("too few epochs") == 1
+    notes.write_text('[mnist.minutes]\nr-fnc = "too few epochs"\n')
+    with pytest.raises(UserError, match="did you mean 'r-fcn'"):
+        render(tmp_path, tables)
+    notes.write_text("[mnist")
+    with pytest.raises(UserError, match=r"notes\.toml cannot be read"):
+        render(tmp_path, tables)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"runs": []}', '{"config"'])
+def test_a_damaged_record_is_named(tables, tmp_path, add, content):
+    add("r-fcn")
+    path = tmp_path / "mnist" / "minutes" / "r-fcn.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"r-fcn\.json cannot be read"):
+        render(tmp_path, tables)
+
+
+def test_a_record_of_no_row_is_named(tables, tmp_path, add):
+    add("r-fcn")
+    path = tmp_path / "mnist" / "minutes" / "r-fcn.json"
+    path.rename(path.with_name("r-fnc.json"))
+    with pytest.raises(UserError, match=r"r-fnc\.json is of no row or budget of mnist"):
+        render(tmp_path, tables)
+
+
+def test_each_column_gets_a_plot_that_is_drawn_once(tables, tmp_path, add):
+    add("r-fcn", seeds=(0, 1))
+    add("rts-fcn")
+    write_report(tmp_path, tables)
+    plots = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    assert set(plots) == {"R.png", "RTS.png"}
+    for target in re.findall(r"\]\(([^)]+)\)", (tmp_path / "README.md").read_text()):
+        assert (tmp_path / target).read_bytes().startswith(b"\x89PNG")
+    add("r-cnn")
+    write_report(tmp_path, tables)
+    again = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
+    assert again["RTS.png"] == plots["RTS.png"]
+    assert again["R.png"] > plots["R.png"]
