@@ -223,14 +223,9 @@ def _linear_primitive(
     batching.primitive_batchers[primitive] = batch
     everywhere = mlir.lower_fun(batched, multiple_results=False)
     mlir.register_lowering(primitive, everywhere)
-    here = native.with_kernel(name, mlir.lower_fun(on_cpu or batched, multiple_results=False))
-
-    def lower_on_cpu(ctx, *operands, **params):
-        # What is split over devices by its type (explicit sharding) cannot be seen as one batch.
-        is_split = any(any(aval.sharding.spec) for aval in ctx.avals_in)
-        return (everywhere if is_split else here)(ctx, *operands, **params)
-
-    mlir.register_lowering(primitive, lower_on_cpu, platform="cpu")
+    unsplit = on_cpu and mlir.lower_fun(on_cpu, multiple_results=False)
+    on_cpu_rule = native.with_kernel(name, everywhere, unsplit)
+    mlir.register_lowering(primitive, on_cpu_rule, platform="cpu")
     return primitive
 
 

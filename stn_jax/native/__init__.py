@@ -41,23 +41,25 @@ _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 
 
-def with_kernel(name: str, plain: Callable) -> Callable:
+def with_kernel(name: str, plain: Callable, unsplit: Callable | None = None) -> Callable:
     """The CPU's lowering rule of the primitive `name`: to its kernel, else by `plain`, also a rule.
 
     A primitive's parameters are integers. The kernels know float32 only. A program that is exported
-    may run where they are missing.
+    may run where they are missing. `unsplit`, if given, takes the place of `plain` where operands
+    are not split over devices.
     """
     if name not in KERNELS:
         return plain
     kernel = jax.ffi.ffi_lowering(_target(name))
 
     def lowering(ctx, *operands, **params):
+        # What is split over devices by its type (explicit sharding) cannot be seen as one batch.
+        if any(any(aval.sharding.spec) for aval in ctx.avals_in):
+            return plain(ctx, *operands, **params)
         exported = ctx.module_context.lowering_parameters.for_export
         wide = ctx.avals_out[0].dtype != np.float32
-        # What is split over devices by its type (explicit sharding) is not the whole batch.
-        split = any(any(aval.sharding.spec) for aval in ctx.avals_in)
-        if exported or split or wide or not is_available():
-            return plain(ctx, *operands, **params)
+        if exported or wide or not is_available():
+            return (unsplit or plain)(ctx, *operands, **params)
         return kernel(ctx, *operands, **{key: np.int64(value) for key, value in params.items()})
 
     return lowering
