@@ -4,9 +4,7 @@ Memory is the peak of the forward pass and both gradients, in a process of its o
 measured on the workloads of the sampler's tables.
 """
 
-import functools
-
-from benchmarks import jax_samplers, memory, report, timing, workloads
+from benchmarks import jax_samplers, memory, report, sampler, workloads
 from benchmarks.peers import have
 from benchmarks.settings import Settings
 from benchmarks.workloads import Workload
@@ -48,18 +46,9 @@ def _times(settings: Settings, workload: Workload, grows: str) -> list[dict]:
 
         samplers["torch"] = torch_samplers.make_samplers(compiled=False)["torch"]
     images, cotangents = workloads.random_images(workload)
-    points = workloads.random_grids(workload)
-    inputs = {name: sampler.put(images, points, cotangents) for name, sampler in samplers.items()}
-    records = []
-    for kind in KINDS:
-        runs = {
-            name: functools.partial(sampler.programs[kind], *inputs[name])
-            for name, sampler in samplers.items()
-        }
-        times = timing.alternating(runs, repeats=settings.repeats, budget=settings.budget / 2)
-        about = {"grows": grows, "shape": list(workload[:4]), "kind": kind}
-        records += [about | record for record in timing.compared(times, "ours")]
-    return records
+    arrays = images, workloads.random_grids(workload), cotangents
+    times = sampler.timed(samplers, arrays, KINDS, settings.repeats, settings.budget / 2)
+    return [{"grows": grows, "shape": list(workload[:4])} | record for record in times]
 
 
 def _peaks(shapes: list[Workload], grows: str) -> list[dict]:

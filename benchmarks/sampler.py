@@ -7,6 +7,7 @@ the peer's result is wrong.
 """
 
 import functools
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -65,20 +66,44 @@ def _measure(
 ) -> list[dict]:
     images, cotangents = workloads.random_images(workload)
     wrong = _check(workload, points_from, (images, points, cotangents), samplers)
-    inputs = {name: sampler.put(images, points, cotangents) for name, sampler in samplers.items()}
-    records = []
-    for kind in KINDS:
-        runs = {
-            name: functools.partial(sampler.programs[kind], *inputs[name])
-            for name, sampler in samplers.items()
-            if (name, kind) not in wrong
-        }
-        times = timing.alternating(runs, repeats=settings.repeats, budget=settings.budget)
-        about = {"workload": str(workload), "from": points_from, "kind": kind}
-        records += [about | record for record in timing.compared(times, "ours")]
+    about = {"workload": str(workload), "from": points_from}
+    arrays = images, points, cotangents
+    times = timed(samplers, arrays, KINDS, settings.repeats, settings.budget, left_out=wrong)
+    records = [about | record for record in times]
     for who, kind in wrong:
         settings.say(f"{who}, {kind}: left out, its result is wrong")
     settings.say(f"{workload}, {points_from}: {_line(records)}")
+    return records
+
+
+def timed(
+    samplers: dict[str, Sampler],
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
+    kinds: Iterable[str],
+    repeats: tuple[int, int],
+    budget: float,
+    left_out: Collection[tuple[str, str]] = (),
+) -> list[dict]:
+    """A record for each kind and sampler, timed in turn on the same images, points and cotangents.
+
+    Args:
+        samplers: by name; "ours" is what the others are compared with.
+        arrays: images [B, H, W, C], points and cotangents.
+        kinds: of `jax_samplers.KINDS`.
+        repeats: at least and at most so many.
+        budget: seconds for each kind, between these limits.
+        left_out: pairs of a name and a kind.
+    """
+    inputs = {name: sampler.put(*arrays) for name, sampler in samplers.items()}
+    records = []
+    for kind in kinds:
+        runs = {
+            name: functools.partial(sampler.programs[kind], *inputs[name])
+            for name, sampler in samplers.items()
+            if (name, kind) not in left_out
+        }
+        times = timing.alternating(runs, repeats=repeats, budget=budget)
+        records += [{"kind": kind} | record for record in timing.compared(times, "ours")]
     return records
 
 
