@@ -32,7 +32,7 @@ def render(runs: Sequence[Run]) -> str:
         _introduction(runs),
         {
             "Results": _results(runs),
-            "Curves": [page.gallery(curves)] if curves else [],
+            "Curves": [page.beside(*curves)] if curves else [],
             "Test images": _of_each(runs, pictures.samples),
             "Spatial transformers": _of_each(runs, pictures.transformers),
             "Class means": _of_each(runs, pictures.class_means),
@@ -57,19 +57,19 @@ def _results(runs: Sequence[Run]) -> list[str]:
     parts = [page.table(tables.results(runs), "Newest checkpoints on their whole test sets")]
     by_length, paper = tables.by_length(runs), tables.paper(runs)
     if by_length is not None:
-        parts.append(page.table(by_length, "Numbers not wholly right, by their digits"))
+        parts.append(
+            page.table(by_length, "Numbers not wholly right, by how many digits they have")
+        )
     if paper is not None:
-        parts.append(page.table(paper, "The paper's test errors on such data"))
+        note = ""
         others = [run.name for run in runs if not run.compares]
         if others:
-            parts.append(
-                page.paragraph(
-                    f"The paper's errors are those of the data source {runs[0].paper_source!r}; "
-                    f"other data were tested on here ({', '.join(others)}), so that the errors do "
-                    "not compare."
-                )
+            note = page.paragraph(
+                f"The paper's errors are of data.source={runs[0].paper_source}. Other data were "
+                f"tested on by {', '.join(others)}: these errors do not compare."
             )
-    return parts
+        parts.append(page.table(paper, "The paper's test errors") + note)
+    return [page.beside(*parts)]
 
 
 def _about_settings(runs: Sequence[Run]) -> str:

@@ -8,8 +8,8 @@ from importlib import resources
 
 from stn_jax.report.tables import Table
 
-LARGEST_SHRUNK = 640
-"""Wider pictures are scrolled to the side, not shrunk further, where the window is narrower."""
+SMALLEST_SCALE = 0.66
+"""Where the window is too narrow for pictures at this scale, they are scrolled to the side."""
 
 
 def page(title: str, introduction: str, sections: Mapping[str, Sequence[str]]) -> str:
@@ -70,15 +70,15 @@ def figure(png: bytes, caption: str) -> str:
     data = base64.b64encode(png).decode()
     image = (
         f'<img src="data:image/png;base64,{data}" alt="{escape(caption)}" width="{width}" '
-        f'height="{height}" style="min-width: {min(width, LARGEST_SHRUNK)}px">'
+        f'height="{height}" style="min-width: {SMALLEST_SCALE * width:.0f}px">'
     )
     under = f"<figcaption>{escape(caption)}</figcaption>"
     return f"<figure>\n{_scrolled(caption, image)}{under}\n</figure>\n"
 
 
-def gallery(figures: Sequence[str]) -> str:
-    """Figures side by side where there is room."""
-    return f'<div class="gallery">\n{"".join(figures)}</div>\n'
+def beside(*parts: str) -> str:
+    """Parts side by side where there is room, else one below the other."""
+    return f'<div class="beside">\n{"".join(f"<div>{part}</div>" for part in parts)}</div>\n'
 
 
 def _scrolled(label: str, inner: str) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stn_jax.data.examples import MAX_DIGITS, NO_DIGIT, label_text
+from stn_jax.report.findings import Shown
 from stn_jax.report.runs import Run
 from stn_jax.visualization import (
     draw_class_means,
@@ -33,6 +34,7 @@ def curves(runs: Sequence[Run]) -> list[Picture]:
     """Losses and errors of all runs against the number of training examples, a plot for each."""
     plots = {
         "training loss": ("loss", 1, "nats"),
+        "test loss": ("test_loss", 1, "nats"),
         "training error": ("error", 100, "per cent"),
         "test error": ("test_error_percent", 1, "per cent"),
     }
@@ -56,8 +58,11 @@ def _curve(run: Run, key: str, factor: float) -> tuple[np.ndarray, np.ndarray] |
     points = [(record["step"], record[key]) for record in run.records if key in record]
     if not points:
         return None
-    parts = np.array_split(np.array(points, float), min(POINTS_PER_CURVE, len(points)))
-    steps, values = np.stack([part.mean(axis=0) for part in parts], axis=1)
+    steps, values = np.array(points, float).T
+    if len(points) > POINTS_PER_CURVE:
+        parts = np.ceil(steps / steps.max() * POINTS_PER_CURVE)
+        each = [parts == part for part in np.unique(parts)]
+        steps, values = (np.array([x[part].mean() for part in each]) for x in (steps, values))
     return steps * run.config.batch_size, values * factor
 
 
@@ -71,7 +76,7 @@ def samples(run: Run) -> Iterator[Picture]:
         labels=_texts(shown.labels),
         probabilities=shown.probabilities,
     )
-    what = "the sampling grid over them and what it reads, " if shown.transformers else ""
+    what = f"where {_first_of(shown)} reads them, its output, " if shown.transformers else ""
     yield Picture(png_bytes(figure), f"Test images, {what}and the answers' probabilities")
 
 
@@ -94,8 +99,8 @@ def class_means(run: Run) -> Iterator[Picture]:
     if found.outputs is not None:
         labels = found.labels[: len(found.images)]
         figure = draw_class_means(found.images, found.outputs, _classes(labels))
-        caption = f"Mean of {len(labels)} test images and of what the transformer makes of them"
-        yield Picture(png_bytes(figure), f"{caption}, by {_class_word(labels)}")
+        means = f"Means of {len(labels)} test images and of {_first_of(found.first)}'s outputs"
+        yield Picture(png_bytes(figure), f"{means}, by {_class_word(labels)}")
 
 
 def confusion(run: Run) -> Iterator[Picture]:
@@ -120,6 +125,10 @@ def worst(run: Run) -> Iterator[Picture]:
             losses=shown.losses,
         )
         yield Picture(png_bytes(figure), "Wrong answers of highest loss, in nats")
+
+
+def _first_of(shown: Shown) -> str:
+    return "the transformer" if len(shown.transformers) == 1 else "the first transformer"
 
 
 def _texts(labels: np.ndarray) -> list[str]:
