@@ -79,9 +79,10 @@ def _about_settings(runs: Sequence[Run]) -> str:
 
 
 def _of_each(runs: Sequence[Run], draw: Callable[[Run], Iterable[Picture]]) -> list[str]:
-    """The runs' pictures of one kind, one below the other."""
-    return [
+    """The runs' pictures of one kind."""
+    figures = [
         page.figure(png, caption if len(runs) == 1 else f"{run.name}: {caption}")
         for run in runs
         for png, caption in draw(run)
     ]
+    return [page.beside(*figures)] if figures else []
