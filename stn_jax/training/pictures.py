@@ -1,0 +1,152 @@
+"""What a run shows of its network: samples, theta over training, and a film."""
+
+import functools
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import Array
+from ml_collections import ConfigDict
+
+from stn_jax.data.examples import Examples, label_text
+from stn_jax.errors import UserError
+from stn_jax.files import write_atomically
+from stn_jax.training.evaluation import transform
+from stn_jax.training.experiment import Experiment
+from stn_jax.training.film import frame_due, keep_frame, make_film
+from stn_jax.training.logs import MetricLog
+from stn_jax.training.prediction import most_probable
+from stn_jax.training.steps import TrainState
+from stn_jax.training.theta_history import add_thetas, classes
+from stn_jax.visualization import draw_samples, png_bytes
+
+NUM_SAMPLES = 16
+NUM_THETAS = 256
+MOST_HISTOGRAMS = 8  # of one transformer: a thin plate spline has 32 parameters
+
+SHARE = 0.02  # of the training time, that drawing for TensorBoard may take
+SECONDS_A_PICTURE = 1.5  # expected of the first one
+
+
+class Pictures:
+    """Draws and records what the network of one seed makes of fixed test examples.
+
+    Writes `figures/samples.png`, `theta.npz`, pictures and histograms for TensorBoard and, where
+    `config.log.film` asks for it, `film/`, `figures/training.gif` and `figures/training.mp4`. Only
+    reads the state: training ends as it does without.
+
+    Raises:
+        UserError: a film is asked for, and the network has no transformer.
+    """
+
+    def __init__(self, config: ConfigDict, experiment: Experiment, workdir: Path, log: MetricLog):
+        self._experiment = experiment
+        self._workdir = workdir
+        self._log = log
+        self._drawn_at = log.train_seconds
+        self._cost = SECONDS_A_PICTURE
+        labels = experiment.data.test.labels
+        self._film = bool(config.log.film)
+        self._film_places = np.unique(classes(labels), return_index=True)[1]  # one of each class
+        self._theta_places = np.arange(min(NUM_THETAS, len(labels)))
+        self._sample_places = np.arange(min(NUM_SAMPLES, len(labels)))
+
+    def begin(self, state: TrainState) -> None:
+        """Before the first step of this process."""
+        if int(state.step) == 0:
+            self._record_thetas(0, state)
+            if self._film:
+                self.keep_frame(0, state)
+
+    def frame_due(self, start: int, end: int) -> bool:
+        """Whether the film has a frame after steps start..end-1."""
+        return self._film and frame_due(start, end, self._experiment.num_steps)
+
+    def keep_frame(self, step: int, state: TrainState) -> None:
+        """Keeps what the film shows of this step."""
+        seen = jax.device_get(transform(*self._inputs(state, self._film_places)))
+        if not seen.transformers:
+            raise UserError(
+                f"config.log.film shows transformers, and {self._experiment.model_name} has none: "
+                "leave it out"
+            )
+        answers, _ = most_probable(seen.probabilities)
+        keep_frame(self._workdir, step, seen, _texts(answers), self._labels(self._film_places))
+
+    def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
+        """After an evaluation before the end: records theta; draws, if not done shortly before."""
+        thetas = self._record_thetas(step, state)
+        if SHARE * (train_seconds - self._drawn_at) >= self._cost:
+            started = time.perf_counter()
+            self._draw(step, state, thetas)
+            self._drawn_at, self._cost = train_seconds, time.perf_counter() - started
+
+    def finish(self, state: TrainState) -> None:
+        """After the last step."""
+        step = int(state.step)
+        self._draw(step, state, self._record_thetas(step, state))
+        if self._film:
+            make_film(self._workdir, self._experiment.num_steps)
+
+    def _record_thetas(self, step: int, state: TrainState) -> dict[str, np.ndarray]:
+        thetas = jax.device_get(_thetas(*self._inputs(state, self._theta_places)))
+        if thetas:
+            add_thetas(self._workdir, step, thetas, self._test.labels[self._theta_places])
+        return thetas
+
+    def _draw(self, step: int, state: TrainState, thetas: dict[str, np.ndarray]) -> None:
+        places = self._sample_places
+        model, host_state, inputs = self._inputs(state, places)
+        images, seen = jax.device_get((inputs, transform(model, host_state, inputs)))
+        if len(seen.transformers) > 1:  # half as many examples, of which each takes more room
+            images, seen, places = jax.tree.map(
+                lambda leaf: leaf[: NUM_SAMPLES // 2], (images, seen, places)
+            )
+        answers, probabilities = most_probable(seen.probabilities)
+        png = png_bytes(
+            draw_samples(
+                images,
+                [(view.inputs, view.grid, view.outputs) for view in seen.transformers.values()],
+                answers=_texts(answers),
+                labels=self._labels(places),
+                probabilities=probabilities,
+            )
+        )
+        folder = self._workdir / "figures"
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / "samples.png", png)
+        self._log.write_picture(step, "samples", png)
+        for path, values in thetas.items():
+            count = values.shape[1]
+            shown = np.linspace(0, count - 1, min(MOST_HISTOGRAMS, count)).round().astype(int)
+            for parameter in shown:
+                self._log.write_histogram(step, f"{path}/theta/{parameter}", values[:, parameter])
+
+    @property
+    def _test(self) -> Examples:
+        return self._experiment.data.test
+
+    def _inputs(self, state: TrainState, places: np.ndarray) -> tuple[nn.Module, TrainState, Array]:
+        """What `transform` takes, of the test examples at `places`."""
+        images = self._experiment.data.preprocessing.test(
+            jnp.asarray(self._test.images[places]), jnp.asarray(places)
+        )
+        # Off the devices that it is copied to: one of them is enough here.
+        return self._experiment.model, jax.device_get(state), images
+
+    def _labels(self, places: np.ndarray) -> list[str]:
+        return _texts(self._test.labels[places])
+
+
+def _texts(labels: np.ndarray) -> list[str]:
+    return [label_text(label) for label in labels]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _thetas(model: nn.Module, state: TrainState, images: Array) -> dict[str, Array]:
+    """Each transformer's theta [B, P], by its path; what is only needed for more is left out."""
+    views = transform(model, state, images).transformers
+    return {path: view.theta.reshape(len(images), -1) for path, view in views.items()}
