@@ -35,6 +35,7 @@ def render(runs: Sequence[Run]) -> str:
             "Curves": [page.beside(*curves)] if curves else [],
             "Test images": _of_each(runs, pictures.samples),
             "Spatial transformers": _of_each(runs, pictures.transformers),
+            "Theta over training": _of_each(runs, pictures.theta_history),
             "Class means": _of_each(runs, pictures.class_means),
             "Confusion matrix": _of_each(runs, pictures.confusion),
             "Worst errors": _of_each(runs, pictures.worst),

@@ -14,6 +14,7 @@ from stn_jax.visualization import (
     draw_curves,
     draw_layers,
     draw_samples,
+    draw_theta_history,
     draw_triptychs,
     draw_worst,
     png_bytes,
@@ -91,6 +92,17 @@ def transformers(run: Run) -> Iterator[Picture]:
         some = shown.head(NUM_TRIPTYCHS)
         figure = draw_triptychs(*some.transformers[0], titles=_texts(some.labels))
         yield Picture(png_bytes(figure), "Where the transformer reads its input")
+
+
+def theta_history(run: Run) -> Iterator[Picture]:
+    """How each transformer's parameters went, where they were recorded."""
+    if run.theta_history is None:
+        return
+    steps, thetas, labels = run.theta_history
+    for place, values in enumerate(thetas.values()):
+        which = "the transformer" if len(thetas) == 1 else f"transformer {place + 1}"
+        caption = f"Parameters of {which}, by {_class_word(run.findings.labels)}"
+        yield Picture(png_bytes(draw_theta_history(steps, values, labels)), caption)
 
 
 def class_means(run: Run) -> Iterator[Picture]:

@@ -15,6 +15,7 @@ from stn_jax.tasks import find_task
 from stn_jax.training.evaluation import restore
 from stn_jax.training.experiment import make_experiment
 from stn_jax.training.logs import read_records
+from stn_jax.training.theta_history import ThetaHistory, read_theta_history
 from stn_jax.workdir import read_config
 
 
@@ -26,6 +27,7 @@ class Run(NamedTuple):
     config: ConfigDict
     records: Sequence[Mapping]  # of metrics.jsonl
     result: Mapping[str, Any]  # of result.json; {} if training was not finished
+    theta_history: ThetaHistory | None
     network: str
     dataset: str
     num_params: int
@@ -66,11 +68,12 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
                 f"{workdir} is a run of {config.task}, {workdirs[0]} one of {configs[0].task}: "
                 "their errors do not compare, write a report of each"
             )
-    names = _names(workdirs)
+    names = short_names(workdirs)
     return [_read(*each) for each in zip(names, workdirs, configs, strict=True)]
 
 
 def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
+    result = _read_result(workdir / "result.json")
     model, state = restore(workdir, config)
     print(f"{workdir}: step {int(state.step)} on the test set ...", file=sys.stderr, flush=True)
     experiment = make_experiment(config)
@@ -79,7 +82,8 @@ def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
         workdir=workdir,
         config=config,
         records=read_records(workdir / "metrics.jsonl"),
-        result=_read_result(workdir / "result.json"),
+        result=result,
+        theta_history=read_theta_history(workdir),
         network=experiment.model_name,
         dataset=experiment.data.name,
         num_params=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
@@ -89,7 +93,7 @@ def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
     )
 
 
-def _names(workdirs: Sequence[Path]) -> list[str]:
+def short_names(workdirs: Sequence[Path]) -> list[str]:
     """The folders' own names, or where two are the same, their paths."""
     names = [workdir.resolve().name for workdir in workdirs]
     return names if len(set(names)) == len(names) else [str(workdir) for workdir in workdirs]

@@ -7,11 +7,12 @@ import numpy as np
 from stn_jax.data.examples import MAX_DIGITS, NO_DIGIT
 from stn_jax.report.findings import Findings, Shown
 from stn_jax.report.runs import Run
+from stn_jax.training.theta_history import ThetaHistory
 from stn_jax.transforms import regular_grid
 from tests.training.tiny import tiny_config
 from tests.training.tiny_numbers import tiny_numbers_config
 
-NUM_EXAMPLES = 40
+NUM_EXAMPLES = 12
 
 
 def numbers(count: int, seed: int = 0) -> np.ndarray:
@@ -32,15 +33,23 @@ def findings(labels: np.ndarray, answers: np.ndarray, channels: tuple[int, ...])
     views = [(part, grids, part) for part in maps]
     shown = Shown(images, views, labels, answers, np.exp(-losses), losses)
     outputs = maps[0] if maps else None
-    return Findings(labels, answers, losses, shown.head(32), shown.head(32), images, outputs)
+    return Findings(labels, answers, losses, shown, shown, images, outputs)
+
+
+def theta_history(found: Findings) -> ThetaHistory:
+    """Recorded twice, of as many affine transformers as the network has."""
+    shape = 2, len(found.labels), 6
+    thetas = {str(place): np.ones(shape) for place, _ in enumerate(found.first.transformers)}
+    return ThetaHistory(np.array([1, 300]), thetas, np.arange(len(found.labels)) % 4)
 
 
 def digits_run(name: str = "run", variant: str = "st_cnn_affine,paper", **overrides) -> Run:
-    """Of section 4.1, with a quarter of its answers wrong; `overrides` as for `tiny_config`."""
+    """Of section 4.1, a quarter of its answers wrong; `overrides` as for `tiny_config`."""
     labels = np.arange(NUM_EXAMPLES) % 10
     answers = np.where(np.arange(NUM_EXAMPLES) % 4, labels, (labels + 1) % 10)
+    channels = (1,) if variant.startswith("st_") else ()
     config = tiny_config(variant, model__features=(8, 8), **overrides)
-    return _run(name, config, variant.split(",")[0], findings(labels, answers, (1,)))
+    return _run(name, config, variant.split(",")[0], findings(labels, answers, channels))
 
 
 def numbers_run(name: str = "numbers") -> Run:
@@ -64,6 +73,7 @@ def _run(name: str, config, network: str, found: Findings) -> Run:
         config=config,
         records=records,
         result={"device": "1 x <cpu>"},
+        theta_history=None if found.outputs is None else theta_history(found),
         network=network,
         dataset="some data",
         num_params=1234,

@@ -1,25 +1,19 @@
 """Whole pages about trained runs."""
 
-import json
-import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stn_jax.errors import UserError
-from stn_jax.report import render, write_report
-from stn_jax.report.runs import read_runs
+from stn_jax.report import pictures, write_report
+from stn_jax.report.runs import read_runs, short_names
 from stn_jax.training import commands
 from stn_jax.workdir import claim_workdir
-from tests.report.fakes import digits_run, numbers_run
+from tests.report.fakes import digits_run
 from tests.report.html import Parsed
 from tests.training.tiny import tiny_config
 from tests.training.tiny_numbers import tiny_numbers_config
-
-
-@pytest.fixture(scope="module")
-def compared(trained):
-    """A page about both runs."""
-    return write_report(trained)
 
 
 def test_the_page_needs_nothing_beside_it(compared):
@@ -31,57 +25,69 @@ def test_the_page_needs_nothing_beside_it(compared):
     assert "url(" not in compared.read_text() and "@import" not in compared.read_text()
 
 
-def test_the_page_has_the_results_of_the_runs_and_their_names(compared, trained):
-    assert compared == trained[0] / "report.html"
+def test_the_page_has_the_results_of_the_runs_and_their_names(compared, workdir, run):
+    assert compared == workdir / "report.html"
     texts = Parsed(compared.read_text()).texts
-    for workdir in trained:
-        result = json.loads((workdir / "result.json").read_text())
-        assert workdir.name in texts
-        assert f"{result['test_error_percent']:.2f}%" in texts
-        assert f"{result['test_loss']:.4f} nats" in texts
-        assert f"{result['num_params']:,}" in texts
-        assert result["device"] in texts
+    assert {"a & <b>", "run"} <= set(texts)
+    found = run.findings
+    assert f"{100 * np.mean(found.answers != found.labels):.2f}%" in texts
+    assert f"{found.losses.mean():.4f} nats" in texts
+    assert "25.00%" in texts
 
 
-def test_a_network_without_a_transformer_has_no_pictures_of_one(trained):
-    with_transformer, without = (Parsed(render([run])).texts for run in read_runs(trained))
-    assert {"Spatial transformers", "Class means"} <= set(with_transformer)
-    assert not {"Spatial transformers", "Class means"} & set(without)
-    assert {"Curves", "Test images", "Confusion matrix", "Settings"} <= set(without)
+def test_runs_of_one_name_are_told_apart_by_their_paths():
+    different, same = [Path("x/a"), Path("x/b")], [Path("x/a"), Path("y/a")]
+    assert short_names(different) == ["a", "b"]
+    assert short_names(same) == ["x/a", "y/a"]
 
 
-def test_the_findings_are_the_test_set_in_its_order(trained):
-    run, _ = read_runs(trained)
+def test_the_findings_are_the_test_set_in_its_order(run):
     found = run.findings
     assert len(found.losses) == len(found.answers) == len(found.labels) == 1000
     assert found.first.labels.tolist() == found.labels[: len(found.first.labels)].tolist()
+    np.testing.assert_array_equal(found.first.images, found.images[: len(found.first.images)])
     worst = found.worst
-    wrong = worst.answers != worst.labels
-    assert wrong.all() == (found.wrong.sum() >= len(wrong))
+    assert found.wrong.sum() > len(worst.labels)
+    assert (worst.answers != worst.labels).all()
     assert worst.losses[0] == found.losses[found.wrong].max()
-    assert (worst.losses[:-1] >= worst.losses[1:])[wrong[1:]].all()
+    assert (worst.losses[:-1] >= worst.losses[1:]).all()
 
 
-def test_numbers_have_errors_by_length_and_pictures_of_each_transformer():
-    seen = Parsed(render([numbers_run()]))
+def test_losses_and_probabilities_are_of_the_same_images(run):
+    """They come from two passes over the data, in batches of other sizes."""
+    shown = run.findings.first
+    right = shown.answers == shown.labels
+    assert right.any()
+    np.testing.assert_allclose(np.exp(-shown.losses[right]), shown.probabilities[right], rtol=1e-4)
+
+
+def test_a_network_without_a_transformer_has_no_pictures_of_one():
+    run = digits_run(variant="cnn")
+    for draw in (pictures.transformers, pictures.theta_history, pictures.class_means):
+        assert not list(draw(run))
+    for draw in (pictures.samples, pictures.confusion, pictures.worst):
+        assert len(list(draw(run))) == 1
+
+
+def test_numbers_have_errors_by_length_and_pictures_of_each_transformer(numbers_page):
+    seen = Parsed(numbers_page.read_text())
     assert any("how many digits" in text for text in seen.texts)
     assert "What each transformer reads of its own input" in seen.values("alt")
+    parameters = [text for text in seen.values("alt") if text.startswith("Parameters of")]
+    assert len(parameters) == 2
 
 
 def test_without_errors_there_are_no_worst_ones():
     run = digits_run()
     perfect = run.findings._replace(answers=run.findings.labels)
-    assert "Worst errors" in Parsed(render([run])).texts
-    assert "Worst errors" not in Parsed(render([run._replace(findings=perfect)])).texts
+    assert not list(pictures.worst(run._replace(findings=perfect)))
 
 
-def test_runs_of_one_name_are_told_apart_by_their_paths(trained, tmp_path):
-    again = tmp_path / trained[1].name
-    again.symlink_to(trained[0])
-    assert [run.name for run in read_runs([trained[1], again.resolve()])] == [
-        trained[1].name,
-        trained[0].name,
-    ]
+def test_curves_are_of_what_was_recorded():
+    run = digits_run()._replace(records=[])
+    assert pictures.curves([run]) == []
+    drawn = pictures.curves([run._replace(records=[{"step": 1, "test_loss": 1.0}]), run])
+    assert [picture.caption for picture in drawn] == ["Test loss"]
 
 
 def claim(folder, config):
@@ -89,42 +95,40 @@ def claim(folder, config):
     return folder
 
 
-def test_what_cannot_be_reported_is_told_in_one_line(trained, tmp_path):
+def test_what_cannot_be_reported_is_told_in_one_line(workdir, tmp_path):
     digits = claim(tmp_path / "digits", tiny_config())
     numbers = claim(tmp_path / "numbers", tiny_numbers_config("cnn", tmp_path))
-    for workdirs, message in [
+    for folders, message in [
         ([tmp_path / "nowhere"], "no run in"),
-        ([trained[0], tmp_path / "nowhere"], "no run in"),
+        ([workdir, tmp_path / "nowhere"], "no run in"),
         ([digits], "has saved no checkpoint yet"),
-        ([trained[0], trained[0]], "is named twice"),
-        ([trained[0], numbers], "a run of street_numbers, .* one of distorted_mnist"),
+        ([workdir, workdir], "is named twice"),
+        ([workdir, numbers], "a run of street_numbers, .* one of distorted_mnist"),
     ]:
         with pytest.raises(UserError, match=message) as caught:
-            write_report(workdirs)
+            write_report(folders)
         assert "\n" not in str(caught.value)
     assert not (digits / "report.html").exists()
 
 
-def test_a_damaged_result_is_named(trained, tmp_path):
-    for path in trained[1].iterdir():
-        (tmp_path / path.name).symlink_to(path)
-    (tmp_path / "result.json").unlink()
+def test_a_damaged_result_is_named(workdir, tmp_path):
+    for name in ("config.json", "checkpoints"):
+        (tmp_path / name).symlink_to(workdir / name)
     (tmp_path / "result.json").write_text("[")
     with pytest.raises(UserError, match=r"result.json cannot be read"):
         read_runs([tmp_path])
 
 
-def test_the_command_says_where_the_page_is(trained, capsys):
-    commands.report(None, [str(trained[1])], [])
-    path = re.search("report: (.*)", capsys.readouterr().out)[1]
-    assert path == str(trained[1] / "report.html")
+def test_the_command_says_where_the_page_is(monkeypatch, capsys):
+    monkeypatch.setattr(commands, "write_report", lambda workdirs: workdirs[0] / "report.html")
+    commands.report(None, ["runs/a", "runs/b"], [])
+    assert capsys.readouterr().out == "report: runs/a/report.html\n"
 
 
-def test_only_a_report_takes_more_than_one_run(trained):
-    both = [str(workdir) for workdir in trained]
+def test_only_a_report_takes_more_than_one_run():
     for command, workdirs, message in [
-        (commands.evaluate, both, "given 2 times: only --mode=report"),
-        (commands.predict, both, "given 2 times: only --mode=report"),
+        (commands.evaluate, ["a", "b"], "given 2 times: only --mode=report"),
+        (commands.predict, ["a", "b"], "given 2 times: only --mode=report"),
         (commands.report, [], "--workdir is missing"),
     ]:
         with pytest.raises(UserError, match=message):

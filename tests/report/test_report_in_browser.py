@@ -2,19 +2,14 @@
 
 import pytest
 
-from stn_jax.report import render, write_report
 from tests.browser import horizontal_overflow, overlaps, watched_page
-from tests.report.fakes import numbers_run
 
 BLOCKS = "h1, h2, section, figure, figcaption, img, table, caption, p, nav"
 
 
-@pytest.fixture(scope="module")
-def pages(trained, tmp_path_factory):
-    """Files: one run of digits, two compared, one of numbers."""
-    numbers = tmp_path_factory.mktemp("pages") / "numbers.html"
-    numbers.write_text(render([numbers_run()]))
-    return [write_report(trained[:1]), write_report(trained[::-1]), numbers]
+@pytest.fixture
+def pages(compared, numbers_page):
+    return [compared, numbers_page]
 
 
 @pytest.mark.parametrize("width", [400, 800, 1400])
