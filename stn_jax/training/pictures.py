@@ -27,8 +27,34 @@ NUM_SAMPLES = 16
 NUM_THETAS = 256
 MOST_HISTOGRAMS = 8  # of one transformer: a thin plate spline has 32 parameters
 
-SHARE = 0.02  # of the training time, that drawing for TensorBoard may take
-SECONDS_A_PICTURE = 1.5  # expected of the first one
+SHARE = 0.02  # of the training time, that drawing may take
+SECONDS_A_DRAWING = 1.5  # expected of the first one
+
+
+class Allowance:
+    """Says when something may be done that is to take no more than a share of the training time.
+
+    Args:
+        train_seconds: so far.
+        share: of what comes after, 0..1.
+        expected: how many seconds the first time may take; later ones are taken to cost as much as
+            the dearest so far.
+    """
+
+    def __init__(self, train_seconds: float, *, share: float, expected: float):
+        self._start = train_seconds
+        self._share = share
+        self._expected = expected
+        self._spent = 0.0
+
+    def allows(self, train_seconds: float) -> bool:
+        """Whether the share is still kept if it is done now."""
+        return self._spent + self._expected <= self._share * (train_seconds - self._start)
+
+    def spend(self, seconds: float) -> None:
+        """It took so long."""
+        self._spent += seconds
+        self._expected = max(self._expected, seconds)
 
 
 class Pictures:
@@ -46,8 +72,7 @@ class Pictures:
         self._experiment = experiment
         self._workdir = workdir
         self._log = log
-        self._drawn_at = log.train_seconds
-        self._cost = SECONDS_A_PICTURE
+        self._drawing = Allowance(log.train_seconds, share=SHARE, expected=SECONDS_A_DRAWING)
         labels = experiment.data.test.labels
         self._film = bool(config.log.film)
         self._film_places = np.unique(classes(labels), return_index=True)[1]  # one of each class
@@ -77,12 +102,12 @@ class Pictures:
         keep_frame(self._workdir, step, seen, _texts(answers), self._labels(self._film_places))
 
     def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
-        """After an evaluation before the end: records theta; draws, if not done shortly before."""
+        """After an evaluation before the end: records theta, and draws if there is time for it."""
         thetas = self._record_thetas(step, state)
-        if SHARE * (train_seconds - self._drawn_at) >= self._cost:
+        if self._drawing.allows(train_seconds):
             started = time.perf_counter()
             self._draw(step, state, thetas)
-            self._drawn_at, self._cost = train_seconds, time.perf_counter() - started
+            self._drawing.spend(time.perf_counter() - started)
 
     def finish(self, state: TrainState) -> None:
         """After the last step."""
