@@ -162,7 +162,9 @@ def gif_bytes(pictures: Sequence[np.ndarray]) -> bytes:
 
     Where they would take more, every second one is left out, again and again; the last one stays.
     """
-    sheet = Image.fromarray(np.concatenate([pictures[0], pictures[len(pictures) // 2]]))
+    sheet = Image.fromarray(
+        np.concatenate([pictures[0], pictures[len(pictures) // 2], pictures[-1]])
+    )
     palette = sheet.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE)
     kept = [
         Image.fromarray(one).quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures
