@@ -111,11 +111,14 @@ def test_what_cannot_be_reported_is_told_in_one_line(workdir, tmp_path):
     assert not (digits / "report.html").exists()
 
 
-def test_a_damaged_result_is_named(workdir, tmp_path):
-    for name in ("config.json", "checkpoints"):
-        (tmp_path / name).symlink_to(workdir / name)
-    (tmp_path / "result.json").write_text("[")
-    with pytest.raises(UserError, match=r"result.json cannot be read"):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("result.json", b"["), ("result.json", b"[]"), ("theta.npz", b"junk"), ("theta.npz", b"PK")],
+)
+def test_a_damaged_file_is_named(workdir, tmp_path, name, content):
+    (tmp_path / "config.json").symlink_to(workdir / "config.json")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} cannot be read"):
         read_runs([tmp_path])
 
 
