@@ -88,6 +88,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
 
     config.keep_checkpoints = 3
     config.log_every = 1  # steps; a dispatch is recorded as a whole
+    config.log = ConfigDict({"film": False})  # figures/training.gif, of how the network learns
     config.eval_batch_size = 1000
     {"paper": _paper_recipe, "modern": _modern_recipe}[recipe](config)
 

@@ -61,6 +61,7 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.eval_batch_size = 256
     config.eval_every_epochs = 1.0
     config.log_every = 50  # steps
+    config.log = ConfigDict({"film": False})  # figures/training.gif, of how the network learns
     config.steps_per_dispatch = 1  # a step is long
     config.keep_checkpoints = 2
     config.optimizer = ConfigDict()

@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 from stn_jax.errors import UserError
 from stn_jax.files import write_atomically
 
-# Where data lie and what the experiment is called do not change a run's result.
-_NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "name")
+# Where data lie, what the experiment is called and what is drawn do not change a run's result.
+_NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "log.film", "name")
 
 
 def claim_workdir(workdir: Path, config: ConfigDict) -> None:

@@ -86,12 +86,14 @@ WRONG = {
     ),
     "unknown flag": (["--workdri=x"], "Did you mean: workdir"),
     "wrong type": (["--config=configs/mnist_r.py", "--config.seed=many"], "config.seed"),
-    "unknown mode": (["--mode=test"], "train|eval|predict"),
+    "unknown mode": (["--mode=test"], "train|eval|predict|report"),
     "stray argument": (["--config=configs/mnist_r.py", "image.png"], "--mode=predict"),
     "two networks": (["--config=configs/mnist_r.py:cnn,fcn"], "one network and one recipe"),
     "not an experiment": (["--config=configs/distorted_mnist.py"], "get_config"),
     "config for eval": (["--mode=eval", "--config=configs/mnist_r.py"], "--config is for"),
     "eval without workdir": (["--mode=eval"], "--workdir is missing"),
+    "eval of two runs": (["--mode=eval", "--workdir=a", "--workdir=b"], "only --mode=report"),
+    "report of nothing": (["--mode=report", "--workdir=nowhere"], "no run in --workdir=nowhere"),
     "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
 }
 

@@ -14,11 +14,21 @@ def test_the_config_is_written_and_read_back(tmp_path):
     assert read_config(tmp_path / "new" / "run").to_dict() == json.loads(config.to_json())
 
 
-def test_where_data_lie_may_change_but_nothing_else(tmp_path):
+def test_where_data_lie_and_what_is_drawn_may_change_but_nothing_else(tmp_path):
     claim_workdir(tmp_path, tiny_config())
     claim_workdir(tmp_path, tiny_config(data__data_dir="elsewhere", data__manual_dir="there"))
+    claim_workdir(tmp_path, tiny_config(log__film=True))
     with pytest.raises(UserError, match=r"data.subset: 16 there, 5 now"):
         claim_workdir(tmp_path, tiny_config(data__subset=5))
+
+
+def test_a_run_from_before_films_is_gone_on_with(tmp_path):
+    claim_workdir(tmp_path, tiny_config())
+    old = json.loads((tmp_path / "config.json").read_text())
+    del old["log"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    claim_workdir(tmp_path, tiny_config())
+    assert "log" not in read_config(tmp_path)
 
 
 def test_checkpoints_of_unknown_origin_are_left_alone(tmp_path):

@@ -1,14 +1,16 @@
 """What a run writes while it trains: `metrics.jsonl`, TensorBoard events and the progress bar."""
 
 import contextlib
+import io
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import jax
 import numpy as np
+from PIL import Image
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
@@ -16,6 +18,7 @@ from stn_jax.errors import TrainingDivergedError
 from stn_jax.files import write_atomically
 from stn_jax.training.evaluation import Evaluation
 from stn_jax.training.parallel import Metrics
+from stn_jax.training.steps import TrainState
 
 
 class MetricLog:
@@ -56,6 +59,16 @@ class MetricLog:
             for entry, number in enumerate(entries):
                 tag = name if len(entries) == 1 else f"{name}/{entry}"
                 self._tensorboard.add_scalar(tag, number, step)
+
+    def write_picture(self, step: int, name: str, png: bytes) -> None:
+        """A picture after `step` steps; to TensorBoard alone."""
+        with Image.open(io.BytesIO(png)) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        self._tensorboard.add_image(name, pixels, step, dataformats="HWC")
+
+    def write_histogram(self, step: int, name: str, values: np.ndarray) -> None:
+        """How values were distributed after `step` steps; to TensorBoard alone."""
+        self._tensorboard.add_histogram(name, values, step)
 
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -149,6 +162,14 @@ class StepRecorder:
             self._clock = time.perf_counter()
         else:
             self._record(*previous)
+
+    @contextlib.contextmanager
+    def paused(self, state: TrainState) -> Iterator[None]:
+        """Waits for the steps that led to `state`; time spent within is not training time."""
+        jax.block_until_ready(state)
+        started = time.perf_counter()
+        yield
+        self._clock += time.perf_counter() - started
 
     def finish(self) -> None:
         """Waits for the steps that are on their way and records them."""

@@ -1,6 +1,5 @@
 """Training from a config into a workdir, to its end or to where it is stopped."""
 
-import functools
 import json
 import signal
 import threading
@@ -11,27 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from stn_jax.data.examples import label_text
 from stn_jax.data.loader import check_batch_size, one_ahead
 from stn_jax.files import write_atomically
 from stn_jax.training.checkpoints import Checkpoints, restore_newest
 from stn_jax.training.environment import environment
-from stn_jax.training.evaluation import Evaluation, transform
+from stn_jax.training.evaluation import Evaluation
 from stn_jax.training.experiment import Experiment, make_experiment
 from stn_jax.training.logs import MetricLog, Progress, StepRecorder
 from stn_jax.training.parallel import replicate
-from stn_jax.training.prediction import most_probable
+from stn_jax.training.pictures import Pictures
 from stn_jax.training.program import Program, make_program
 from stn_jax.training.steps import TrainState
-from stn_jax.visualization import draw_samples, save_png
 from stn_jax.workdir import claim_workdir
-
-NUM_SAMPLES = 16
-SECONDS_BETWEEN_PICTURES = 60.0
 
 
 def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
@@ -40,7 +33,7 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
     Args:
         config: as `configs/` makes it.
         workdir: gets `config.json`, `metrics.jsonl`, TensorBoard events, `checkpoints/`,
-            `result.json` and `figures/samples.png`.
+            `result.json` and what `stn_jax.training.pictures` writes.
 
     Returns:
         What `result.json` holds, or None if SIGTERM stopped the run before its end.
@@ -50,7 +43,6 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
         TrainingDivergedError: a loss was not finite; the checkpoints before it are kept.
     """
     experiment = load(config)
-    draw = functools.partial(_draw_samples, workdir / "figures" / "samples.png", experiment)
     with stop_on_sigterm() as stop_asked:
         trained = run(
             config,
@@ -58,12 +50,11 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
             make_program(config, experiment, [config.seed]),
             workdir,
             stop_asked,
-            draw,
+            with_pictures=True,
         )
         if trained is None:
             return None
         result = _describe(config, experiment, trained)
-        draw(trained.state)
         write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
         return result
 
@@ -93,7 +84,8 @@ def run(
     program: Program,
     workdir: Path,
     stop_asked: threading.Event,
-    draw: Callable[[TrainState], None] = lambda state: None,
+    *,
+    with_pictures: bool = False,
 ) -> Trained | None:
     """Takes a run to its end, or to where it is asked to stop: then it gives None.
 
@@ -103,7 +95,7 @@ def run(
         program: made of both.
         workdir: the run's folder.
         stop_asked: looked at between dispatches.
-        draw: called now and then while training.
+        with_pictures: whether `workdir` gets pictures too; only of a program of one seed.
 
     Raises:
         UserError, TrainingDivergedError: as `train_and_evaluate`.
@@ -121,9 +113,14 @@ def run(
         recorder = StepRecorder(
             log, progress, batch_size=program.examples_per_step, log_every=config.log_every
         )
+        pictures = Pictures(config, experiment, workdir, log) if with_pictures else None
+        if pictures:
+            pictures.begin(state)
         state, evaluation = _train(
-            config, experiment, program, state, saver, recorder, draw, stop_asked
+            config, experiment, program, state, saver, recorder, pictures, stop_asked
         )
+        if pictures and evaluation:
+            pictures.finish(state)
     if evaluation is None:
         print(f"stopped at step {int(state.step)}: the same command goes on from there")
         return None
@@ -157,13 +154,12 @@ def _train(
     state: TrainState,
     checkpoints: Checkpoints,
     recorder: StepRecorder,
-    draw: Callable[[TrainState], None],
+    pictures: Pictures | None,
     stop_asked: threading.Event,
 ) -> tuple[TrainState, Evaluation | None]:
     """The loop itself; gives no evaluation if it was asked to stop before its end."""
     step = saved_step = int(state.step)
     evaluation = None
-    drawn = time.monotonic()
     if step < experiment.num_steps:
         started = time.perf_counter()
         train = program.train.lower(state, program.batches(step, step + 1), np.int32(1)).compile()
@@ -178,15 +174,17 @@ def _train(
                 return state, None
             state, metrics = train(state, batch, np.int32(end - step))
             recorder.dispatched(step, end, metrics)
+            if pictures and pictures.frame_due(step, end):
+                with recorder.paused(state):
+                    pictures.keep_frame(end, state)
             if end % experiment.eval_every == 0 or end == experiment.num_steps:
                 recorder.finish()
                 evaluation = program.evaluate(state)
                 recorder.evaluated(end, evaluation)
                 checkpoints.save(state, float(evaluation.error_percent.mean()))
                 saved_step = end
-                if time.monotonic() - drawn > SECONDS_BETWEEN_PICTURES:
-                    draw(state)
-                    drawn = time.monotonic()
+                if pictures and end < experiment.num_steps:
+                    pictures.evaluated(end, state, recorder.train_seconds)
     return state, evaluation or program.evaluate(state)
 
 
@@ -232,21 +230,3 @@ def _sigterm_calls(function: Callable[[], None]) -> Iterator[None]:
 
 def _exit() -> None:
     raise SystemExit(128 + signal.SIGTERM)
-
-
-def _draw_samples(path: Path, experiment: Experiment, state: TrainState) -> None:
-    test = experiment.data.test
-    count = min(NUM_SAMPLES, len(test.labels))
-    images = experiment.data.preprocessing.test(jnp.asarray(test.images[:count]), jnp.arange(count))
-    result = jax.device_get(transform(experiment.model, jax.device_get(state), images))
-    if len(result.transformers) > 1:  # half as many examples, of which each takes more room
-        images, result = jax.tree.map(lambda leaf: leaf[: NUM_SAMPLES // 2], (images, result))
-    answers, probabilities = most_probable(result.probabilities)
-    figure = draw_samples(
-        np.asarray(images),
-        [(view.inputs, view.grid, view.outputs) for view in result.transformers.values()],
-        answers=[label_text(answer) for answer in answers],
-        labels=[label_text(label) for label in test.labels[: len(images)]],
-        probabilities=probabilities,
-    )
-    save_png(path, figure)

@@ -124,7 +124,7 @@ def draw_layers(
     axes = image_axes(figure, 2 * len(images), columns)
     axes[0, 0].set_title("image", fontsize=SMALL_FONT_SIZE)
     for place, (inputs, _, outputs) in enumerate(transformers):
-        sizes = " to ".join(" x ".join(map(str, x.shape[1:])) for x in (inputs, outputs))
+        sizes = " to ".join("x".join(map(str, x.shape[1:])) for x in (inputs, outputs))
         title = f"transformer {place + 1}\n{sizes}"
         axes[0, 1 + place].set_title(title, fontsize=SMALL_FONT_SIZE)
     for number, image in enumerate(images):

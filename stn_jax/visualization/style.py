@@ -73,16 +73,17 @@ def show_image(axis: Axes, image: np.ndarray, like: np.ndarray | None = None) ->
 
     Values are stretched from their lowest to their highest, or from those of `like`.
     """
-    pixels = _one_or_three_channels(image)
-    ends = pixels if like is None else _one_or_three_channels(like)
+    pixels = as_picture(image)
+    ends = pixels if like is None else as_picture(like)
     low, high = ends.min(), ends.max()
     pixels = ((pixels - low) / (high - low or 1)).clip(0, 1)
     axis.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
-def _one_or_three_channels(image: np.ndarray) -> np.ndarray:
+def as_picture(image: np.ndarray) -> np.ndarray:
+    """[..., C] -> [..., 3] if C is 3, else the mean over the channels, [..., 1]."""
     pixels = np.asarray(image, np.float32)
-    return pixels if pixels.shape[-1] == 3 else pixels.mean(axis=-1)
+    return pixels if pixels.shape[-1] == 3 else pixels.mean(axis=-1, keepdims=True)
 
 
 def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines: int = 7) -> None:

@@ -9,7 +9,7 @@ STEPS, LABELS = np.array([0, 10, 20]), np.array([0, 0, 1, 1, 1])
 THETAS = np.random.default_rng(0).normal(size=(3, 5, 40))
 
 
-@pytest.mark.parametrize("num_params", [1, 3, 4, 6, 8, 9, 10])
+@pytest.mark.parametrize("num_params", [1, 6, 10])
 def test_each_parameter_has_a_panel_with_its_mean_and_its_class_means(num_params):
     thetas = THETAS[..., :num_params]
     figure = draw_theta_history(STEPS, thetas, LABELS)

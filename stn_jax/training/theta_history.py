@@ -1,0 +1,63 @@
+"""What a run's transformers made of a fixed set of test examples, over training: `theta.npz`."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stn_jax.data.examples import NO_DIGIT
+from stn_jax.files import write_atomically
+
+_THETA = "theta:"  # begins the names of arrays that are a transformer's
+
+
+class ThetaHistory(NamedTuple):
+    """Thetas of the same N examples at T steps."""
+
+    steps: np.ndarray  # [T]
+    thetas: Mapping[str, np.ndarray]  # by the transformer's path, each [T, N, P]
+    labels: np.ndarray  # [N], the digit, or how many digits the number has
+
+
+def read_theta_history(workdir: Path) -> ThetaHistory | None:
+    """What the run in `workdir` has recorded; None if it has no transformers, or is from before."""
+    path = workdir / "theta.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as file:
+        names = [name for name in file if name.startswith(_THETA)]
+        thetas = {name.removeprefix(_THETA): file[name] for name in names}
+        return ThetaHistory(file["steps"], thetas, file["labels"])
+
+
+def add_thetas(
+    workdir: Path, step: int, thetas: Mapping[str, np.ndarray], labels: np.ndarray
+) -> None:
+    """Records thetas [N, P], by the transformer's path, after `step` steps.
+
+    Those of this step and later ones are dropped: they are from before the run was resumed.
+
+    Args:
+        workdir: the run's folder.
+        step: how many steps were taken.
+        thetas: of the same examples each time.
+        labels: [N], or [N, MAX_DIGITS] where an image shows a number.
+    """
+    steps, past = np.zeros(0, int), {name: theta[None][:0] for name, theta in thetas.items()}
+    before = read_theta_history(workdir)
+    if before is not None:
+        kept = before.steps < step
+        steps, past = before.steps[kept], {n: theta[kept] for n, theta in before.thetas.items()}
+    arrays: dict[str, Any] = {
+        _THETA + name: np.concatenate([past[name], theta[None]]) for name, theta in thetas.items()
+    }
+    content = io.BytesIO()
+    np.savez(content, steps=np.append(steps, step), labels=classes(labels), **arrays)
+    write_atomically(workdir / "theta.npz", content.getvalue())
+
+
+def classes(labels: np.ndarray) -> np.ndarray:
+    """What examples [N] are grouped by: the digit, or how many digits the number has."""
+    return labels if labels.ndim == 1 else np.sum(labels != NO_DIGIT, axis=1)

@@ -1,0 +1,213 @@
+"""A film of a transformer that learns: its frames, and how they become a GIF or an MP4."""
+
+import io
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from stn_jax.visualization.style import (
+    DPI,
+    FONT_SIZE,
+    LINE_COLOURS,
+    SMALL_FONT_SIZE,
+    WRONG_COLOUR,
+    check_same_length,
+    draw_grid,
+    plot_axis,
+    row_title,
+    show_image,
+)
+
+FRAMES_PER_SECOND = 10
+SECONDS_AT_THE_END = 3
+MOST_GIF_BYTES = 2_000_000
+
+_COLOURS = 48  # of a GIF: the pictures are grey for the most part
+_GRID_LINES = 5
+_CELL, _GAP, _LEFT, _TOP, _TITLE, _CURVE, _BOTTOM = 76, 6, 52, 46, 24, 90, 44  # pixels
+
+
+class Frame(NamedTuple):
+    """What a film shows of one step, of B examples."""
+
+    step: int
+    transformers: Sequence[Sequence[np.ndarray]]
+    """For each one inputs [B, H, W, C], sampling grids [B, H', W', 2], outputs [B, H', W', C]."""
+    answers: Sequence[str]
+    labels: Sequence[str]
+
+
+def draw_film(
+    frames: Sequence[Frame],
+    *,
+    num_steps: int,
+    error_steps: np.ndarray,
+    error_percents: np.ndarray,
+) -> Iterator[np.ndarray]:
+    """Draws sampling grids over inputs, outputs, and how far the error has come.
+
+    Everything has its fixed place, so that nothing jumps from frame to frame, and sizes in pixels
+    are even, as video coders want them.
+
+    Args:
+        frames: at least one; all of the same examples.
+        num_steps: of the whole training.
+        error_steps: [T], steps of the whole training.
+        error_percents: [T], the training error at these; the part up to a frame's step is drawn in
+            black.
+
+    Yields:
+        A picture [H, W, 3], uint8, of each frame.
+    """
+    check_same_length(error_steps=error_steps, error_percents=error_percents)
+    stage = _Stage(columns=len(frames[0].labels), pairs=len(frames[0].transformers))
+    axis = stage.curve
+    plot_axis(axis, title="", xlabel="training step", ylabel="training error (%)")
+    axis.plot(error_steps, error_percents, color="0.8", linewidth=1)
+    (so_far,) = axis.plot([], [], color="black", linewidth=1.4)
+    (now,) = axis.plot([], [], "o", color=LINE_COLOURS[1], markersize=5, clip_on=False)
+    axis.set_xlim(0, num_steps)
+    axis.set_ylim(bottom=0)
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.yaxis.set_major_locator(MaxNLocator(4))
+    canvas = FigureCanvasAgg(stage.figure)
+    for frame in frames:
+        stage.show(frame)
+        stage.step.set_text(f"step {frame.step:,} of {num_steps:,}")
+        count = np.searchsorted(error_steps, frame.step, side="right")
+        so_far.set_data(error_steps[:count], error_percents[:count])
+        now.set_data(error_steps[:count][-1:], error_percents[:count][-1:])
+        canvas.draw()
+        yield np.array(canvas.buffer_rgba())[..., :3]
+
+
+class _Stage:
+    """A figure with a place for everything: making axes takes much longer than drawing on them."""
+
+    def __init__(self, *, columns: int, pairs: int):
+        pitch = _CELL + _GAP
+        images_end = _TOP + 2 * pairs * pitch
+        self._width = _LEFT + columns * pitch
+        self._height = images_end + _TITLE + _CURVE + _BOTTOM
+        self.figure = Figure(figsize=(self._width / DPI, self._height / DPI), dpi=DPI)
+        self.step = self._text(_LEFT, 14, fontsize=FONT_SIZE)
+        self._answers = [
+            self._text(_LEFT + n * pitch + _CELL // 2, _TOP - 8, ha="center")
+            for n in range(columns)
+        ]
+        self._images = [  # by row, then by column
+            [
+                self._axis(_LEFT + n * pitch, _TOP + row * pitch, _CELL, _CELL)
+                for n in range(columns)
+            ]
+            for row in range(2 * pairs)
+        ]
+        for number, row in enumerate(self._images):
+            row_title(row[0], ("input", "output")[number % 2])
+            for axis in row:
+                axis.set_axis_off()
+        self.curve = self._axis(_LEFT, images_end + _TITLE, self._width - _LEFT - _GAP, _CURVE)
+
+    def show(self, frame: Frame) -> None:
+        for text, answer, label in zip(self._answers, frame.answers, frame.labels, strict=True):
+            text.set_text(answer if answer == label else f"{answer}, not {label}")
+            text.set_color("black" if answer == label else WRONG_COLOUR)
+        for number, (inputs, grids, outputs) in enumerate(frame.transformers):
+            over, after = self._images[2 * number : 2 * number + 2]
+            for column, axis in enumerate(over):
+                _clear(axis)
+                show_image(axis, inputs[column])
+                draw_grid(axis, grids[column], inputs[column].shape[:2], lines=_GRID_LINES)
+            for column, axis in enumerate(after):
+                _clear(axis)
+                show_image(axis, outputs[column], like=inputs[column])
+
+    def _axis(self, left: int, top: int, width: int, height: int) -> Axes:
+        """In pixels; `top` from the upper edge."""
+        return self.figure.add_axes(
+            (
+                left / self._width,
+                1 - (top + height) / self._height,
+                width / self._width,
+                height / self._height,
+            )
+        )
+
+    def _text(self, left: int, middle: int, *, ha: str = "left", fontsize: int = SMALL_FONT_SIZE):
+        return self.figure.text(
+            *(left / self._width, 1 - middle / self._height, ""),
+            ha=ha,
+            va="center",
+            fontsize=fontsize,
+        )
+
+
+def _clear(axis: Axes) -> None:
+    for artist in (*axis.images, *axis.collections):
+        artist.remove()
+
+
+def gif_bytes(pictures: Sequence[np.ndarray]) -> bytes:
+    """Pictures [H, W, 3], uint8, as a GIF that starts again after a pause; at most 2 MB.
+
+    Where they would take more, every second one is left out, again and again; the last one stays.
+    """
+    sheet = Image.fromarray(
+        np.concatenate([pictures[0], pictures[len(pictures) // 2], pictures[-1]])
+    )
+    palette = sheet.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE)
+    kept = [
+        Image.fromarray(one).quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures
+    ]
+    milliseconds = 1000 // FRAMES_PER_SECOND
+    while True:
+        buffer = io.BytesIO()
+        kept[0].save(
+            buffer,
+            format="GIF",
+            save_all=True,
+            append_images=kept[1:],
+            duration=[milliseconds] * (len(kept) - 1) + [1000 * SECONDS_AT_THE_END],
+            loop=0,
+        )
+        if buffer.tell() <= MOST_GIF_BYTES or len(kept) == 1:
+            return buffer.getvalue()
+        kept, milliseconds = kept[::-2][::-1], 2 * milliseconds
+
+
+def mp4_bytes(pictures: Sequence[np.ndarray]) -> bytes | None:
+    """Pictures [H, W, 3], uint8, H and W even, as an MP4; None where there is no ffmpeg.
+
+    Raises:
+        RuntimeError: ffmpeg failed; with what it said.
+    """
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        return None
+    height, width, _ = pictures[0].shape
+    frames = [*pictures, *[pictures[-1]] * (SECONDS_AT_THE_END * FRAMES_PER_SECOND)]
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        run = subprocess.run(
+            [
+                *(ffmpeg, "-v", "error", *source, "-r", str(FRAMES_PER_SECOND), "-i", "-"),
+                *("-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)),
+            ],
+            input=b"".join(frame.tobytes() for frame in frames),
+            capture_output=True,
+            check=False,
+        )
+        if run.returncode:
+            raise RuntimeError(f"ffmpeg failed: {run.stderr.decode(errors='replace').strip()}")
+        return path.read_bytes()

@@ -1,0 +1,37 @@
+import numpy as np
+
+from stn_jax.training.theta_history import add_thetas, classes, read_theta_history
+
+LABELS = np.array([3, 1, 4], np.int32)
+
+
+def thetas(step):
+    return {"a/b": np.full((3, 6), step, np.float32), "steps": np.full((3, 2), -step, np.float32)}
+
+
+def test_what_was_added_is_read_back(tmp_path):
+    for step in (0, 10, 20):
+        add_thetas(tmp_path, step, thetas(step), LABELS)
+    history = read_theta_history(tmp_path)
+    np.testing.assert_array_equal(history.steps, [0, 10, 20])
+    np.testing.assert_array_equal(history.labels, LABELS)
+    assert set(history.thetas) == {"a/b", "steps"}
+    assert history.thetas["a/b"].shape == (3, 3, 6)
+    np.testing.assert_array_equal(history.thetas["steps"][:, 2, 1], [0, -10, -20])
+    assert [path.name for path in tmp_path.iterdir()] == ["theta.npz"]
+
+
+def test_steps_that_are_done_again_are_replaced(tmp_path):
+    for step in (0, 10, 20, 30, 20):
+        add_thetas(tmp_path, step, thetas(step), LABELS)
+    np.testing.assert_array_equal(read_theta_history(tmp_path).steps, [0, 10, 20])
+
+
+def test_a_run_without_transformers_has_none(tmp_path):
+    assert read_theta_history(tmp_path) is None
+
+
+def test_numbers_are_grouped_by_how_many_digits_they_have():
+    numbers = np.array([[1, 2, 10, 10, 10], [10] * 5, [1, 2, 3, 4, 5]])
+    np.testing.assert_array_equal(classes(numbers), [2, 0, 5])
+    np.testing.assert_array_equal(classes(LABELS), LABELS)
