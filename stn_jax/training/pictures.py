@@ -27,8 +27,8 @@ NUM_EXAMPLES = 256
 NUM_SAMPLES = 16
 MOST_HISTOGRAMS = 8  # of one transformer: a thin plate spline has 32 parameters
 
-SHARE = 0.02  # of the training time, that drawing may take
-SECONDS_A_DRAWING = 1.5  # expected of the first one
+SHARE = 0.01  # of the training time, for drawings and for histograms each
+SECONDS_A_DRAWING, SECONDS_FOR_HISTOGRAMS = 1.5, 0.03  # expected of the first ones
 
 
 class Allowance:
@@ -69,7 +69,10 @@ class Pictures:
         self._experiment = experiment
         self._workdir = workdir
         self._log = log
-        self._drawing = Allowance(log.train_seconds, share=SHARE, expected=SECONDS_A_DRAWING)
+        self._for_drawings, self._for_histograms = (
+            Allowance(log.train_seconds, share=SHARE, expected=expected)
+            for expected in (SECONDS_A_DRAWING, SECONDS_FOR_HISTOGRAMS)
+        )
         data = experiment.data
         self._labels = data.test.labels[:NUM_EXAMPLES]
         self._images = data.preprocessing.test(
@@ -111,17 +114,22 @@ class Pictures:
         keep_frame(self._workdir, step, seen, _texts(answers), _texts(labels))
 
     def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
-        """After an evaluation before the end: records theta, and draws if there is time for it."""
+        """After an evaluation before the end: records theta, and shows what there is time for."""
         thetas = self._record_thetas(step, state)
-        if self._drawing.allows(train_seconds):
-            started = time.perf_counter()
-            self._draw(step, state, thetas)
-            self._drawing.spend(time.perf_counter() - started)
+        for allowance, show in (
+            (self._for_histograms, lambda: self._write_histograms(step, thetas)),
+            (self._for_drawings, lambda: self._draw_samples(step, state)),
+        ):
+            if allowance.allows(train_seconds):
+                started = time.perf_counter()
+                show()
+                allowance.spend(time.perf_counter() - started)
 
     def finish(self, state: TrainState) -> None:
         """After the last step. Raises UserError if a film is asked for and has no frames."""
         step = int(state.step)
-        self._draw(step, state, self._record_thetas(step, state))
+        self._write_histograms(step, self._record_thetas(step, state))
+        self._draw_samples(step, state)
         if self._film:
             make_film(self._workdir, self._experiment.num_steps)
 
@@ -132,7 +140,7 @@ class Pictures:
             add_thetas(self._workdir, step, thetas, self._labels)
         return thetas
 
-    def _draw(self, step: int, state: TrainState, thetas: dict[str, np.ndarray]) -> None:
+    def _draw_samples(self, step: int, state: TrainState) -> None:
         inputs, labels = self._images[:NUM_SAMPLES], self._labels[:NUM_SAMPLES]
         seen = transform(self._experiment.model, jax.device_get(state), inputs)
         images, seen = jax.device_get((inputs, seen))
@@ -154,6 +162,8 @@ class Pictures:
         folder.mkdir(exist_ok=True)
         write_atomically(folder / "samples.png", png)
         self._log.write_picture(step, "samples", png)
+
+    def _write_histograms(self, step: int, thetas: dict[str, np.ndarray]) -> None:
         for path, values in thetas.items():
             count = values.shape[1]
             shown = np.linspace(0, count - 1, min(MOST_HISTOGRAMS, count)).round().astype(int)

@@ -12,12 +12,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from stn_jax.visualization.style import (
+    BORDER_COLOUR,
     DPI,
     FONT_SIZE,
+    GRID_COLOUR,
     LINE_COLOURS,
     SMALL_FONT_SIZE,
     WRONG_COLOUR,
@@ -32,9 +35,9 @@ FRAMES_PER_SECOND = 10
 SECONDS_AT_THE_END = 3
 MOST_GIF_BYTES = 2_000_000
 
-_COLOURS = 48  # of a GIF: the pictures are grey for the most part
+_GREYS, _COLOURS = 24, 37  # of a GIF, beside those of lines and texts
 _GRID_LINES = 5
-_CELL, _GAP, _LEFT, _TOP, _TITLE, _CURVE, _BOTTOM = 76, 6, 52, 46, 24, 90, 44  # pixels
+_CELL, _GAP, _LEFT, _RIGHT, _TOP, _TITLE, _CURVE, _BOTTOM = 76, 6, 52, 18, 54, 24, 90, 44  # pixels
 
 
 class Frame(NamedTuple):
@@ -97,12 +100,12 @@ class _Stage:
     def __init__(self, *, columns: int, pairs: int):
         pitch = _CELL + _GAP
         images_end = _TOP + 2 * pairs * pitch
-        self._width = _LEFT + columns * pitch
+        self._width = _LEFT + columns * pitch + _RIGHT
         self._height = images_end + _TITLE + _CURVE + _BOTTOM
         self.figure = Figure(figsize=(self._width / DPI, self._height / DPI), dpi=DPI)
-        self.step = self._text(_LEFT, 14, fontsize=FONT_SIZE)
+        self.step = self._text(_LEFT, 14, fontsize=FONT_SIZE, va="center")
         self._answers = [
-            self._text(_LEFT + n * pitch + _CELL // 2, _TOP - 8, ha="center")
+            self._text(_LEFT + n * pitch + _CELL // 2, _TOP - 4, ha="center", va="bottom")
             for n in range(columns)
         ]
         self._images = [  # by row, then by column
@@ -116,11 +119,12 @@ class _Stage:
             row_title(row[0], ("input", "output")[number % 2])
             for axis in row:
                 axis.set_axis_off()
-        self.curve = self._axis(_LEFT, images_end + _TITLE, self._width - _LEFT - _GAP, _CURVE)
+        self.curve = self._axis(_LEFT, images_end + _TITLE, columns * pitch - _GAP, _CURVE)
 
     def show(self, frame: Frame) -> None:
         for text, answer, label in zip(self._answers, frame.answers, frame.labels, strict=True):
-            text.set_text(answer if answer == label else f"{answer}, not {label}")
+            between = ", " if len(answer + label) < 4 else ",\n"  # numbers take two lines
+            text.set_text(answer if answer == label else f"{answer}{between}not {label}")
             text.set_color("black" if answer == label else WRONG_COLOUR)
         for number, (inputs, grids, outputs) in enumerate(frame.transformers):
             over, after = self._images[2 * number : 2 * number + 2]
@@ -143,12 +147,10 @@ class _Stage:
             )
         )
 
-    def _text(self, left: int, middle: int, *, ha: str = "left", fontsize: int = SMALL_FONT_SIZE):
+    def _text(self, left: int, top: int, *, fontsize: int = SMALL_FONT_SIZE, **alignment) -> Text:
+        """In pixels, empty."""
         return self.figure.text(
-            *(left / self._width, 1 - middle / self._height, ""),
-            ha=ha,
-            va="center",
-            fontsize=fontsize,
+            *(left / self._width, 1 - top / self._height, ""), fontsize=fontsize, **alignment
         )
 
 
@@ -162,10 +164,7 @@ def gif_bytes(pictures: Sequence[np.ndarray]) -> bytes:
 
     Where they would take more, every second one is left out, again and again; the last one stays.
     """
-    sheet = Image.fromarray(
-        np.concatenate([pictures[0], pictures[len(pictures) // 2], pictures[-1]])
-    )
-    palette = sheet.quantize(_COLOURS, method=Image.Quantize.MAXCOVERAGE)
+    palette = _palette(pictures[:: max(1, len(pictures) // 4)])
     kept = [
         Image.fromarray(one).quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures
     ]
@@ -183,6 +182,22 @@ def gif_bytes(pictures: Sequence[np.ndarray]) -> bytes:
         if buffer.tell() <= MOST_GIF_BYTES or len(kept) == 1:
             return buffer.getvalue()
         kept, milliseconds = kept[::-2][::-1], 2 * milliseconds
+
+
+def _palette(pictures: Sequence[np.ndarray]) -> Image.Image:
+    """Greys in even steps, so that they get no tint, and the colours that are most needed."""
+    pixels = np.concatenate([one.reshape(-1, 3) for one in pictures])
+    coloured = pixels[np.ptp(pixels, axis=-1) > 16]
+    fixed = np.linspace(0, 255, _GREYS).round().astype(np.uint8).repeat(3).tobytes()
+    for colour in (GRID_COLOUR, BORDER_COLOUR, WRONG_COLOUR):
+        fixed += bytes.fromhex(colour.removeprefix("#"))
+    colours = b""
+    if len(coloured):
+        most_needed = Image.fromarray(coloured[None]).quantize(_COLOURS)
+        colours = bytes(most_needed.getpalette() or ())
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(fixed + colours)
+    return palette
 
 
 def mp4_bytes(pictures: Sequence[np.ndarray]) -> bytes | None:
