@@ -1,6 +1,8 @@
 """Digits of the demo: from a drawing, or from MNIST, to a network's input."""
 
+import base64
 import functools
+import io
 from typing import NamedTuple
 
 import jax
@@ -19,6 +21,9 @@ from stn_jax.transforms.tps import control_points
 INK_SIZE = 20
 """Pixels of the longer side of a digit's ink: MNIST was made so."""
 
+NOTHING_DRAWN = "Nothing is drawn: draw a digit on the black square, or pick one."
+_LARGEST_DRAWING = 1024  # pixels each way
+
 
 class Pose(NamedTuple):
     """How a digit is shown. Lengths are in pixels, those of the digit and of the canvas alike."""
@@ -28,6 +33,22 @@ class Pose(NamedTuple):
     right: float = 0.0
     down: float = 0.0
     bend: float = 0.0  # how far the digit's top and bottom edges lie to the right of its middle
+
+
+def read_drawing(data_url: str) -> np.ndarray:
+    """What the browser sends of a drawing, a PNG's `data:` URL, as [H, W] float32, 0..1.
+
+    Raises:
+        UserError: it is none, or it is larger than a drawing is.
+    """
+    try:
+        _, _, encoded = data_url.partition(";base64,")
+        with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as drawing:
+            if max(drawing.size) > _LARGEST_DRAWING:
+                raise ValueError("too large")
+            return np.asarray(drawing.convert("L"), np.float32) / 255
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError("The drawing cannot be read: clear it and draw again.") from error
 
 
 def centred(ink: np.ndarray) -> np.ndarray:
@@ -44,7 +65,7 @@ def centred(ink: np.ndarray) -> np.ndarray:
     """
     rows, columns = (np.flatnonzero((ink > 0.1).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
-        raise UserError("Nothing is drawn: draw a digit on the black square, or pick one.")
+        raise UserError(NOTHING_DRAWN)
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
     height, width = (max(1, round(INK_SIZE * side / max(ink.shape))) for side in ink.shape)
     shrunk = Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
