@@ -4,6 +4,7 @@ Usage:
     python launch.py --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.key=value ...]
     python launch.py --mode=eval --workdir=DIR
     python launch.py --mode=predict --workdir=DIR IMAGE [IMAGE ...]
+    python launch.py --mode=report --workdir=DIR [--workdir=DIR2 ...]
 """
 
 import sys
@@ -15,8 +16,11 @@ from ml_collections import config_flags
 from stn_jax.errors import TrainingDivergedError, UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, for --mode=train.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder (default: runs/CONFIG).")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval", "predict"], "What to do.")
+_WORKDIRS = flags.DEFINE_multi_string(
+    "workdir", [], "The run's folder (default: runs/CONFIG); of --mode=report one or more."
+)
+_MODES = ["train", "eval", "predict", "report"]
+_MODE = flags.DEFINE_enum("mode", "train", _MODES, "What to do.")
 
 
 def main(argv: list[str]) -> None:
@@ -30,15 +34,20 @@ def main(argv: list[str]) -> None:
 
     try:
         if _MODE.value == "train":
-            commands.train(_CONFIG.value, _WORKDIR.value, argv[1:])
+            commands.train(_CONFIG.value, _WORKDIRS.value, argv[1:])
         elif _MODE.value == "eval":
-            commands.evaluate(_CONFIG.value, _WORKDIR.value, argv[1:])
+            commands.evaluate(_CONFIG.value, _WORKDIRS.value, argv[1:])
+        elif _MODE.value == "predict":
+            commands.predict(_CONFIG.value, _WORKDIRS.value, argv[1:])
         else:
-            commands.predict(_CONFIG.value, _WORKDIR.value, argv[1:])
+            commands.report(_CONFIG.value, _WORKDIRS.value, argv[1:])
     except UserError as error:
         _fail(error, exit_code=2)
     except OSError as error:
-        _fail(f"{error.filename or _WORKDIR.value}: {error.strerror or error}", exit_code=2)
+        _fail(
+            f"{error.filename or ', '.join(_WORKDIRS.value)}: {error.strerror or error}",
+            exit_code=2,
+        )
     except TrainingDivergedError as error:
         _fail(error, exit_code=1)
 

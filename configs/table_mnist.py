@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from configs.distorted_mnist import make_config
 from stn_jax.reproduce.tables import Row, Table
+from stn_jax.tasks.distorted_mnist import PAPER, PAPER_SOURCE
 
 NETWORKS = {
     "fcn": "FCN",
@@ -26,15 +27,6 @@ NETWORKS = {
     "st_cnn_tps": "ST-CNN TPS",
 }
 MODERN = ("cnn", "st_cnn_affine", "st_cnn_projective", "st_cnn_tps")
-
-PAPER = {
-    "r": (2.1, 1.2, 1.2, 1.3, 1.1, 0.7, 0.8, 0.7),
-    "rts": (5.2, 0.8, 0.8, 0.9, 0.8, 0.5, 0.6, 0.5),
-    "p": (3.1, 1.5, 1.5, 1.4, 1.4, 0.8, 0.8, 0.8),
-    "e": (3.2, 1.4, 2.7, 2.6, 2.4, 1.2, 1.3, 1.1),
-    "tc": (13.2, 3.5, 2.0, None, None, 1.7, None, None),
-}
-"""Test error in per cent, by distortion, in the order of `NETWORKS`."""
 
 _ADAM = {
     "batch_size": 64,
@@ -83,17 +75,17 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
 def get_table() -> Table:
     return Table(
         title="Section 4.1, distorted MNIST: test error in per cent",
-        source="tfds",
+        source=PAPER_SOURCE,
         rows=tuple(
             Row(
                 name=f"{distortion}-{network}{suffix}",
                 column=distortion.upper(),
                 network=label + (", modern recipe" if suffix else ""),
-                paper=error,
+                paper=errors.get(network),
             )
             for distortion, errors in PAPER.items()
             for suffix in ("", "-modern")
-            for (network, label), error in zip(NETWORKS.items(), errors, strict=True)
+            for network, label in NETWORKS.items()
             if not suffix or network in MODERN
         ),
         budgets={name: description for name, (description, _) in BUDGETS.items()},

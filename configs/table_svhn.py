@@ -10,11 +10,14 @@ from ml_collections import ConfigDict
 
 from configs.street_numbers import make_config
 from stn_jax.reproduce.tables import Row, Table
+from stn_jax.tasks.street_numbers import PAPER, PAPER_SOURCE
 
-NETWORKS = {"cnn": "CNN", "single": "ST-CNN Single", "multi": "ST-CNN Multi"}
-
-PAPER = {"64": (4.0, 3.7, 3.6), "128": (5.6, 3.9, 3.9)}
-"""Sequence error in per cent, by size in pixels, in the order of `NETWORKS`."""
+NETWORKS = {
+    "cnn": ("cnn", "CNN"),
+    "single": ("st_cnn_single", "ST-CNN Single"),
+    "multi": ("st_cnn_multi", "ST-CNN Multi"),
+}
+"""`model_name` and label, by the config's word."""
 
 BUDGETS: dict[str, tuple[str, str, dict]] = {
     "trial": (
@@ -36,11 +39,11 @@ BUDGETS: dict[str, tuple[str, str, dict]] = {
 def get_table() -> Table:
     return Table(
         title="Section 4.2, street numbers: numbers not wholly right in per cent",
-        source="svhn",
+        source=PAPER_SOURCE,
         rows=tuple(
-            Row(name=f"{size}-{network}", column=f"{size} px", network=label, paper=error)
+            Row(name=f"{size}-{network}", column=f"{size} px", network=label, paper=errors[model])
             for size, errors in PAPER.items()
-            for (network, label), error in zip(NETWORKS.items(), errors, strict=True)
+            for network, (model, label) in NETWORKS.items()
         ),
         budgets={name: description for name, (description, _, _) in BUDGETS.items()},
         config=_config,

@@ -1,5 +1,6 @@
 """The paper's experiments: what each section does its own way, from a config to data and model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,9 @@ from stn_jax.tasks import distorted_mnist, street_numbers
 class Task(Protocol):
     """One module of this package; all raise UserError where a config is wrong."""
 
+    PAPER_SOURCE: str
+    """`config.data.source` of the data that the paper's errors are of."""
+
     def input_shape(self, config: ConfigDict) -> tuple[int, int, int]:
         """The (height, width, channels) of the network's input."""
 
@@ -23,6 +27,9 @@ class Task(Protocol):
 
     def model_name(self, config: ConfigDict) -> str:
         """What a result calls the network."""
+
+    def paper_errors(self, config: ConfigDict) -> Mapping[str, float]:
+        """The paper's test errors on such data, in per cent, by `model_name`; {} if it has none."""
 
     def load_data(self, config: ConfigDict) -> Data:
         """Loads, and first fetches or makes, the examples."""

@@ -1,6 +1,7 @@
 """Section 4.1: distorted MNIST digits."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,23 @@ from stn_jax.data.mnist.preprocessing import make_preprocessing
 from stn_jax.data.mnist.sources import first_per_class, load_mnist
 from stn_jax.errors import check_choice
 from stn_jax.models.distorted_mnist import make_model
+
+PAPER_SOURCE = "tfds"
+_PAPER_ROWS = {
+    "fcn": (2.1, 5.2, 3.1, 3.2, 13.2),
+    "cnn": (1.2, 0.8, 1.5, 1.4, 3.5),
+    "st_fcn_affine": (1.2, 0.8, 1.5, 2.7, 2.0),
+    "st_fcn_projective": (1.3, 0.9, 1.4, 2.6),
+    "st_fcn_tps": (1.1, 0.8, 1.4, 2.4),
+    "st_cnn_affine": (0.7, 0.5, 0.8, 1.2, 1.7),
+    "st_cnn_projective": (0.8, 0.6, 0.8, 1.3),
+    "st_cnn_tps": (0.7, 0.5, 0.8, 1.1),
+}
+PAPER = {
+    distortion: {name: row[place] for name, row in _PAPER_ROWS.items() if place < len(row)}
+    for place, distortion in enumerate(("r", "rts", "p", "e", "tc"))
+}
+"""The paper's test errors in per cent, by distortion and `model_name`."""
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
@@ -31,6 +49,10 @@ def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
 def model_name(config: ConfigDict) -> str:
     family, classifier = config.model.family, config.model.classifier
     return classifier if family == "none" else f"st_{classifier}_{family}"
+
+
+def paper_errors(config: ConfigDict) -> Mapping[str, float]:
+    return PAPER.get(config.data.distortion, {})
 
 
 def load_data(config: ConfigDict) -> Data:

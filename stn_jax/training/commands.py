@@ -1,22 +1,24 @@
 """What `launch.py` does in each of its modes: checks what it was given, works, prints."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
+from stn_jax.report import write_report
 from stn_jax.training.evaluation import evaluate_workdir
 from stn_jax.training.loop import train_and_evaluate
 from stn_jax.training.prediction import predict_files
 
 
-def train(config: ConfigDict | None, workdir: str | None, arguments: list[str]) -> None:
-    """Trains into `workdir` (default: runs/ and the config's name and seed); prints the result."""
+def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
+    """Trains into the workdir (default: runs/, config's name and seed); prints the result."""
     _check_no_arguments(arguments)
     if config is None:
         raise UserError("--config is missing: name one, such as --config=configs/quickstart.py")
-    folder = Path(workdir or f"runs/{config.name}-seed{config.seed}")
+    folder = _one(workdirs or [f"runs/{config.name}-seed{config.seed}"])
     print(f"workdir: {folder}", flush=True)
     result = train_and_evaluate(config, folder)
     if result is not None:
@@ -27,11 +29,11 @@ def train(config: ConfigDict | None, workdir: str | None, arguments: list[str]) 
         )
 
 
-def evaluate(config: ConfigDict | None, workdir: str | None, arguments: list[str]) -> None:
-    """Prints the test error of the newest checkpoint in `workdir`."""
+def evaluate(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
+    """Prints the test error of the newest checkpoint in the workdir."""
     _check_no_arguments(arguments)
     _check_no_config(config)
-    step, evaluation = evaluate_workdir(_existing(workdir))
+    step, evaluation = evaluate_workdir(_one(workdirs))
     print(
         f"step {step}: test error {evaluation.error_percent:.2f}%, test loss {evaluation.loss:.4f}"
     )
@@ -39,10 +41,10 @@ def evaluate(config: ConfigDict | None, workdir: str | None, arguments: list[str
         print(f"  {name}: {value:.2f}")
 
 
-def predict(config: ConfigDict | None, workdir: str | None, images: list[str]) -> None:
+def predict(config: ConfigDict | None, workdirs: Sequence[str], images: list[str]) -> None:
     """Prints the answer, its probability and each transformer's theta for each image file."""
     _check_no_config(config)
-    for prediction in predict_files(_existing(workdir), [Path(name) for name in images]):
+    for prediction in predict_files(_one(workdirs), [Path(name) for name in images]):
         line = f"{prediction.path}: {prediction.text} (probability {prediction.probability:.3f})"
         for theta in prediction.thetas.values():
             numbers = np.array2string(
@@ -52,10 +54,26 @@ def predict(config: ConfigDict | None, workdir: str | None, images: list[str]) -
         print(line)
 
 
-def _existing(workdir: str | None) -> Path:
-    if workdir is None:
+def report(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
+    """Writes a page about the runs in the workdirs; prints where it is."""
+    _check_no_arguments(arguments)
+    _check_no_config(config)
+    print(f"report: {write_report(_existing(workdirs))}")
+
+
+def _one(workdirs: Sequence[str]) -> Path:
+    folder, *more = _existing(workdirs)
+    if more:
+        raise UserError(
+            f"--workdir was given {len(workdirs)} times: only --mode=report takes several runs"
+        )
+    return folder
+
+
+def _existing(workdirs: Sequence[str]) -> list[Path]:
+    if not workdirs:
         raise UserError("--workdir is missing: name the folder of a trained run")
-    return Path(workdir)
+    return [Path(workdir) for workdir in workdirs]
 
 
 def _check_no_config(config: ConfigDict | None) -> None:

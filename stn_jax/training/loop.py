@@ -27,7 +27,7 @@ from stn_jax.training.parallel import replicate
 from stn_jax.training.prediction import most_probable
 from stn_jax.training.program import Program, make_program
 from stn_jax.training.steps import TrainState
-from stn_jax.visualization import draw_samples
+from stn_jax.visualization import draw_samples, save_png
 from stn_jax.workdir import claim_workdir
 
 NUM_SAMPLES = 16
@@ -242,11 +242,11 @@ def _draw_samples(path: Path, experiment: Experiment, state: TrainState) -> None
     if len(result.transformers) > 1:  # half as many examples, of which each takes more room
         images, result = jax.tree.map(lambda leaf: leaf[: NUM_SAMPLES // 2], (images, result))
     answers, probabilities = most_probable(result.probabilities)
-    draw_samples(
-        path,
+    figure = draw_samples(
         np.asarray(images),
         [(view.inputs, view.grid, view.outputs) for view in result.transformers.values()],
         answers=[label_text(answer) for answer in answers],
         labels=[label_text(label) for label in test.labels[: len(images)]],
         probabilities=probabilities,
     )
+    save_png(path, figure)

@@ -1,0 +1,107 @@
+"""What trained runs have written, and their networks on the test set."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.report.findings import Findings, examine
+from stn_jax.tasks import find_task
+from stn_jax.training.evaluation import restore
+from stn_jax.training.experiment import make_experiment
+from stn_jax.training.logs import read_records
+from stn_jax.workdir import read_config
+
+
+class Run(NamedTuple):
+    """One run, as far as it was trained."""
+
+    name: str  # told apart from the other runs of a report
+    workdir: Path
+    config: ConfigDict
+    records: Sequence[Mapping]  # of metrics.jsonl
+    result: Mapping[str, Any]  # of result.json; {} if training was not finished
+    network: str
+    dataset: str
+    num_params: int
+    step: int  # of the newest checkpoint
+    num_steps: int  # of the whole training
+    findings: Findings
+
+    @property
+    def paper_errors(self) -> Mapping[str, float]:
+        """The paper's test errors on such data in per cent, by network."""
+        return find_task(self.config).paper_errors(self.config)
+
+    @property
+    def paper_source(self) -> str:
+        """`config.data.source` of the data that the paper's errors are of."""
+        return find_task(self.config).PAPER_SOURCE
+
+    @property
+    def compares(self) -> bool:
+        """Whether the test error is on the paper's test set."""
+        data = self.config.data
+        return data.source == self.paper_source and data.get("evaluate_on", "test") == "test"
+
+
+def read_runs(workdirs: Sequence[Path]) -> list[Run]:
+    """Reads the runs and tries their newest checkpoints on their test sets.
+
+    Raises:
+        UserError: a folder holds no run, or one without a checkpoint; it is named twice; or the
+            runs are of more than one task, whose errors do not compare.
+    """
+    configs = [read_config(workdir) for workdir in workdirs]
+    for place, (workdir, config) in enumerate(zip(workdirs, configs, strict=True)):
+        if workdir.resolve() in [other.resolve() for other in workdirs[:place]]:
+            raise UserError(f"--workdir={workdir} is named twice: name each run once")
+        if config.task != configs[0].task:
+            raise UserError(
+                f"{workdir} is a run of {config.task}, {workdirs[0]} one of {configs[0].task}: "
+                "their errors do not compare, write a report of each"
+            )
+    names = _names(workdirs)
+    return [_read(*each) for each in zip(names, workdirs, configs, strict=True)]
+
+
+def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
+    model, state = restore(workdir, config)
+    print(f"{workdir}: step {int(state.step)} on the test set ...", file=sys.stderr, flush=True)
+    experiment = make_experiment(config)
+    return Run(
+        name=name,
+        workdir=workdir,
+        config=config,
+        records=read_records(workdir / "metrics.jsonl"),
+        result=_read_result(workdir / "result.json"),
+        network=experiment.model_name,
+        dataset=experiment.data.name,
+        num_params=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        step=int(state.step),
+        num_steps=experiment.num_steps,
+        findings=examine(experiment.data, model, state, config.eval_batch_size),
+    )
+
+
+def _names(workdirs: Sequence[Path]) -> list[str]:
+    """The folders' own names, or where two are the same, their paths."""
+    names = [workdir.resolve().name for workdir in workdirs]
+    return names if len(set(names)) == len(names) else [str(workdir) for workdir in workdirs]
+
+
+def _read_result(path: Path) -> dict:
+    try:
+        result = json.loads(path.read_text())
+        if not isinstance(result, dict):
+            raise ValueError("it is not a run's result")
+        return result
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,25 @@
+"""Pictures of what spatial transformers do: pure functions from arrays to matplotlib figures.
+
+None of them draws on the screen or touches matplotlib's global state: they may run in any thread.
+"""
+
+from stn_jax.visualization.classes import draw_class_means, draw_confusion
+from stn_jax.visualization.curves import draw_curves
+from stn_jax.visualization.examples import draw_layers, draw_triptychs, draw_worst
+from stn_jax.visualization.samples import draw_samples
+from stn_jax.visualization.style import draw_grid, png_bytes, save_png
+from stn_jax.visualization.theta import draw_theta_history
+
+__all__ = [
+    "draw_class_means",
+    "draw_confusion",
+    "draw_curves",
+    "draw_grid",
+    "draw_layers",
+    "draw_samples",
+    "draw_theta_history",
+    "draw_triptychs",
+    "draw_worst",
+    "png_bytes",
+    "save_png",
+]

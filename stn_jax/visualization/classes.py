@@ -1,0 +1,90 @@
+"""What a network makes of classes as a whole."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+
+from stn_jax.visualization.style import (
+    FONT_SIZE,
+    SMALL_FONT_SIZE,
+    check_images,
+    check_same_length,
+    image_axes,
+    new_figure,
+    row_title,
+    show_image,
+)
+
+
+def draw_class_means(images: np.ndarray, outputs: np.ndarray, labels: np.ndarray) -> Figure:
+    """Draws the average input of each class above the transformer's average output.
+
+    The more alike a transformer makes the examples of a class, the sharper their average. All
+    averages are stretched to one range of values, so that a sharp one is also the brighter one.
+
+    Args:
+        images: [N, H, W, C], the transformer's inputs.
+        outputs: [N, H', W', C].
+        labels: [N], the classes.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_images(images=images, outputs=outputs)
+    check_same_length(images=images, labels=labels)
+    labels = np.asarray(labels)
+    classes = np.unique(labels)
+    means = [[np.mean(x[labels == c], axis=0) for c in classes] for x in (images, outputs)]
+    whole = np.concatenate([mean.reshape(-1, mean.shape[-1]) for row in means for mean in row])
+    figure = new_figure(1.0 * len(classes) + 0.5, 2.6)
+    axes = image_axes(figure, 2, len(classes))
+    for row, name, of_classes in zip(axes, ("mean input", "mean output"), means, strict=True):
+        row_title(row[0], name)
+        for axis, mean in zip(row, of_classes, strict=True):
+            show_image(axis, mean, like=whole)
+    for axis, c in zip(axes[0], classes, strict=True):
+        axis.set_title(f"{c}  (n = {np.sum(labels == c)})", fontsize=SMALL_FONT_SIZE)
+    return figure
+
+
+def draw_confusion(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
+    """Draws a confusion matrix with its counts; cells without any are left empty.
+
+    Args:
+        counts: [K, K] integers, by true class and by the network's answer.
+        class_names: K texts.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (len(class_names),) * 2:
+        raise ValueError(
+            f"counts must have shape {(len(class_names),) * 2} for {len(class_names)} class names, "
+            f"got {counts.shape}"
+        )
+    of_class = 100 * counts / counts.sum(axis=1, keepdims=True).clip(1)
+    figure = new_figure(0.45 * len(counts) + 1.8, 0.45 * len(counts) + 1.0)
+    axis = figure.subplots()
+    # A good network has nearly all on the diagonal: the root makes single errors visible.
+    cells = axis.imshow(of_class, cmap="Greys", norm=PowerNorm(0.5, vmin=0, vmax=100))
+    for row, column in np.argwhere(counts):
+        axis.text(
+            *(column, row, str(counts[row, column])),
+            color="white" if of_class[row, column] > 30 else "black",
+            ha="center",
+            va="center",
+            fontsize=SMALL_FONT_SIZE,
+        )
+    axis.set_xticks(range(len(counts)), class_names, fontsize=SMALL_FONT_SIZE)
+    axis.set_yticks(range(len(counts)), class_names, fontsize=SMALL_FONT_SIZE)
+    axis.set_xlabel("the network's answer", fontsize=FONT_SIZE)
+    axis.set_ylabel("true class", fontsize=FONT_SIZE)
+    wrong = int(counts.sum() - np.trace(counts))
+    axis.set_title(f"{wrong} of {int(counts.sum())} wrong", fontsize=FONT_SIZE)
+    bar = figure.colorbar(cells, shrink=0.9, ticks=[0, 1, 5, 10, 25, 50, 100])
+    bar.set_label("share of the true class (%)", fontsize=SMALL_FONT_SIZE)
+    bar.ax.tick_params(labelsize=SMALL_FONT_SIZE)
+    return figure

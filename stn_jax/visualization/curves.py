@@ -1,0 +1,68 @@
+"""Metrics over training."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from stn_jax.visualization.style import (
+    SMALL_FONT_SIZE,
+    check_same_length,
+    line_style,
+    new_figure,
+    plot_axis,
+)
+
+
+def draw_curves(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    *,
+    title: str,
+    ylabel: str,
+    xlabel: str = "training step",
+    log: bool = False,
+) -> Figure:
+    """Draws one metric of some runs against the step.
+
+    Args:
+        curves: by the run's name, steps [T] and values [T]. Few values are marked, so that one
+            alone can be seen.
+        title: of the plot.
+        ylabel: what the values are, with their unit.
+        xlabel: what the steps are.
+        log: whether values are on a logarithmic scale; those not above 0 are then left out.
+
+    Raises:
+        ValueError: the shapes do not fit, or there is no curve.
+    """
+    if not curves:
+        raise ValueError("there is no curve to draw")
+    figure = new_figure(5.6, 3.2 + 0.18 * (len(curves) > 1) * -(-len(curves) // 2))
+    axis = figure.subplots()
+    plot_axis(axis, title=title, xlabel=xlabel, ylabel=ylabel)
+    for number, (name, (steps, values)) in enumerate(curves.items()):
+        check_same_length(steps=steps, values=values)
+        values = np.asarray(values, float)
+        if log:
+            values = np.where(values > 0, values, np.nan)
+        marker = "o" if len(values) <= 30 else None
+        axis.plot(
+            *(steps, values),
+            **line_style(number),
+            label=name,
+            linewidth=1.4,
+            marker=marker,
+            markersize=3,
+        )
+    if log:
+        axis.set_yscale("log")
+        low, high = axis.get_ylim()
+        if high < 1000 * low:  # else powers of ten alone are labels enough
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("")
+    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if len(curves) > 1:
+        figure.legend(loc="outside lower center", ncols=2, fontsize=SMALL_FONT_SIZE, frameon=False)
+    return figure

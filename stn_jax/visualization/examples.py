@@ -1,0 +1,137 @@
+"""Single examples: triptychs, the worst errors, and transformers layer by layer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from stn_jax.visualization.style import (
+    FONT_SIZE,
+    SMALL_FONT_SIZE,
+    WRONG_COLOUR,
+    check_images,
+    check_same_length,
+    draw_grid,
+    image_axes,
+    new_figure,
+    row_title,
+    show_image,
+)
+
+MOST_ERRORS, ERROR_COLUMNS = 16, 8
+
+
+def draw_triptychs(
+    images: np.ndarray, grids: np.ndarray, outputs: np.ndarray, *, titles: Sequence[str] = ()
+) -> Figure:
+    """Draws input, sampling grid over the input, and output: a row for each example.
+
+    Args:
+        images: [N, H, W, C]; of feature maps the mean over their channels is shown.
+        grids: [N, H', W', 2], (x, y), normalised with `align_corners=False`; of any family.
+        outputs: [N, H', W', C], stretched to their input's range of values.
+        titles: N texts to stand beside the rows, or none.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_images(images=images, grids=grids, outputs=outputs)
+    if titles:
+        check_same_length(images=images, titles=titles)
+    figure = new_figure(5.0, 1.6 * len(images) + 0.3)
+    axes = image_axes(figure, len(images), 3)
+    for axis, name in zip(axes[0], ("input", "sampling grid", "output"), strict=True):
+        axis.set_title(name, fontsize=FONT_SIZE)
+    for number, (before, over, after) in enumerate(axes):
+        show_image(before, images[number])
+        show_image(over, images[number])
+        draw_grid(over, grids[number], images[number].shape[:2])
+        show_image(after, outputs[number], like=images[number])
+        if titles:
+            row_title(before, titles[number])
+    return figure
+
+
+def draw_worst(
+    images: np.ndarray,
+    outputs: np.ndarray | None,
+    *,
+    answers: Sequence[str],
+    labels: Sequence[str],
+    losses: np.ndarray,
+) -> Figure:
+    """Draws the wrong answers of highest loss, worst first; at most 16.
+
+    Args:
+        images: [N, H, W, C], the network's inputs, the right answers' among them.
+        outputs: [N, H', W', C], of its transformer, drawn below them; or None.
+        answers: N texts, what the network says.
+        labels: N texts, what is right.
+        losses: [N], in nats.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_images(images=images, **({} if outputs is None else {"outputs": outputs}))
+    check_same_length(images=images, answers=answers, labels=labels, losses=losses)
+    worst = [n for n in np.argsort(losses)[::-1] if answers[n] != labels[n]][:MOST_ERRORS]
+    if not worst:
+        figure = new_figure(4.0, 1.0)
+        figure.text(0.5, 0.5, f"no errors in {len(images)} examples", ha="center", va="center")
+        return figure
+    rows = ["input"] if outputs is None else ["input", "output"]
+    columns = min(ERROR_COLUMNS, len(worst))
+    blocks = -(-len(worst) // columns)
+    figure = new_figure(1.2 * columns + 0.4, blocks * (1.15 * len(rows) + 0.5))
+    for block, part in enumerate(figure.subfigures(blocks, 1, squeeze=False)[:, 0]):
+        axes = image_axes(part, len(rows), columns)
+        for name, axis in zip(rows, axes[:, 0], strict=True):
+            row_title(axis, name)
+        chosen = worst[block * columns : (block + 1) * columns]
+        for number, column in zip(chosen, axes.T, strict=False):
+            column[0].set_title(
+                f"{answers[number]}, not {labels[number]}\nloss {losses[number]:.1f} nats",
+                color=WRONG_COLOUR,
+                fontsize=SMALL_FONT_SIZE,
+            )
+            show_image(column[0], images[number])
+            if outputs is not None:
+                show_image(column[1], outputs[number], like=images[number])
+    return figure
+
+
+def draw_layers(
+    transformers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], images: np.ndarray
+) -> Figure:
+    """Draws what transformers at increasing depth do, from left to right; two rows an example.
+
+    The upper row has each transformer's sampling grid over its own input, the lower one its output;
+    feature maps are shown as the mean over their channels.
+
+    Args:
+        transformers: for each one, from the input on, inputs [N, H, W, C], sampling grids
+            [N, H', W', 2], (x, y), normalised with `align_corners=False`, and outputs
+            [N, H', W', C].
+        images: [N, H, W, C], the network's inputs.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    for inputs, grids, outputs in transformers:
+        check_images(images=images, inputs=inputs, grids=grids, outputs=outputs)
+    columns = 1 + len(transformers)
+    figure = new_figure(1.5 * columns + 0.3, len(images) * 3.1 + 0.5)
+    axes = image_axes(figure, 2 * len(images), columns)
+    axes[0, 0].set_title("image", fontsize=SMALL_FONT_SIZE)
+    for place, (inputs, _, outputs) in enumerate(transformers):
+        sizes = " to ".join(" x ".join(map(str, x.shape[1:])) for x in (inputs, outputs))
+        title = f"transformer {place + 1}\n{sizes}"
+        axes[0, 1 + place].set_title(title, fontsize=SMALL_FONT_SIZE)
+    for number, image in enumerate(images):
+        upper, lower = axes[2 * number : 2 * number + 2]
+        show_image(upper[0], image)
+        for place, (inputs, grids, outputs) in enumerate(transformers):
+            show_image(upper[1 + place], inputs[number])
+            draw_grid(upper[1 + place], grids[number], inputs[number].shape[:2])
+            show_image(lower[1 + place], outputs[number], like=inputs[number])
+    return figure

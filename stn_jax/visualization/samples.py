@@ -1,0 +1,80 @@
+"""A network's answers, with what its transformers did."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from stn_jax.visualization.style import (
+    FONT_SIZE,
+    WRONG_COLOUR,
+    check_images,
+    check_same_length,
+    draw_grid,
+    image_axes,
+    new_figure,
+    row_title,
+    show_image,
+)
+
+MOST_COLUMNS = 8
+
+
+def draw_samples(
+    images: np.ndarray,
+    transformers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    *,
+    answers: Sequence[str],
+    labels: Sequence[str],
+    probabilities: np.ndarray,
+) -> Figure:
+    """Draws each image, and each transformer's sampling grid over its input and its output.
+
+    Images are stretched to their own range of values, outputs to their inputs'; feature maps are
+    shown as the mean over their channels.
+
+    Args:
+        images: [B, H, W, 1 or 3], the network's inputs.
+        transformers: for each one, from the input on, inputs [B, H, W, C], sampling grids
+            [B, H', W', 2], (x, y), normalised with `align_corners=False`, and outputs
+            [B, H', W', C].
+        answers: B texts, what the network says.
+        labels: B texts, what is right.
+        probabilities: [B], of the answers.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_images(images=images)
+    check_same_length(images=images, answers=answers, labels=labels, probabilities=probabilities)
+    for inputs, grids, outputs in transformers:
+        check_images(images=images, inputs=inputs, grids=grids, outputs=outputs)
+    names = [""] if len(transformers) == 1 else [f" {n + 1}" for n in range(len(transformers))]
+    rows = ["input", *(row + n for n in names for row in ("sampling grid", "output"))]
+    if not transformers:
+        rows = ["input"]
+    columns = min(MOST_COLUMNS, len(images))
+    blocks = -(-len(images) // columns)
+    height = 1.1 * len(rows) + 0.4
+    figure = new_figure(1.1 * columns + 0.3, blocks * height)
+    for block, part in enumerate(figure.subfigures(blocks, 1, squeeze=False)[:, 0]):
+        axes = image_axes(part, len(rows), columns)
+        for name, axis in zip(rows, axes[:, 0], strict=True):
+            row_title(axis, name)
+        for number in range(block * columns, min((block + 1) * columns, len(images))):
+            column = axes[:, number % columns]
+            answer, label = answers[number], labels[number]
+            column[0].set_title(
+                f"{answer} ({probabilities[number]:.0%})"
+                if answer == label
+                else f"{answer}, not {label}",
+                color="black" if answer == label else WRONG_COLOUR,
+                fontsize=FONT_SIZE,
+            )
+            show_image(column[0], images[number])
+            for place, (inputs, grids, outputs) in enumerate(transformers):
+                over, after = column[1 + 2 * place : 3 + 2 * place]
+                show_image(over, inputs[number])
+                draw_grid(over, grids[number], inputs[number].shape[:2])
+                show_image(after, outputs[number], like=inputs[number])
+    return figure

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from stn_jax.visualization import draw_samples
+from tests.visualization.drawn import pixels, texts, transformed
+
+
+def draw(transformers, count=11, **changes):
+    images, _, _ = transformed(count, channels=3)
+    says = {
+        "answers": (["7", "12345"] * 6)[:count],
+        "labels": ["7"] * count,
+        "probabilities": np.linspace(0, 1, count),
+    }
+    return draw_samples(images, transformers, **says | changes)
+
+
+def test_each_transformer_adds_two_rows():
+    first, second = transformed(9, channels=3), transformed(9, channels=4)
+    heights = []
+    for transformers in ([], [first], [first, second]):
+        picture = pixels(draw(transformers, count=9))
+        assert picture.std() > 10
+        heights.append(picture.shape[0])
+    assert 2 * heights[0] < heights[1] < heights[2]
+
+
+def test_wrong_answers_are_named_as_such():
+    written = texts(draw([], count=2, probabilities=np.array([0.25, 1])))
+    assert "7 (25%)" in written
+    assert "12345, not 7" in written
+
+
+def test_what_does_not_belong_together_is_refused():
+    with pytest.raises(ValueError, match=r"images 11, answers 10"):
+        draw([], answers=["7"] * 10)
+    with pytest.raises(ValueError, match=r"images 11, inputs 3"):
+        draw([transformed(3)])
