@@ -38,7 +38,6 @@ def main(arguments: list[str]) -> None:
     from stn_jax.data.mnist.sources import load_mnist
     from stn_jax.demo import digits, numbers
     from stn_jax.demo.networks import run_network, shipped_networks
-    from stn_jax.demo.page import build_page, digit_view, number_view, serve
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library tells a lot
@@ -49,6 +48,9 @@ def main(arguments: list[str]) -> None:
             for task in ("distorted_mnist", "street_numbers")
         }
         _, examples = load_mnist("embedded", data_dir=None, manual_dir=None)
+
+        from stn_jax.demo.page import build_page, digit_view, number_view, serve
+
         # Compiles all that the page runs, so that its first answer is as fast as the next.
         digit_view(networks["distorted_mnist"], examples.images[0] / 255, digits.Pose())
         number_view(networks["street_numbers"], numbers.draw("1", scene=0))

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from jax.typing import ArrayLike
 from PIL import Image
 
 from stn_jax.data.examples import NO_DIGIT, label_text
@@ -31,14 +32,15 @@ def network_card(name: str, image: np.ndarray, seen: Transformed) -> str:
     """
     probabilities = np.asarray(seen.probabilities)
     answers, certainty = most_probable(probabilities[None])
-    figures = "".join(_transformer_figures(view) for view in seen.transformers.values())
-    if not figures:
-        figures = f'<div class="stn-views">{_figure(image, image, "input, no transformer")}</div>'
+    views = seen.transformers.values()
+    figures = "".join(map(_transformer_figures, views)) or _row(
+        _figure(image, image, "input, no transformer")
+    )
     chart = _bars(probabilities) if probabilities.ndim == 1 else _places(probabilities)
     return (
         f'<section class="stn-card"><header><h3>{html.escape(name)}</h3><span class="stn-answer">'
         f"{label_text(answers[0])}</span><span>{certainty[0]:.0%}</span></header>"
-        f"{figures}{chart}</section>"
+        f"{figures}{chart}{''.join(_theta(np.asarray(view.theta)) for view in views)}</section>"
     )
 
 
@@ -61,7 +63,7 @@ def data_url(image: np.ndarray) -> str:
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def grid_paths(grid: np.ndarray, shape: tuple[int, int]) -> tuple[str, str, str]:
+def grid_paths(grid: ArrayLike, shape: tuple[int, int]) -> tuple[str, str, str]:
     """A sampling grid as SVG paths in pixels of its input, whose upper left corner is (0, 0).
 
     Args:
@@ -75,7 +77,9 @@ def grid_paths(grid: np.ndarray, shape: tuple[int, int]) -> tuple[str, str, str]
     points = (np.asarray(grid) + 1) * (width, height) / 2
     # Far away means out of sight, but an infinite number would not be SVG.
     points = np.nan_to_num(points).clip(-9 * width, 9 * width)
-    rows, columns = (np.linspace(0, n - 1, _GRID_LINES).round().astype(int) for n in grid.shape[:2])
+    rows, columns = (
+        np.linspace(0, n - 1, _GRID_LINES).round().astype(int) for n in points.shape[:2]
+    )
     inner = [points[row] for row in rows[1:-1]] + [points[:, column] for column in columns[1:-1]]
     border = [points[-1], points[:, 0], points[:, -1]]
     return _path(inner), _path(border), _path([points[0]])
@@ -86,13 +90,17 @@ def _path(lines: Iterable[np.ndarray]) -> str:
 
 
 def _transformer_figures(view: TransformerView) -> str:
-    return (
-        f'<div class="stn-views">{_figure(view.inputs, view.inputs, "grid over input", view.grid)}'
-        f"{_figure(view.outputs, view.inputs, 'output')}</div>{_theta(np.asarray(view.theta))}"
+    return _row(
+        _figure(view.inputs, view.inputs, "grid over input", view.grid),
+        _figure(view.outputs, view.inputs, "output"),
     )
 
 
-def _figure(image: np.ndarray, like: np.ndarray, name: str, grid: np.ndarray | None = None) -> str:
+def _row(*figures: str) -> str:
+    return f'<div class="stn-views">{"".join(figures)}</div>'
+
+
+def _figure(image: ArrayLike, like: ArrayLike, name: str, grid: ArrayLike | None = None) -> str:
     """An image, or the mean of a feature map's channels, in the range of values of `like`."""
     low, high = float(np.min(like)), float(np.max(like))
     pixels = (np.asarray(image) - low) / (high - low or 1)
@@ -118,10 +126,9 @@ def _figure(image: np.ndarray, like: np.ndarray, name: str, grid: np.ndarray | N
 def _theta(theta: np.ndarray) -> str:
     """The numbers as a table; control points, (x, y) each, as they lie on the target."""
     side = math.isqrt(len(theta))
-    if theta.ndim == 2 and theta.shape[1] == 2 and side**2 == len(theta):
-        rows = [
-            [f"{x:.2f}<br/>{y:.2f}" for x, y in row] for row in theta.reshape(side, side, 2).tolist()
-        ]
+    if theta.shape[1:] == (2,) and side**2 == len(theta):
+        points = theta.reshape(side, side, 2).tolist()
+        rows = [[f"{x:.2f}<br/>{y:.2f}" for x, y in row] for row in points]
     else:
         rows = [[f"{number:.2f}" for number in row] for row in np.atleast_2d(theta).tolist()]
     cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)

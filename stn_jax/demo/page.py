@@ -4,6 +4,7 @@ Nothing that the browser sends is taken for a path: drawings come as `data:` URL
 file is one that the server has just stored under a name of its own choosing.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -111,11 +112,23 @@ def serve(page: gr.Blocks, *, host: str, port: int, wait: bool = True) -> None:
         ) from error
 
 
+def _within(limits: Sequence[tuple[float, float] | None]) -> str:
+    """JavaScript that keeps an event's inputs in their (lowest, highest), where they have such.
+
+    Of what is typed into a slider's field, the server would refuse what is outside.
+    """
+    return f"""(...inputs) => {{
+        const limits = {json.dumps(limits)};
+        return inputs.map((value, place) => limits[place] === null ? value
+            : Math.min(limits[place][1], Math.max(limits[place][0], Number(value) || 0)));
+    }}"""
+
+
 def _digits_tab(page: gr.Blocks, networks: Sequence[Network], examples: Examples) -> None:
     digit = gr.State(None)  # [28, 28, 1], or None while nothing is drawn
     note = gr.State("")
     with gr.Row():
-        with gr.Column(scale=0, min_width=292):
+        with gr.Column(scale=0, min_width=292, elem_classes="stn-controls"):
             pad = gr.HTML(
                 value="",
                 html_template='<canvas width="280" height="280" role="img" '
@@ -128,7 +141,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network], examples: Examples
                 clear = gr.Button("Clear", size="sm", min_width=80)
                 reset = gr.Button("Reset", size="sm", min_width=80)
             sliders = [
-                gr.Slider(low, high, value, step=step, label=label)
+                gr.Slider(low, high, value, step=step, label=label, buttons=[])
                 for value, (label, low, high, step) in zip(
                     digits.Pose(), _SLIDERS.values(), strict=True
                 )
@@ -136,8 +149,8 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network], examples: Examples
         with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
             view = gr.HTML(apply_default_css=False, elem_classes="stn-view")
     gr.HTML(
-        "Draw a digit, or pick one of MNIST's; then turn, scale, shift and bend it. Those to pick "
-        "from are of MNIST's training set, which the networks that come with the package have seen.",
+        "The digits to pick from are of MNIST's training set: the networks that come with the "
+        "package have seen them.",
         elem_classes="stn-note",
     )
 
@@ -171,16 +184,17 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network], examples: Examples
         [*sliders, view],
         **_AT_ONCE,
     )
+    within = _within([None, None, *((low, high) for _, low, high, _ in _SLIDERS.values())])
     for slider in sliders:
-        slider.input(shown, [digit, note, *sliders], view, **_AT_ONCE)
+        slider.input(shown, [digit, note, *sliders], view, js=within, **_AT_ONCE)
     page.load(picked, sliders, [pad, digit, note, view], **_AT_ONCE)
 
 
 def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
     with gr.Row():
-        with gr.Column(scale=0, min_width=292):
+        with gr.Column(scale=0, min_width=292, elem_classes="stn-controls"):
             number = gr.Textbox("407", label="Number, 1 to 5 digits", max_lines=1)
-            scene = gr.Slider(0, MAX_SCENE, 7, step=1, label="Scene")
+            scene = gr.Slider(0, MAX_SCENE, 7, step=1, label="Scene", buttons=[])
             another = gr.Button("Another one", size="sm")
             upload = gr.UploadButton(
                 "Upload a picture (PNG or JPEG, up to 5 MB)",
@@ -217,7 +231,8 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
 
     # Its `input` would miss what is pasted.
     number.change(drawn, [number, scene], view, **_AT_ONCE)
-    scene.input(drawn, [number, scene], view, **_AT_ONCE)
+    within = _within([None, (0, MAX_SCENE)])
+    scene.input(drawn, [number, scene], view, js=within, **_AT_ONCE)
     another.click(any_other, None, [number, scene, view], **_AT_ONCE)
     upload.upload(uploaded, upload, view, **_AT_ONCE)
     page.load(drawn, [number, scene], view, **_AT_ONCE)

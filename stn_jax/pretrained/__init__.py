@@ -29,10 +29,9 @@ class Pretrained(NamedTuple):
 def load_pretrained(name: str) -> Pretrained:
     """Loads a trained network that comes with the package.
 
-    | name | images | logits |
-    |---|---|---|
-    | "cnn", "st_cnn_affine", "st_cnn_tps" | digits, [B, 42, 42, 1], 0..1, bright on black | [B, 10] |
-    | "street_numbers_single" | pictures of a number, [B, 112, 112, 3], about 0 | [B, 5, 11] |
+    "cnn", "st_cnn_affine" and "st_cnn_tps" read a digit: images [B, 42, 42, 1] in 0..1, bright on
+    black, give logits [B, 10]. "street_numbers_single" reads a number in a picture: images
+    [B, 112, 112, 3] about 0 give logits [B, 5, 11].
 
     Images are float32. A picture of a number is scaled to 0..1, and its own mean over all pixels
     and colours is subtracted; logits [b, i] are of its i-th digit, class 10 standing for "no digit

@@ -32,9 +32,7 @@ def main(arguments: list[str]) -> None:
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library tells a lot
     try:
-        folder = pack(
-            options.workdir, options.name, command=options.command, commit=options.commit
-        )
+        folder = pack(options.workdir, options.name, command=options.command, commit=options.commit)
     except UserError as error:
         _fail(str(error))
     size = (folder / "weights.npz").stat().st_size
