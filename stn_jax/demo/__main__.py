@@ -49,6 +49,7 @@ def main(arguments: list[str]) -> None:
         }
         _, examples = load_mnist("embedded", data_dir=None, manual_dir=None)
 
+        # Seconds of imports: a folder that is no run is noticed before.
         from stn_jax.demo.page import build_page, digit_view, number_view, serve
 
         # Compiles all that the page runs, so that its first answer is as fast as the next.

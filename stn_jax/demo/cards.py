@@ -102,10 +102,9 @@ def _row(*figures: str) -> str:
 
 def _figure(image: ArrayLike, like: ArrayLike, name: str, grid: ArrayLike | None = None) -> str:
     """An image, or the mean of a feature map's channels, in the range of values of `like`."""
-    low, high = float(np.min(like)), float(np.max(like))
-    pixels = (np.asarray(image) - low) / (high - low or 1)
-    if pixels.shape[-1] != 3:
-        pixels = pixels.mean(axis=-1, keepdims=True)
+    pixels, ends = _one_or_three_channels(image), _one_or_three_channels(like)
+    low, high = ends.min(), ends.max()
+    pixels = (pixels - low) / (high - low or 1)
     height, width = pixels.shape[:2]
     margin = _MARGIN * width if grid is not None else 0
     box = f"{-margin:g} {-margin:g} {width + 2 * margin:g} {height + 2 * margin:g}"
@@ -121,6 +120,11 @@ def _figure(image: ArrayLike, like: ArrayLike, name: str, grid: ArrayLike | None
         f'height="{height}" href="{data_url(pixels)}"/>{lines}</svg>'
         f"<figcaption>{name}</figcaption></figure>"
     )
+
+
+def _one_or_three_channels(image: ArrayLike) -> np.ndarray:
+    pixels = np.asarray(image, np.float32)
+    return pixels if pixels.shape[-1] == 3 else pixels.mean(axis=-1, keepdims=True)
 
 
 def _theta(theta: np.ndarray) -> str:

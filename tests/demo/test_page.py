@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from stn_jax.demo.numbers import draw as draw_number
 from tests.browser import horizontal_overflow, watched_page
 from tests.training.tiny import REPOSITORY
 
@@ -119,13 +120,22 @@ def test_a_picked_digit_is_shown_with_its_label(page):
     wait_for_text(page, ".stn-note", r"^MNIST's label: \d$")
 
 
-def test_a_number_that_is_typed_is_read_and_what_is_none_gets_one_sentence(page, tmp_path):
+def test_a_number_that_is_typed_is_read_and_what_is_none_gets_one_sentence(page):
     page.get_by_role("tab", name="Street numbers").click()
     number = page.get_by_label("Number, 1 to 5 digits")
     number.fill("12")
     wait_for_text(page, ".stn-answer", "^12$")
     number.fill("12a")
     wait_for_text(page, ".stn-message", "^Type a number of 1 to 5 digits")
+
+
+def test_a_picture_is_read_and_what_is_none_gets_one_sentence(page, tmp_path):
+    page.get_by_role("tab", name="Street numbers").click()
+    picture = tmp_path / "house.png"
+    draw_number("12", scene=7).pixels.save(picture)
+    page.set_input_files("input[type=file]", picture)
+    wait_for_text(page, ".stn-note", r"^house\.png$")
+    wait_for_text(page, ".stn-answer", "^12$")
 
     text = tmp_path / "text.png"
     text.write_text("this is no picture")
