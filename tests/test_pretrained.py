@@ -1,3 +1,4 @@
+import ast
 import io
 import json
 import re
@@ -84,8 +85,10 @@ def test_what_ships_is_small_and_says_where_it_comes_from(name):
     assert re.search(r"\| commit \| `[0-9a-f]{7,40}`", card)
     assert re.search(r"\*\*\d+\.\d\d%\*\* with these weights", card)
     # The command on the card stands for the very config that trained it.
-    path, variant = re.search(r"--config=(configs/\w+\.py):([\w,]+)`", card).groups()
+    path, variant = re.search(r"--config=(configs/\w+\.py):([\w,]+)", card).groups()
     named = runpy.run_path(str(REPOSITORY / path))["get_config"](variant)
+    flags = re.findall(r'--config\.([\w.]+)="?([^\s"`]+)', card)
+    named.update_from_flattened_dict({key: ast.literal_eval(value) for key, value in flags})
     assert settings(named) == settings(config)
 
 

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <functional>
 #include <numeric>
+#include <optional>
 #include <type_traits>
 #include <vector>
 
@@ -23,13 +24,73 @@ namespace ffi = xla::ffi;
 
 using Floats = ffi::Buffer<ffi::F32>;
 
-// A block of points. Each has four taps: upper left, upper right, lower left and lower right.
+struct Sampler {
+  Sampler(const Floats& grid, int64_t height, int64_t width, int64_t padding, int64_t align_corners)
+      : grid(grid.typed_data()),
+        padding(static_cast<Padding>(padding)),
+        x(width, align_corners),
+        y(height, align_corners) {
+    auto shape = grid.dimensions();
+    const auto middle = shape.end() - 3;
+    images = std::accumulate(shape.begin(), middle, int64_t{1}, std::multiplies<>());
+    points = middle[0] * middle[1];
+  }
+
+  const float* grid;
+  int64_t images, points;  // `points` in each image.
+  Padding padding;
+  Axis x, y;
+};
+
+constexpr int64_t kBlock = 128;
+
+// A block of points of one image.
 struct Block {
-  // Which pixels are the taps, or -1 outside of the rows from `top` to before `bottom`.
-  void FindPixels(int32_t top, int32_t bottom, int32_t width) {
+  int64_t image, begin, count;  // The block's first point, in all images, and how many there are.
+};
+
+// Calls body(block) for the points from `first` to before `last`, counted through all images.
+template <typename Body>
+void ForBlocks(const Sampler& sampler, int64_t first, int64_t last, Body body) {
+  while (first < last) {
+    const int64_t image = first / sampler.points;
+    const int64_t count = std::min({kBlock, last - first, (image + 1) * sampler.points - first});
+    body(Block{image, first, count});
+    first += count;
+  }
+}
+
+// Where the points of a block lie, and how that changes with the coordinates if it is wanted.
+template <bool slopes = false>
+struct Places {
+  Places(const Sampler& sampler, const Block& block) : count(block.count) {
+    const float* grid = sampler.grid + 2 * block.begin;
+    WithPadding(sampler.padding, [&](auto padding) {
 #pragma omp simd simdlen(8)
-    for (int64_t i = 0; i < count; ++i) {
-      const int32_t row = y.first[i], column = x.first[i], pixel = row * width + column;
+      for (int64_t i = 0; i < count; ++i) {
+        const Place x = sampler.x.Locate<padding>(grid[2 * i]);
+        const Place y = sampler.y.Locate<padding>(grid[2 * i + 1]);
+        column[i] = x.first, row[i] = y.first;
+        u[i] = x.t, v[i] = y.t;
+        if (slopes) by_x[i] = x.slope, by_y[i] = y.slope;
+      }
+    });
+  }
+
+  int64_t count;
+  int32_t column[kBlock], row[kBlock];  // Of the upper left of the four taps.
+  float u[kBlock], v[kBlock];           // How far the point is past it.
+  float by_x[kBlock], by_y[kBlock];     // The derivatives of u and v to x and y.
+};
+
+// The taps of a block: upper left, upper right, lower left and lower right.
+struct Taps {
+  // Which pixels they are, or -1 outside of the rows from `top` to before `bottom`.
+  template <bool slopes>
+  Taps(const Places<slopes>& at, int32_t top, int32_t bottom, int32_t width) {
+#pragma omp simd simdlen(8)
+    for (int64_t i = 0; i < at.count; ++i) {
+      const int32_t row = at.row[i], column = at.column[i], pixel = row * width + column;
       const bool upper = IsIn(row, top, bottom), lower = IsIn(row + 1, top, bottom);
       const bool left = IsIn(column, 0, width), right = IsIn(column + 1, 0, width);
       pixels[i][0] = upper & left ? pixel : -1;
@@ -39,10 +100,22 @@ struct Block {
     }
   }
 
-  void FindWeights() {
+  // Those of a point in an image; those outside are `zeros`.
+  template <typename Channels>
+  std::array<const float*, 4> Of(int64_t i, const float* image, Channels channels,
+                                 const std::vector<float>& zeros) const {
+    auto at = [&](int64_t pixel) { return pixel < 0 ? zeros.data() : image + pixel * channels; };
+    return {at(pixels[i][0]), at(pixels[i][1]), at(pixels[i][2]), at(pixels[i][3])};
+  }
+
+  int32_t pixels[kBlock][4];
+};
+
+struct Weights {
+  explicit Weights(const Places<>& at) {
 #pragma omp simd simdlen(8)
-    for (int64_t i = 0; i < count; ++i) {
-      const float u = x.t[i], v = y.t[i];
+    for (int64_t i = 0; i < at.count; ++i) {
+      const float u = at.u[i], v = at.v[i];
       weights[i][0] = (1 - v) * (1 - u);
       weights[i][1] = (1 - v) * u;
       weights[i][2] = v * (1 - u);
@@ -50,49 +123,50 @@ struct Block {
     }
   }
 
-  // The taps of a point in an image; those outside are `zeros`.
-  template <typename Channels>
-  std::array<const float*, 4> Taps(int64_t i, const float* image, Channels channels,
-                                   const std::vector<float>& zeros) const {
-    auto at = [&](int64_t pixel) { return pixel < 0 ? zeros.data() : image + pixel * channels; };
-    return {at(pixels[i][0]), at(pixels[i][1]), at(pixels[i][2]), at(pixels[i][3])};
-  }
-
-  int64_t image, begin, count;  // The block's first point, in all images, and how many there are.
-  Places x, y;
-  int32_t pixels[kBlock][4];
   float weights[kBlock][4];
 };
 
-struct Sampler {
-  Sampler(const Floats& grid, int64_t height, int64_t width, int64_t padding, int64_t align_corners)
-      : grid(grid.typed_data()),
-        x(width, padding, align_corners),
-        y(height, padding, align_corners) {
-    auto shape = grid.dimensions();
-    const auto middle = shape.end() - 3;
-    images = std::accumulate(shape.begin(), middle, int64_t{1}, std::multiplies<>());
-    points = middle[0] * middle[1];
+// An image of one channel at a time, in a frame of zeros that holds the taps outside.
+class Frame {
+ public:
+  // Whether copies cost less than they save, in a part of so many points.
+  static bool Pays(const Sampler& sampler, int64_t channels, int64_t points) {
+    return channels == 1 && int64_t{sampler.x.size} * sampler.y.size <= 4 * points;
   }
 
-  // Calls body(block) for the points from `first` to before `last`, counted through all images.
-  template <bool slopes = false, typename Body>
-  void ForBlocks(int64_t first, int64_t last, Body body) const {
-    Block block;
-    while (first < last) {
-      block.image = first / points;
-      block.begin = first;
-      block.count = std::min({kBlock, last - first, (block.image + 1) * points - first});
-      x.Locate<slopes>(grid + 2 * first, block.count, block.x);
-      y.Locate<slopes>(grid + 2 * first + 1, block.count, block.y);
-      body(block);
-      first += block.count;
+  explicit Frame(const Sampler& sampler)
+      : height_(sampler.y.size), width_(sampler.x.size), pixels_((height_ + 4) * (width_ + 4)) {}
+
+  void Hold(int64_t number, const float* images) {
+    if (number == number_) return;
+    number_ = number;
+    const float* from = images + int64_t{number} * height_ * width_;
+    float* __restrict to = &pixels_[2 * (width_ + 4) + 2];
+    for (int32_t y = 0; y < height_; ++y, from += width_, to += width_ + 4) {
+#pragma omp simd simdlen(8)
+      for (int32_t x = 0; x < width_; ++x) to[x] = from[x];
     }
   }
 
-  const float* grid;
-  int64_t images, points;  // `points` in each image.
-  Axis x, y;
+  // Upper left and right, lower left and right.
+  template <bool slopes>
+  void Read(const Places<slopes>& at, float (&upper)[kBlock][2], float (&lower)[kBlock][2]) const {
+    const int32_t step = width_ + 4;
+    int32_t pixel[kBlock];
+#pragma omp simd simdlen(8)
+    for (int64_t i = 0; i < at.count; ++i) {
+      pixel[i] = (at.row[i] + 2) * step + at.column[i] + 2;
+    }
+    for (int64_t i = 0; i < at.count; ++i) {
+      std::memcpy(upper[i], &pixels_[pixel[i]], sizeof(upper[i]));
+      std::memcpy(lower[i], &pixels_[pixel[i] + step], sizeof(lower[i]));
+    }
+  }
+
+ private:
+  int32_t height_, width_;
+  int64_t number_ = -1;
+  std::vector<float> pixels_;
 };
 
 // Several numbers, anywhere in memory. Sums in plain loops are compiled to slower code.
@@ -108,7 +182,7 @@ inline float Sum(Eight x) {
 
 // Calls body with the channels; few of them as a constant, for loops that are unrolled.
 template <typename Body>
-ffi::Future WithChannels(int64_t channels, Body body) {
+void WithChannels(int64_t channels, Body body) {
   switch (channels) {
     case 1: return body(std::integral_constant<int64_t, 1>());
     case 3: return body(std::integral_constant<int64_t, 3>());
@@ -116,68 +190,40 @@ ffi::Future WithChannels(int64_t channels, Body body) {
   }
 }
 
-// The taps of a block in an image of one channel and at least two columns.
-void ReadTaps(const Block& block, const float* image, int32_t height, int32_t width,
-              float (&taps)[4][kBlock]) {
-  int32_t upper[kBlock], lower[kBlock];
-  float pairs[2][kBlock][2];
-  // Two neighbours in a row are one load of 8 bytes, which must not reach past the row.
-#pragma omp simd simdlen(8)
-  for (int64_t i = 0; i < block.count; ++i) {
-    const int32_t column = std::min(std::max(block.x.first[i], 0), width - 2);
-    const int32_t row = block.y.first[i];
-    upper[i] = std::min(std::max(row, 0), height - 1) * width + column;
-    lower[i] = std::min(std::max(row + 1, 0), height - 1) * width + column;
-  }
-  for (int64_t i = 0; i < block.count; ++i) {
-    std::memcpy(pairs[0][i], image + upper[i], sizeof(pairs[0][i]));
-    std::memcpy(pairs[1][i], image + lower[i], sizeof(pairs[1][i]));
-  }
-#pragma omp simd simdlen(8)
-  for (int64_t i = 0; i < block.count; ++i) {
-    const int32_t column = block.x.first[i], row = block.y.first[i];
-    const bool is_upper = IsIn(row, 0, height), is_lower = IsIn(row + 1, 0, height);
-    const bool is_left = IsIn(column, 0, width), is_last = column > width - 2;
-    const bool is_right = IsIn(column + 1, 0, width), is_first = column < 0;
-    const float upper_left = is_last ? pairs[0][i][1] : pairs[0][i][0];
-    const float upper_right = is_first ? pairs[0][i][0] : pairs[0][i][1];
-    const float lower_left = is_last ? pairs[1][i][1] : pairs[1][i][0];
-    const float lower_right = is_first ? pairs[1][i][0] : pairs[1][i][1];
-    taps[0][i] = is_upper & is_left ? upper_left : 0;
-    taps[1][i] = is_upper & is_right ? upper_right : 0;
-    taps[2][i] = is_lower & is_left ? lower_left : 0;
-    taps[3][i] = is_lower & is_right ? lower_right : 0;
-  }
-}
-
-ffi::Future Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<Floats> values,
-                 int64_t height, int64_t width, int64_t padding, int64_t align_corners) {
+ffi::Error Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<Floats> values,
+                int64_t height, int64_t width, int64_t padding, int64_t align_corners) {
   const Sampler sampler(grid, height, width, padding, align_corners);
-  const float* from = image.typed_data();
+  const float* images = image.typed_data();
   float* to = values->typed_data();
-  return WithChannels(image.dimensions().back(), [=](auto channels) {
+  WithChannels(image.dimensions().back(), [=](auto channels) {
     const int64_t count = sampler.images * sampler.points, step = height * width * channels;
-    return InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
-      const std::vector<float> zeros(channels);
-      sampler.ForBlocks(first, last, [&](Block& block) {
-        const float* pixels = from + block.image * step;
-        float* __restrict value = to + block.begin * channels;
-        if (channels == 1 && width > 1) {
-          float taps[4][kBlock];
-          ReadTaps(block, pixels, height, width, taps);
+    InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
+      if (Frame::Pays(sampler, channels, last - first)) {
+        Frame frame(sampler);
+        ForBlocks(sampler, first, last, [&](const Block& block) {
+          const Places<> at(sampler, block);
+          float upper[kBlock][2], lower[kBlock][2];
+          frame.Hold(block.image, images);
+          frame.Read(at, upper, lower);
+          float* __restrict value = to + block.begin;
 #pragma omp simd simdlen(8)
           for (int64_t i = 0; i < block.count; ++i) {
-            const float u = block.x.t[i], v = block.y.t[i];
-            value[i] = (1 - v) * ((1 - u) * taps[0][i] + u * taps[1][i]) +
-                       v * ((1 - u) * taps[2][i] + u * taps[3][i]);
+            const float u = at.u[i], v = at.v[i];
+            value[i] = (1 - v) * ((1 - u) * upper[i][0] + u * upper[i][1]) +
+                       v * ((1 - u) * lower[i][0] + u * lower[i][1]);
           }
-          return;
-        }
-        block.FindWeights();
-        block.FindPixels(0, height, width);
+        });
+        return;
+      }
+      const std::vector<float> zeros(channels);
+      ForBlocks(sampler, first, last, [&](const Block& block) {
+        const Places<> at(sampler, block);
+        const Taps taps(at, 0, height, width);
+        const Weights mix(at);
+        float* __restrict value = to + block.begin * channels;
         for (int64_t i = 0; i < block.count; ++i, value += channels) {
-          const auto [a, b, c, d] = block.Taps(i, pixels, channels, zeros);
-          const auto [wa, wb, wc, wd] = block.weights[i];
+          const auto [a, b, c, d] = taps.Of(i, images + block.image * step, channels, zeros);
+          const auto [wa, wb, wc, wd] = mix.weights[i];
 #pragma omp simd simdlen(8)
           for (int64_t k = 0; k < channels; ++k) {
             value[k] = wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k];
@@ -186,6 +232,7 @@ ffi::Future Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result
       });
     });
   });
+  return ffi::Error::Success();
 }
 
 constexpr int64_t kMostCells = 65536;  // They should fit a cache.
@@ -200,18 +247,19 @@ void AddInCells(const Sampler& sampler, int64_t image, const float* values, int3
                 int32_t bottom, float* pixels) {
   const int32_t width = sampler.x.size, columns = width + 2, rows = bottom - top + 2;
   std::vector<float> cells(int64_t{4} * rows * columns);
-  sampler.ForBlocks(image * sampler.points, (image + 1) * sampler.points, [&](Block& block) {
+  ForBlocks(sampler, image * sampler.points, (image + 1) * sampler.points, [&](const Block& block) {
+    const Places<> at(sampler, block);
+    const Weights mix(at);
     int32_t cell[kBlock];
     const float* value = values + block.begin;
-    block.FindWeights();
 #pragma omp simd simdlen(8)
     for (int64_t i = 0; i < block.count; ++i) {
-      const int32_t row = block.y.first[i] - top + 2, column = block.x.first[i] + 2;
+      const int32_t row = at.row[i] - top + 2, column = at.column[i] + 2;
       cell[i] = IsIn(row, 1, rows) & IsIn(column, 1, columns) ? row * columns + column : 0;
     }
     for (int64_t i = 0; i < block.count; ++i) {
       float* sum = cells.data() + int64_t{4} * cell[i];
-      for (int j = 0; j < 4; ++j) sum[j] += block.weights[i][j] * value[i];
+      for (int j = 0; j < 4; ++j) sum[j] += mix.weights[i][j] * value[i];
     }
   });
   for (int32_t row = top; row < bottom; ++row) {
@@ -230,15 +278,16 @@ void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Cha
                  int32_t top, int32_t bottom, float* pixels) {
   const int32_t width = sampler.x.size;
   std::fill(pixels + top * width * channels, pixels + bottom * width * channels, 0.0f);
-  sampler.ForBlocks(image * sampler.points, (image + 1) * sampler.points, [&](Block& block) {
-    block.FindWeights();
-    block.FindPixels(top, bottom, width);
+  ForBlocks(sampler, image * sampler.points, (image + 1) * sampler.points, [&](const Block& block) {
+    const Places<> at(sampler, block);
+    const Taps taps(at, top, bottom, width);
+    const Weights mix(at);
     const float* value = values + block.begin * channels;
     for (int64_t i = 0; i < block.count; ++i, value += channels) {
       for (int j = 0; j < 4; ++j) {
-        if (block.pixels[i][j] < 0) continue;
-        float* __restrict pixel = pixels + block.pixels[i][j] * channels;
-        const float weight = block.weights[i][j];
+        if (taps.pixels[i][j] < 0) continue;
+        float* __restrict pixel = pixels + taps.pixels[i][j] * channels;
+        const float weight = mix.weights[i][j];
 #pragma omp simd simdlen(8)
         for (int64_t k = 0; k < channels; ++k) pixel[k] += weight * value[k];
       }
@@ -246,18 +295,18 @@ void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Cha
   });
 }
 
-ffi::Future ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
-                          ffi::Result<Floats> image, int64_t height, int64_t width, int64_t padding,
-                          int64_t align_corners) {
+ffi::Error ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
+                         ffi::Result<Floats> image, int64_t height, int64_t width, int64_t padding,
+                         int64_t align_corners) {
   const Sampler sampler(grid, height, width, padding, align_corners);
   const float* from = values.typed_data();
   float* to = image->typed_data();
   // Few images are cut into bands of rows: each passes over all points, and adds up its own rows.
   const int64_t wanted = threads.num_threads() / std::max<int64_t>(sampler.images, 1);
   const int64_t bands = std::min(height, std::max<int64_t>(wanted, 1));
-  return WithChannels(values.dimensions().back(), [=](auto channels) {
+  WithChannels(values.dimensions().back(), [=](auto channels) {
     const int64_t work = (sampler.points + height * width / bands) * (channels + 4);
-    return InParallel(threads, sampler.images * bands, work, [=](int64_t first, int64_t last) {
+    InParallel(threads, sampler.images * bands, work, [=](int64_t first, int64_t last) {
       for (int64_t part = first; part < last; ++part) {
         const int64_t image = part / bands, band = part % bands;
         const int32_t top = band * height / bands, bottom = (band + 1) * height / bands;
@@ -270,66 +319,69 @@ ffi::Future ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
       }
     });
   });
+  return ffi::Error::Success();
 }
 
-ffi::Future ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, Floats grid,
-                           ffi::Result<Floats> shift, int64_t height, int64_t width,
-                           int64_t padding, int64_t align_corners) {
+ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, Floats grid,
+                          ffi::Result<Floats> shift, int64_t height, int64_t width, int64_t padding,
+                          int64_t align_corners) {
   const Sampler sampler(grid, height, width, padding, align_corners);
   const float* from = values.typed_data();
   const float* images = image.typed_data();
   float* to = shift->typed_data();
-  return WithChannels(values.dimensions().back(), [=](auto channels) {
+  WithChannels(values.dimensions().back(), [=](auto channels) {
     const int64_t count = sampler.images * sampler.points, step = height * width * channels;
-    return InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
+    InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
+      std::optional<Frame> frame;
+      if (Frame::Pays(sampler, channels, last - first)) frame.emplace(sampler);
+      const bool one_channel = frame.has_value();
       const std::vector<float> zeros(channels);
-      sampler.template ForBlocks<true>(first, last, [&](Block& block) {
-        const float* pixels = images + block.image * step;
-        const float* value = from + block.begin * channels;
-        float dots[4][kBlock];  // Of each tap with the value.
-        if (channels == 1 && width > 1) {
-          ReadTaps(block, pixels, height, width, dots);
-          for (auto& dot : dots) {
-#pragma omp simd simdlen(8)
-            for (int64_t i = 0; i < block.count; ++i) dot[i] *= value[i];
-          }
+      ForBlocks(sampler, first, last, [&](const Block& block) {
+        const Places<true> at(sampler, block);
+        const float* values = from + block.begin * channels;
+        float* __restrict moves = to + 2 * block.begin;
+        float upper[kBlock][2], lower[kBlock][2];  // The taps, or their dot products with the value.
+        if (one_channel) {
+          frame->Hold(block.image, images);
+          frame->Read(at, upper, lower);
         } else {
-          block.FindPixels(0, height, width);
+          const Taps taps(at, 0, height, width);
+          const float* value = values;
           for (int64_t i = 0; i < block.count; ++i, value += channels) {
-            const auto taps = block.Taps(i, pixels, channels, zeros);
+            const auto tap = taps.Of(i, images + block.image * step, channels, zeros);
             Eight as{}, bs{}, cs{}, ds{};
             int64_t k = 0;
             for (; k + 8 <= channels; k += 8) {
-              const Eight values = Load(value + k);
-              as += values * Load(taps[0] + k);
-              bs += values * Load(taps[1] + k);
-              cs += values * Load(taps[2] + k);
-              ds += values * Load(taps[3] + k);
+              const Eight eight = Load(value + k);
+              as += eight * Load(tap[0] + k);
+              bs += eight * Load(tap[1] + k);
+              cs += eight * Load(tap[2] + k);
+              ds += eight * Load(tap[3] + k);
             }
             float a = Sum(as), b = Sum(bs), c = Sum(cs), d = Sum(ds);
             for (; k < channels; ++k) {
-              a += value[k] * taps[0][k];
-              b += value[k] * taps[1][k];
-              c += value[k] * taps[2][k];
-              d += value[k] * taps[3][k];
+              a += value[k] * tap[0][k];
+              b += value[k] * tap[1][k];
+              c += value[k] * tap[2][k];
+              d += value[k] * tap[3][k];
             }
-            dots[0][i] = a, dots[1][i] = b, dots[2][i] = c, dots[3][i] = d;
+            upper[i][0] = a, upper[i][1] = b, lower[i][0] = c, lower[i][1] = d;
           }
         }
-        float* __restrict moves = to + 2 * block.begin;
 #pragma omp simd simdlen(8)
         for (int64_t i = 0; i < block.count; ++i) {
-          const float a = dots[0][i], b = dots[1][i], c = dots[2][i], d = dots[3][i];
-          const float u = block.x.t[i], v = block.y.t[i];
-          const float by_x = block.x.slope[i], by_y = block.y.slope[i];
-          const float along_x = (1 - v) * (b - a) + v * (d - c);
-          const float along_y = (1 - u) * (c - a) + u * (d - b);
+          const float a = upper[i][0], b = upper[i][1], c = lower[i][0], d = lower[i][1];
+          const float u = at.u[i], v = at.v[i], by_x = at.by_x[i], by_y = at.by_y[i];
+          const float value = one_channel ? values[i] : 1;
+          const float along_x = value * ((1 - v) * (b - a) + v * (d - c));
+          const float along_y = value * ((1 - u) * (c - a) + u * (d - b));
           moves[2 * i] = by_x ? by_x * along_x : 0;
           moves[2 * i + 1] = by_y ? by_y * along_y : 0;
         }
       });
     });
   });
+  return ffi::Error::Success();
 }
 
 #define BIND() ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()

@@ -100,14 +100,15 @@ void Panel(const Shapes& s, const float* packed, const float* padded, int64_t ro
   }
 }
 
-ffi::Future Convolution(ffi::ThreadPool threads, Floats inputs, Floats kernel,
-                        ffi::Result<Floats> outputs, int64_t top, int64_t bottom, int64_t left,
-                        int64_t right) {
+ffi::Error Convolution(ffi::ThreadPool threads, Floats inputs, Floats kernel,
+                       ffi::Result<Floats> outputs, int64_t top, int64_t bottom, int64_t left,
+                       int64_t right) {
   const Shapes s(inputs, kernel, top, bottom, left, right);
-  std::shared_ptr<float[]> packed(new float[s.length * (s.features + kPanel)]);
+  const std::unique_ptr<float[]> memory(new float[s.length * (s.features + kPanel)]);
+  float* packed = memory.get();
   for (int64_t f = 0; f < s.features; f += kPanel) {
     WithWidth(s.features - f, [&](auto width) {
-      Pack(kernel.typed_data(), s.length, s.features, f, width, packed.get() + s.length * f);
+      Pack(kernel.typed_data(), s.length, s.features, f, width, packed + s.length * f);
     });
   }
 
@@ -122,7 +123,7 @@ ffi::Future Convolution(ffi::ThreadPool threads, Floats inputs, Floats kernel,
   const int64_t work = group * block * s.out_width * s.length * s.features / 16;
   const float* from = inputs.typed_data();
   float* to = outputs->typed_data();
-  return InParallel(threads, units, work, [=](int64_t first_unit, int64_t last_unit) {
+  InParallel(threads, units, work, [=](int64_t first_unit, int64_t last_unit) {
     for (int64_t unit = first_unit; unit < last_unit; ++unit) {
       const int64_t first_image = unit / blocks * group, row = unit % blocks * block;
       const int64_t images = std::min(group, s.images - first_image);
@@ -138,13 +139,14 @@ ffi::Future Convolution(ffi::ThreadPool threads, Floats inputs, Floats kernel,
       for (int64_t f = 0; f < s.features; f += kPanel) {
         WithWidth(s.features - f, [&](auto width) {
           for (int64_t i = 0; i < images; ++i) {
-            Panel<width>(s, packed.get() + s.length * f, padded + i * size, row, rows, f,
+            Panel<width>(s, packed + s.length * f, padded + i * size, row, rows, f,
                          output(i));
           }
         });
       }
     }
   });
+  return ffi::Error::Success();
 }
 
 // The kernel [height, row_length, features] -> the panel of [height, features, row_length] that
@@ -161,15 +163,16 @@ void PackTransposed(const Shapes& s, const float* from, int64_t first, int64_t w
   }
 }
 
-ffi::Future InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kernel,
-                          ffi::Result<Floats> gradient, int64_t top, int64_t bottom, int64_t left,
-                          int64_t right) {
+ffi::Error InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kernel,
+                         ffi::Result<Floats> gradient, int64_t top, int64_t bottom, int64_t left,
+                         int64_t right) {
   const Shapes s(*gradient, kernel, top, bottom, left, right);
   const int64_t packed_row = s.height * s.features;
-  std::shared_ptr<float[]> packed(new float[packed_row * (s.row_length + kPanel)]);
+  const std::unique_ptr<float[]> memory(new float[packed_row * (s.row_length + kPanel)]);
+  float* packed = memory.get();
   for (int64_t first = 0; first < s.row_length; first += kPanel) {
     WithWidth(s.row_length - first, [&](auto width) {
-      PackTransposed(s, kernel.typed_data(), first, width, packed.get() + packed_row * first);
+      PackTransposed(s, kernel.typed_data(), first, width, packed + packed_row * first);
     });
   }
   const float* from = cotangent.typed_data();
@@ -179,7 +182,7 @@ ffi::Future InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kern
   const int64_t block = std::clamp<int64_t>((1 << 16) / s.padded_row, 1, s.in_height);
   const int64_t blocks = (s.in_height + block - 1) / block;
   const int64_t work = block * s.out_width * s.length * s.features / 16;
-  return InParallel(threads, s.images * blocks, work, [=](int64_t first_unit, int64_t last_unit) {
+  InParallel(threads, s.images * blocks, work, [=](int64_t first_unit, int64_t last_unit) {
     for (int64_t unit = first_unit; unit < last_unit; ++unit) {
       const int64_t image = unit / blocks, row = unit % blocks * block;
       const int64_t rows = std::min(block, s.in_height - row);
@@ -188,7 +191,7 @@ ffi::Future InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kern
       std::fill_n(sums, rows * s.padded_row, 0.0f);
       for (int64_t first = 0; first < s.row_length; first += kPanel) {
         WithWidth(s.row_length - first, [&](auto width) {
-          const float* panel = packed.get() + packed_row * first;
+          const float* panel = packed + packed_row * first;
           const int64_t there = std::min<int64_t>(width, s.row_length - first);
           for (int64_t y = 0; y < rows; ++y) {
             ForTiles(s.out_width, [&](int64_t x, auto tile_rows) {
@@ -211,11 +214,12 @@ ffi::Future InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kern
       }
     }
   });
+  return ffi::Error::Success();
 }
 
-ffi::Future KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotangent,
-                           ffi::Result<Floats> gradient, int64_t top, int64_t bottom, int64_t left,
-                           int64_t right) {
+ffi::Error KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotangent,
+                          ffi::Result<Floats> gradient, int64_t top, int64_t bottom, int64_t left,
+                          int64_t right) {
   const Shapes s(inputs, *gradient, top, bottom, left, right);
   const int64_t size = gradient->element_count();
   // A unit is one panel of features and as many rows of the kernel as leave its sums in the second
@@ -236,7 +240,8 @@ ffi::Future KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotang
   const float* from = inputs.typed_data();
   const float* weights = cotangent.typed_data();
   float* to = gradient->typed_data();
-  std::shared_ptr<float[]> sums_of_parts(new float[parts * size]);
+  const std::unique_ptr<float[]> memory(new float[parts * size]);
+  float* sums_of_parts = memory.get();
   auto unit_of = [=](int64_t part, int64_t feature, int64_t kernel_row, auto width) {
     const int64_t window_rows = std::min(kernel_rows, s.height - kernel_row);
     float* sums = Scratch(0, window_rows * s.row_length * width);
@@ -276,11 +281,10 @@ ffi::Future KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotang
     const int64_t there = std::min<int64_t>(width, s.features - feature);
     for (int64_t k = 0; k < window_rows * s.row_length; ++k) {
       const int64_t at = (kernel_row * s.row_length + k) * s.features + feature;
-      std::copy_n(sums + k * width, there, sums_of_parts.get() + part * size + at);
+      std::copy_n(sums + k * width, there, sums_of_parts + part * size + at);
     }
   };
-  auto left_over = std::make_shared<std::atomic<int64_t>>(units);
-  return InParallel(threads, units, work, [=](int64_t first_unit, int64_t last_unit) {
+  InParallel(threads, units, work, [=](int64_t first_unit, int64_t last_unit) {
     for (int64_t unit = first_unit; unit < last_unit; ++unit) {
       const int64_t kernel_row = unit % kernel_blocks * kernel_rows;
       const int64_t feature = unit / kernel_blocks % panels * kPanel;
@@ -288,14 +292,13 @@ ffi::Future KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotang
         unit_of(unit / kernel_blocks / panels, feature, kernel_row, width);
       });
     }
-    const int64_t done = last_unit - first_unit;
-    if (left_over->fetch_sub(done) > done) return;
-    std::copy_n(sums_of_parts.get(), size, to);
-    for (int64_t part = 1; part < parts; ++part) {
-      const float* more = sums_of_parts.get() + part * size;
-      for (int64_t k = 0; k < size; ++k) to[k] += more[k];
-    }
   });
+  std::copy_n(sums_of_parts, size, to);
+  for (int64_t part = 1; part < parts; ++part) {
+    const float* more = sums_of_parts + part * size;
+    for (int64_t k = 0; k < size; ++k) to[k] += more[k];
+  }
+  return ffi::Error::Success();
 }
 
 }  // namespace

@@ -7,35 +7,33 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <utility>
+#include <thread>
 
 #include "xla/ffi/api/ffi.h"
 
 // Calls body(first, last) on parts of 0..count, here and in the threads of XLA, each of which takes
-// the next part when it is done with one. The caller works most, since it is awake already; but it
-// does not wait for the others, since it may be one of the threads that they need.
+// the next part when it is done with one. Returns when all are done: what is left to wait for then is
+// at most one part of each thread, and shorter than waking up whoever would wait for a promise. A
+// thread that did not come in time is not waited for: the caller may be the one that it needs.
 template <typename Body>
-xla::ffi::Future InParallel(xla::ffi::ThreadPool threads, int64_t count, int64_t work_each,
-                            Body body) {
+void InParallel(xla::ffi::ThreadPool threads, int64_t count, int64_t work_each, Body body) {
   const int64_t worth = count * work_each / 16384;
   const int64_t most = std::min(count, 8 * threads.num_threads());
   const int64_t parts = std::max<int64_t>(1, std::min(worth, most));
-  xla::ffi::CountDownPromise done(parts);
-  xla::ffi::Future future(done);
-  auto next = std::make_shared<std::atomic<int64_t>>(0);
-  auto work = [=]() mutable {
-    for (int64_t part; (part = (*next)++) < parts;) {
+  struct Progress {
+    std::atomic<int64_t> next{0}, done{0};
+  };
+  auto progress = std::make_shared<Progress>();
+  auto work = [=] {
+    for (int64_t part; (part = progress->next++) < parts;) {
       body(part * count / parts, (part + 1) * count / parts);
-      done.CountDown();
+      progress->done++;
     }
   };
   const int64_t helpers = std::min(parts, threads.num_threads()) - 1;
-  for (int64_t i = 0; i < helpers; ++i) {
-    auto help = work;
-    threads.Schedule(std::move(help));
-  }
+  for (int64_t i = 0; i < helpers; ++i) threads.Schedule(decltype(work)(work));
   work();
-  return future;
+  while (progress->done < parts) std::this_thread::yield();
 }
 
 #endif  // STN_JAX_PARALLEL_H_

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from stn_jax.cache import digest
 from stn_jax.errors import TrainingDivergedError, UserError, check_choice
+from stn_jax.files import locked
 from stn_jax.reproduce.records import (
     add_runs,
     code_version,
@@ -37,7 +38,8 @@ def reproduce(
 ) -> int:
     """Trains what is missing of a table's rows; after each one, writes its record and the report.
 
-    What is in training lies in `out/.work`, and goes on there however it was stopped.
+    What is in training lies in `out/.work`, and goes on there however it was stopped. Processes may
+    share `out`: one waits for another that is at the same row.
 
     Args:
         name: of a table.
@@ -76,21 +78,23 @@ def reproduce(
         config = table.config(row.name, budget)
         config.data.update(data)
         try:
-            record = read_record(record_path(out, name, budget, row.name))
-            missing = seeds_to_run(record, config, seeds)
-            if missing:
-                runs = train_seeds(config, missing, work / _group(config, missing))
-                runs = [run | code for run in runs]
-                record = add_runs(out, name, table, budget, row.name, runs)
-                write_report(out, tables)
-                spent.append(time.monotonic() - started)
+            work.mkdir(parents=True, exist_ok=True)
+            with locked(work):  # a row is trained once, however many processes work on a table
+                record = read_record(record_path(out, name, budget, row.name))
+                missing = seeds_to_run(record, config, seeds)
+                if missing:
+                    runs = train_seeds(config, missing, work / _group(config, missing))
+                    runs = [run | code for run in runs]
+                    record = add_runs(out, name, table, budget, row.name, runs)
+                    write_report(out, tables)
+                    spent.append(time.monotonic() - started)
+                shutil.rmtree(work, ignore_errors=True)
         except Exception as error:  # whatever it is, the other rows may do without it
             failed += 1
             print(f"{row.name} FAILED: {_explain(error, work)}", file=sys.stderr, flush=True)
             continue
         finally:
             jax.clear_caches()  # the next row has programs of its own
-        shutil.rmtree(work, ignore_errors=True)
         assert record is not None
         result = f"{row.name}: {format_error(record)} (paper: {format_paper(row)})"
         left = len(rows) - place

@@ -4,14 +4,17 @@ Where the training itself does not matter it is made up.
 """
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from stn_jax.errors import TrainingDivergedError
+from stn_jax.files import locked
 from stn_jax.reproduce import runner
 from stn_jax.reproduce.__main__ import main
 from tests.reproduce.fakes import fake_runs
@@ -80,6 +83,18 @@ def test_another_config_is_run_again_and_replaces_the_record(trained, tmp_path):
     reproduce(tmp_path)
     assert trained.asked[1:] == [("r-fcn", (0,))]
     assert [run["seed"] for run in read(tmp_path)["runs"]] == [0]
+
+
+def test_a_row_that_another_process_is_at_is_waited_for_and_not_run_again(trained, tmp_path):
+    work = tmp_path / ".work" / "mnist" / "minutes" / "r-fcn"
+    work.mkdir(parents=True)
+    with locked(work):
+        thread = threading.Thread(target=reproduce, args=(tmp_path,))
+        thread.start()
+        reproduce(tmp_path / "other")
+        shutil.copytree(tmp_path / "other" / "mnist", tmp_path / "mnist")
+    thread.join()
+    assert trained.asked == [("r-fcn", (0,))]  # by the other
 
 
 def test_where_data_lie_is_no_other_config(trained, tmp_path):
