@@ -22,11 +22,12 @@ _GRID_LINES = 7  # each way
 _MARGIN = 0.06  # of black around a picture, so that a grid is seen that leaves it a little
 
 
-def network_card(name: str, image: np.ndarray, seen: Transformed) -> str:
+def network_card(name: str, detail: str, image: np.ndarray, seen: Transformed) -> str:
     """A network's name and answer, and what its transformers did.
 
     Args:
         name: of the network, any text.
+        detail: what else is to be known of it, any text.
         image: [H, W, C], its input.
         seen: what it made of it, without a batch axis.
     """
@@ -38,7 +39,8 @@ def network_card(name: str, image: np.ndarray, seen: Transformed) -> str:
     )
     chart = _bars(probabilities) if probabilities.ndim == 1 else _places(probabilities)
     return (
-        f'<section class="stn-card"><header><h3>{html.escape(name)}</h3><span class="stn-answer">'
+        f'<section class="stn-card"><header><h3>{html.escape(name)}'
+        f'<small>{html.escape(detail)}</small></h3><span class="stn-answer">'
         f"{label_text(answers[0])}</span><span>{certainty[0]:.0%}</span></header>"
         f"{figures}{chart}{''.join(_theta(np.asarray(view.theta)) for view in views)}</section>"
     )

@@ -51,7 +51,7 @@ def digit_view(
     shown = []
     for network in networks:
         image = np.asarray(digits.distort(digit, pose, canvas=network.input_shape[0]))
-        shown.append(network_card(network.name, image, look(network, image)))
+        shown.append(_card(network, image))
     return cards(shown, note)
 
 
@@ -60,8 +60,13 @@ def number_view(networks: Sequence[Network], picture: numbers.Picture, note: str
     shown = []
     for network in networks:
         image = numbers.network_input(picture, network.config)
-        shown.append(network_card(network.name, image, look(network, image)))
+        shown.append(_card(network, image))
     return cards(shown, note)
+
+
+def _card(network: Network, image: np.ndarray) -> str:
+    detail = f"{network.num_params:,} parameters"
+    return network_card(network.name, detail, image, look(network, image))
 
 
 def build_page(

@@ -88,8 +88,9 @@ are not part of them."""
 _NUMBERS = """\
 ## Limits
 
-{origin} Long numbers are rare in training, and come out wrong more often than short ones. It gives
-an answer whatever it is shown, and its probabilities are not calibrated.
+{origin}
+Long numbers are rare in training, and come out wrong more often than short ones. It gives an answer
+whatever it is shown, and its probabilities are not calibrated.
 
 ## Licence
 

@@ -17,7 +17,7 @@ def view(family="affine", channels=1):
 
 def card(seen, name="a network", channels=1):
     image = np.zeros((12, 12, channels), np.float32)
-    return ElementTree.fromstring(network_card(name, image, seen))
+    return ElementTree.fromstring(network_card(name, "9 parameters", image, seen))
 
 
 def texts(element, place):
@@ -73,6 +73,6 @@ def test_a_grid_that_is_not_finite_is_still_a_drawing():
 
 def test_names_and_sentences_are_text_not_html():
     shown = card(Transformed(np.eye(10)[0], {}), name="<b>runs & more</b>")
-    assert texts(shown, "header/h3") == ["<b>runs & more</b>"]
+    assert texts(shown, "header/h3") == ["<b>runs & more</b>9 parameters"]
     assert ElementTree.fromstring(message("<i>no</i>")).text == "<i>no</i>"
     assert "<i>" not in cards([], "<i>note</i>")
