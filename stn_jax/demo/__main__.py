@@ -35,7 +35,6 @@ def main(arguments: list[str]) -> None:
     os.environ.setdefault("STN_JAX_NATIVE", "0")
 
     from stn_jax.cache import keep_compiled_programs
-    from stn_jax.data.mnist.sources import load_mnist
     from stn_jax.demo import digits, numbers
     from stn_jax.demo.networks import run_network, shipped_networks
 
@@ -47,17 +46,17 @@ def main(arguments: list[str]) -> None:
             task: [*shipped_networks(task), *(run for run in runs if run.config.task == task)]
             for task in ("distorted_mnist", "street_numbers")
         }
-        _, examples = load_mnist("embedded", data_dir=None, manual_dir=None)
 
         # Seconds of imports: a folder that is no run is noticed before.
         from stn_jax.demo.page import build_page, digit_view, number_view, serve
 
-        # Compiles all that the page runs, so that its first answer is as fast as the next.
-        digit_view(networks["distorted_mnist"], examples.images[0] / 255, digits.Pose())
-        number_view(networks["street_numbers"], numbers.draw("1", scene=0))
-        page = build_page(networks["distorted_mnist"], networks["street_numbers"], examples)
-        print(f"http://{options.host}:{options.port} (stop with Ctrl-C)", flush=True)
+        page = build_page(networks["distorted_mnist"], networks["street_numbers"])
         serve(page, host=options.host, port=options.port)
+        print(f"http://{options.host}:{options.port} (stop with Ctrl-C)", flush=True)
+        # Compiles all that the page runs, while the browser is being opened.
+        digit_view(networks["distorted_mnist"], digits.pick(0).image, digits.Pose())
+        number_view(networks["street_numbers"], numbers.draw("1", scene=0))
+        page.block_thread()
     except UserError as error:
         _fail(str(error))
 

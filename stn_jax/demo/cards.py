@@ -34,9 +34,7 @@ def network_card(name: str, detail: str, image: np.ndarray, seen: Transformed) -
     probabilities = np.asarray(seen.probabilities)
     answers, certainty = most_probable(probabilities[None])
     views = seen.transformers.values()
-    figures = "".join(map(_transformer_figures, views)) or _row(
-        _figure(image, image, "input, no transformer")
-    )
+    figures = "".join(map(_transformer_figures, views)) or _row(_figure(image, image, "input"))
     chart = _bars(probabilities) if probabilities.ndim == 1 else _places(probabilities)
     return (
         f'<section class="stn-card"><header><h3>{html.escape(name)}'

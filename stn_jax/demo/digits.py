@@ -11,7 +11,9 @@ import numpy as np
 from jax import Array
 from PIL import Image
 
+from stn_jax.data.examples import Examples
 from stn_jax.data.mnist.distortions import DIGIT_SIZE
+from stn_jax.data.mnist.sources import load_mnist
 from stn_jax.errors import UserError
 from stn_jax.sampling import sample
 from stn_jax.transforms import tps_grid
@@ -23,6 +25,29 @@ INK_SIZE = 20
 
 NOTHING_DRAWN = "Nothing is drawn: draw a digit on the black square, or pick one."
 _LARGEST_DRAWING = 1024  # pixels each way
+
+
+class Digit(NamedTuple):
+    """One of MNIST's."""
+
+    image: np.ndarray  # [28, 28, 1] float32, 0..1
+    label: int
+
+
+def pick(number: int) -> Digit:
+    """One of the 1,000 digits that `load_mnist` has for a test without a download.
+
+    They are of MNIST's training set, which the networks that come with the package have seen.
+    """
+    examples = _examples()
+    place = number % len(examples.labels)
+    return Digit(examples.images[place].astype(np.float32) / 255, int(examples.labels[place]))
+
+
+@functools.cache
+def _examples() -> Examples:
+    _, test = load_mnist("embedded", data_dir=None, manual_dir=None)
+    return test
 
 
 class Pose(NamedTuple):

@@ -11,7 +11,6 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 
-from stn_jax.data.examples import Examples
 from stn_jax.data.images import open_image
 from stn_jax.demo import digits, numbers
 from stn_jax.demo.cards import cards, data_url, message, network_card
@@ -30,6 +29,8 @@ _SLIDERS = {
     "bend": ("Bend (pixels)", -8, 8, 0.5),
 }
 """Of each field of a `digits.Pose`: label, lowest, highest, step."""
+
+_WAIT = message("Getting the networks ready.")
 
 # Each event is answered at once; of those that come while one is, the last is enough.
 _AT_ONCE: dict = {
@@ -69,10 +70,8 @@ def _card(network: Network, image: np.ndarray) -> str:
     return network_card(network.name, detail, image, look(network, image))
 
 
-def build_page(
-    digit_networks: Sequence[Network], number_networks: Sequence[Network], examples: Examples
-) -> gr.Blocks:
-    """The page, not yet served; `examples` are the digits to pick from."""
+def build_page(digit_networks: Sequence[Network], number_networks: Sequence[Network]) -> gr.Blocks:
+    """The page, not yet served."""
     with gr.Blocks(title="Spatial transformer networks", analytics_enabled=False) as page:
         gr.HTML(
             "<h3>Spatial transformer networks</h3><p>Each network says where it looks: the grid "
@@ -80,14 +79,14 @@ def build_page(
             elem_classes="stn-title",
         )
         with gr.Tab("Digits"):
-            _digits_tab(page, digit_networks, examples)
+            _digits_tab(page, digit_networks)
         with gr.Tab("Street numbers"):
             _numbers_tab(page, number_networks)
     return page
 
 
-def serve(page: gr.Blocks, *, host: str, port: int, wait: bool = True) -> None:
-    """Serves the page; returns when it is interrupted, or at once unless it is to `wait`.
+def serve(page: gr.Blocks, *, host: str, port: int) -> None:
+    """Serves the page from now on, and returns; `page.block_thread()` waits for an interruption.
 
     Raises:
         UserError: the port cannot be had.
@@ -109,7 +108,7 @@ def serve(page: gr.Blocks, *, host: str, port: int, wait: bool = True) -> None:
             footer_links=[],
             ssr_mode=False,
             quiet=True,
-            prevent_thread_lock=not wait,
+            prevent_thread_lock=True,
         )
     except OSError as error:
         raise UserError(
@@ -129,7 +128,7 @@ def _within(limits: Sequence[tuple[float, float] | None]) -> str:
     }}"""
 
 
-def _digits_tab(page: gr.Blocks, networks: Sequence[Network], examples: Examples) -> None:
+def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
     digit = gr.State(None)  # [28, 28, 1], or None while nothing is drawn
     note = gr.State("")
     with gr.Row():
@@ -152,7 +151,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network], examples: Examples
                 )
             ]
         with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
-            view = gr.HTML(apply_default_css=False, elem_classes="stn-view")
+            view = gr.HTML(_WAIT, apply_default_css=False, elem_classes="stn-view")
     gr.HTML(
         "The digits to pick from are of MNIST's training set: the networks that come with the "
         "package have seen them.",
@@ -170,9 +169,8 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network], examples: Examples
         return digit, "", shown(digit, "", *pose)
 
     def picked(*pose):
-        number = int(np.random.default_rng().integers(len(examples.labels)))
-        digit = examples.images[number].astype(np.float32) / 255
-        note = f"MNIST's label: {examples.labels[number]}"
+        digit, label = digits.pick(int(np.random.default_rng().integers(1000)))
+        note = f"MNIST's label: {label}"
         return data_url(digit), digit, note, shown(digit, note, *pose)
 
     pad.input(drawn, [pad, *sliders], [digit, note, view], **_AT_ONCE)
@@ -208,7 +206,7 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
                 size="sm",
             )
         with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
-            view = gr.HTML(apply_default_css=False, elem_classes="stn-view")
+            view = gr.HTML(_WAIT, apply_default_css=False, elem_classes="stn-view")
     gr.HTML(
         "The network that comes with the package was trained on such drawn numbers. Long ones were "
         "rare among them, and no photograph was.",
