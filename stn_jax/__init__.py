@@ -5,6 +5,7 @@ reached by its module.
 """
 
 from stn_jax.modules.spatial_transformer import SpatialTransformer
+from stn_jax.pretrained import load_pretrained
 from stn_jax.sampling import sample
 from stn_jax.transforms import (
     affine_grid,
@@ -19,6 +20,7 @@ __all__ = [
     "SpatialTransformer",
     "affine_grid",
     "attention_grid",
+    "load_pretrained",
     "projective_grid",
     "sample",
     "similarity_grid",

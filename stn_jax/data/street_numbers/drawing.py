@@ -1,6 +1,7 @@
 """Synthetic street numbers: draws one picture of a number, with the boxes of its digits."""
 
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +20,10 @@ LENGTH_COUNTS = (5137, 18130, 8691, 1434, 9)
 """How many of SVHN's training numbers have 1, 2, 3, 4 and 5 digits."""
 
 
-def draw_picture(rng: np.random.Generator, layout: str) -> tuple[np.ndarray, list[Box]]:
-    """Draws a street number of 1 to 5 digits, the first of them not 0.
+def draw_picture(
+    rng: np.random.Generator, layout: str, digits: Sequence[int] | None = None
+) -> tuple[np.ndarray, list[Box]]:
+    """Draws a street number of 1 to 5 digits.
 
     Around it there may be small faint writing, shapes, and digits of other numbers cut in half by
     the picture's edge. All of it keeps clear of the number and has no boxes.
@@ -30,6 +33,7 @@ def draw_picture(rng: np.random.Generator, layout: str) -> tuple[np.ndarray, lis
         layout: "close", a picture cut around the number as SVHN's are, 35..200 pixels wide, or
             "wide", 128x128 pixels with the number anywhere in it, at most 60% of its width and 16
             pixels from its edges.
+        digits: of the number; those of a `random_number` if None.
 
     Returns:
         The picture, [height, width, 3] uint8, and the boxes of the digits in reading order.
@@ -39,7 +43,7 @@ def draw_picture(rng: np.random.Generator, layout: str) -> tuple[np.ndarray, lis
     """
     check_choice(layout, LAYOUTS, "layout")
     font = str(rng.choice(FONTS))
-    sign = signs.make_sign(rng, font, random_number(rng))
+    sign = signs.make_sign(rng, font, random_number(rng) if digits is None else digits)
     view = _close_view(rng, sign) if layout == "close" else _wide_view(rng, sign)
     canvas = _paint(rng, layout, font, sign, view)
     return _photograph(rng, canvas, view.cap), signs.digit_boxes(sign, view.homography)

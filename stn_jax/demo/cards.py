@@ -1,0 +1,159 @@
+"""What the page shows of a network, as HTML: pictures, grids, theta, probabilities.
+
+Pictures are tiny PNGs inside of the HTML and grids are vector drawings over them, so a card is made
+in a few milliseconds, is sharp at any size, and asks the server for nothing more.
+"""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from jax.typing import ArrayLike
+from PIL import Image
+
+from stn_jax.data.examples import NO_DIGIT, label_text
+from stn_jax.training.evaluation import Transformed, TransformerView
+from stn_jax.training.prediction import most_probable
+
+_GRID_LINES = 7  # each way
+_MARGIN = 0.06  # of black around a picture, so that a grid is seen that leaves it a little
+
+
+def network_card(name: str, detail: str, image: np.ndarray, seen: Transformed) -> str:
+    """A network's name and answer, and what its transformers did.
+
+    Args:
+        name: of the network, any text.
+        detail: what else is to be known of it, any text.
+        image: [H, W, C], its input.
+        seen: what it made of it, without a batch axis.
+    """
+    probabilities = np.asarray(seen.probabilities)
+    answers, certainty = most_probable(probabilities[None])
+    views = seen.transformers.values()
+    figures = "".join(map(_transformer_figures, views)) or _row(_figure(image, image, "input"))
+    chart = _bars(probabilities) if probabilities.ndim == 1 else _places(probabilities)
+    return (
+        f'<section class="stn-card"><header><h3>{html.escape(name)}'
+        f'<small>{html.escape(detail)}</small></h3><span class="stn-answer">'
+        f"{label_text(answers[0])}</span><span>{certainty[0]:.0%}</span></header>"
+        f"{figures}{chart}{''.join(_theta(np.asarray(view.theta)) for view in views)}</section>"
+    )
+
+
+def cards(each: Iterable[str], note: str = "") -> str:
+    """Cards side by side, and a line of text above them."""
+    above = f'<p class="stn-note">{html.escape(note)}</p>' if note else ""
+    return f'{above}<div class="stn-cards">{"".join(each)}</div>'
+
+
+def message(text: str) -> str:
+    """One sentence in place of cards."""
+    return f'<p class="stn-message" role="alert">{html.escape(text)}</p>'
+
+
+def data_url(image: np.ndarray) -> str:
+    """An image [H, W, 1 or 3] with values in 0..1 as a PNG's `data:` URL."""
+    pixels = np.rint(255 * np.clip(np.asarray(image, np.float32), 0, 1)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def grid_paths(grid: ArrayLike, shape: tuple[int, int]) -> tuple[str, str, str]:
+    """A sampling grid as SVG paths in pixels of its input, whose upper left corner is (0, 0).
+
+    Args:
+        grid: [H', W', 2], (x, y), normalised with `align_corners=False`.
+        shape: (height, width) of the input.
+
+    Returns:
+        The lines inside, the border, and the border's top edge as the output sees it.
+    """
+    height, width = shape
+    points = (np.asarray(grid) + 1) * (width, height) / 2
+    # Far away means out of sight, but an infinite number would not be SVG.
+    points = np.nan_to_num(points).clip(-9 * width, 9 * width)
+    rows, columns = (
+        np.linspace(0, n - 1, _GRID_LINES).round().astype(int) for n in points.shape[:2]
+    )
+    inner = [points[row] for row in rows[1:-1]] + [points[:, column] for column in columns[1:-1]]
+    border = [points[-1], points[:, 0], points[:, -1]]
+    return _path(inner), _path(border), _path([points[0]])
+
+
+def _path(lines: Iterable[np.ndarray]) -> str:
+    return "".join("M" + " ".join(f"{x:.1f},{y:.1f}" for x, y in line) for line in lines)
+
+
+def _transformer_figures(view: TransformerView) -> str:
+    return _row(
+        _figure(view.inputs, view.inputs, "grid over input", view.grid),
+        _figure(view.outputs, view.inputs, "output"),
+    )
+
+
+def _row(*figures: str) -> str:
+    return f'<div class="stn-views">{"".join(figures)}</div>'
+
+
+def _figure(image: ArrayLike, like: ArrayLike, name: str, grid: ArrayLike | None = None) -> str:
+    """An image, or the mean of a feature map's channels, in the range of values of `like`."""
+    pixels, ends = _one_or_three_channels(image), _one_or_three_channels(like)
+    low, high = ends.min(), ends.max()
+    pixels = (pixels - low) / (high - low or 1)
+    height, width = pixels.shape[:2]
+    margin = _MARGIN * width if grid is not None else 0
+    box = f"{-margin:g} {-margin:g} {width + 2 * margin:g} {height + 2 * margin:g}"
+    lines = ""
+    if grid is not None:
+        kinds = zip(("inner", "border", "top"), grid_paths(grid, (height, width)), strict=True)
+        lines = "".join(
+            f'<path class="stn-edge stn-{kind}" d="{path}"/><path class="stn-{kind}" d="{path}"/>'
+            for kind, path in kinds
+        )
+    return (
+        f'<figure><svg viewBox="{box}" role="img" aria-label="{name}"><image width="{width}" '
+        f'height="{height}" href="{data_url(pixels)}"/>{lines}</svg>'
+        f"<figcaption>{name}</figcaption></figure>"
+    )
+
+
+def _one_or_three_channels(image: ArrayLike) -> np.ndarray:
+    pixels = np.asarray(image, np.float32)
+    return pixels if pixels.shape[-1] == 3 else pixels.mean(axis=-1, keepdims=True)
+
+
+def _theta(theta: np.ndarray) -> str:
+    """The numbers as a table; control points, (x, y) each, as they lie on the target."""
+    side = math.isqrt(len(theta))
+    if theta.shape[1:] == (2,) and side**2 == len(theta):
+        points = theta.reshape(side, side, 2).tolist()
+        rows = [[f"{x:.2f}<br/>{y:.2f}" for x, y in row] for row in points]
+    else:
+        rows = [[f"{number:.2f}" for number in row] for row in np.atleast_2d(theta).tolist()]
+    cells = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="stn-theta"><span>theta</span><table>{cells}</table></div>'
+
+
+def _bars(probabilities: np.ndarray) -> str:
+    """A column chart of the ten digits."""
+    best, best_class = int(probabilities.argmax()), ' class="stn-best"'
+    columns = "".join(
+        f'<div title="{digit}: {p:.1%}"{best_class if digit == best else ""}>'
+        f'<i style="height:{100 * p:.1f}%"></i><b>{digit}</b></div>'
+        for digit, p in enumerate(probabilities.tolist())
+    )
+    return f'<div class="stn-bars" role="img" aria-label="class probabilities">{columns}</div>'
+
+
+def _places(probabilities: np.ndarray) -> str:
+    """Of each place of a number the most probable digit, "-" where there is none."""
+    places = "".join(
+        f"<div><b>{'-' if digit == NO_DIGIT else digit}</b><small>{p:.0%}</small></div>"
+        for digit, p in zip(probabilities.argmax(-1), probabilities.max(-1), strict=True)
+    )
+    return f'<div class="stn-places" role="img" aria-label="digit by digit">{places}</div>'
