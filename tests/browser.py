@@ -1,7 +1,4 @@
-"""A real browser for tests: the system's Chromium, headless, by way of Playwright.
-
-A folder whose tests use it imports `browser` in its `conftest.py`.
-"""
+"""A real browser for tests: the system's Chromium, headless, by way of Playwright."""
 
 import shutil
 from collections.abc import Iterator

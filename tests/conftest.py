@@ -2,6 +2,10 @@
 
 import os
 
+from tests.browser import browser
+
+__all__ = ["browser"]  # one for all: Playwright bears no second one in a process
+
 
 def pytest_configure(config):
     """Compiles each program once, whichever test, process or run asks for it."""

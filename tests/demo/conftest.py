@@ -1,10 +1,6 @@
 import numpy as np
 import pytest
 
-from tests.browser import browser
-
-__all__ = ["browser"]
-
 
 @pytest.fixture(scope="session")
 def digit():

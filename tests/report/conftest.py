@@ -11,11 +11,8 @@ from stn_jax.training.checkpoints import Checkpoints
 from stn_jax.training.optimizer import make_optimizer
 from stn_jax.training.steps import create_state
 from stn_jax.workdir import claim_workdir
-from tests.browser import browser
 from tests.report.fakes import digits_run, numbers_run
 from tests.training.tiny import tiny_config
-
-__all__ = ["browser"]
 
 
 @pytest.fixture(scope="session")
