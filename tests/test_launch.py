@@ -76,7 +76,6 @@ def test_predict_prints_class_probability_and_theta(trained, tmp_path):
 
 
 WRONG = {
-    "no config": ([], "--config is missing"),
     "no such config": (["--config=configs/mnist_rst.py"], "configs/mnist_rst.py"),
     "unknown variant": (["--config=configs/mnist_r.py:st_cnn_afine"], "did you mean 'st_cnn_aff"),
     "variant of quickstart": (["--config=configs/quickstart.py:cnn"], "has no variants"),
@@ -87,13 +86,8 @@ WRONG = {
     "unknown flag": (["--workdri=x"], "Did you mean: workdir"),
     "wrong type": (["--config=configs/mnist_r.py", "--config.seed=many"], "config.seed"),
     "unknown mode": (["--mode=test"], "train|eval|predict|report"),
-    "stray argument": (["--config=configs/mnist_r.py", "image.png"], "--mode=predict"),
     "two networks": (["--config=configs/mnist_r.py:cnn,fcn"], "one network and one recipe"),
     "not an experiment": (["--config=configs/distorted_mnist.py"], "get_config"),
-    "config for eval": (["--mode=eval", "--config=configs/mnist_r.py"], "--config is for"),
-    "eval without workdir": (["--mode=eval"], "--workdir is missing"),
-    "eval of two runs": (["--mode=eval", "--workdir=a", "--workdir=b"], "only --mode=report"),
-    "report of nothing": (["--mode=report", "--workdir=nowhere"], "no run in --workdir=nowhere"),
     "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
 }
 
@@ -102,25 +96,6 @@ WRONG = {
 def test_wrong_use_is_told_in_one_line(case):
     arguments, message = WRONG[case]
     assert_one_clear_line(launch_py(*arguments), message)
-
-
-WRONG_CONFIGS = {
-    "family": ("--config.model.family=afine", "did you mean 'affine'"),
-    "classifier": ("--config.model.classifier=cnnn", "did you mean 'cnn'"),
-    "source": ("--config.data.source=embeded", "did you mean 'embedded'"),
-    "widths": ("--config.model.features=(3,)", "two widths"),
-    "epochs": ("--config.num_epochs=nan", "num_epochs must be a positive number"),
-    "seed": ("--config.seed=-1", "config.seed"),
-    "distortion": ("--config.data.distortion=rtz", "did you mean 'rts'"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG_CONFIGS)
-def test_wrong_names_in_a_config_are_told_in_one_line(case, tmp_path):
-    argument, message = WRONG_CONFIGS[case]
-    workdir = tmp_path / "run"
-    assert_one_clear_line(launch(launch_command(workdir, argument)), message)
-    assert not workdir.exists()
 
 
 def test_a_batch_that_the_devices_do_not_divide_is_told_in_one_line(tmp_path):
@@ -134,12 +109,9 @@ def test_a_workdir_of_another_config_is_told_in_one_line(trained):
     assert_one_clear_line(run, "seed: 0 there, 5 now")
 
 
-@pytest.mark.parametrize("content", [None, b"no image", b"\x89PNG\r\n\x1a\n truncated"])
-def test_an_unreadable_image_is_told_in_one_line(trained, tmp_path, content):
+def test_a_missing_image_is_told_in_one_line(trained, tmp_path):
     workdir, _ = trained
     image = tmp_path / "digit.png"
-    if content is not None:
-        image.write_bytes(content)
     run = launch_py("--mode=predict", f"--workdir={workdir}", str(image))
     assert_one_clear_line(run, str(image))
 
