@@ -208,3 +208,35 @@ def test_importing_compiles_nothing(tmp_path):
     )
     assert "currsize=0" in run.stdout
     assert not list(Path(tmp_path).iterdir())
+
+
+ON_SOME_CORES = """
+import hashlib, os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+import jax, numpy as np
+import stn_jax
+digest = hashlib.sha256()
+for size in (28, 200, 256, 300):
+    rng = np.random.default_rng(size)
+    image = rng.normal(size=(2, size, size, 1)).astype(np.float32)
+    grid = rng.uniform(-1.1, 1.1, (2, size, size, 2)).astype(np.float32)
+    values, back = jax.vjp(jax.jit(jax.vmap(stn_jax.sample)), image, grid)
+    for result in (values, *back(values)):
+        digest.update(np.asarray(result).tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+def test_results_are_the_same_bit_for_bit_on_any_number_of_cores():
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", ON_SOME_CORES, cores],
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for cores in ("1", "2")
+    }
+    assert len(digests) == 1

@@ -129,9 +129,11 @@ struct Weights {
 // An image of one channel at a time, in a frame of zeros that holds the taps outside.
 class Frame {
  public:
-  // Whether copies cost less than they save, in a part of so many points.
-  static bool Pays(const Sampler& sampler, int64_t channels, int64_t points) {
-    return channels == 1 && int64_t{sampler.x.size} * sampler.y.size <= 4 * points;
+  // Whether copies cost less than they save, where each thread makes its own. The number of threads
+  // has no say, since sums without a frame are rounded otherwise.
+  static bool Pays(const Sampler& sampler, int64_t channels) {
+    const int64_t size = int64_t{sampler.x.size} * sampler.y.size;
+    return channels == 1 && size <= std::min(4 * sampler.points, kMostFramed);
   }
 
   explicit Frame(const Sampler& sampler)
@@ -164,6 +166,8 @@ class Frame {
   }
 
  private:
+  static constexpr int64_t kMostFramed = 65536;
+
   int32_t height_, width_;
   int64_t number_ = -1;
   std::vector<float> pixels_;
@@ -198,7 +202,7 @@ ffi::Error Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<
   WithChannels(image.dimensions().back(), [=](auto channels) {
     const int64_t count = sampler.images * sampler.points, step = height * width * channels;
     InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
-      if (Frame::Pays(sampler, channels, last - first)) {
+      if (Frame::Pays(sampler, channels)) {
         Frame frame(sampler);
         ForBlocks(sampler, first, last, [&](const Block& block) {
           const Places<> at(sampler, block);
@@ -333,7 +337,7 @@ ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, 
     const int64_t count = sampler.images * sampler.points, step = height * width * channels;
     InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
       std::optional<Frame> frame;
-      if (Frame::Pays(sampler, channels, last - first)) frame.emplace(sampler);
+      if (Frame::Pays(sampler, channels)) frame.emplace(sampler);
       const bool one_channel = frame.has_value();
       const std::vector<float> zeros(channels);
       ForBlocks(sampler, first, last, [&](const Block& block) {
