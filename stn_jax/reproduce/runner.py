@@ -88,7 +88,7 @@ def reproduce(
                     record = add_runs(out, name, table, budget, row.name, runs)
                     write_report(out, tables)
                     spent.append(time.monotonic() - started)
-                shutil.rmtree(work, ignore_errors=True)
+                _empty(work)  # itself it stays: it is what is locked
         except Exception as error:  # whatever it is, the other rows may do without it
             failed += 1
             print(f"{row.name} FAILED: {_explain(error, work)}", file=sys.stderr, flush=True)
@@ -102,6 +102,14 @@ def reproduce(
             result += f"; rows left: {left}, about {left * np.mean(spent) / 60:.0f} min"
         print(result, flush=True)
     return failed
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _group(config: ConfigDict, seeds: Sequence[int]) -> str:

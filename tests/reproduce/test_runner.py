@@ -203,7 +203,7 @@ def test_a_row_that_was_killed_ends_as_one_that_never_was(tmp_path):
     assert "Nothing has been run" in (out / "README.md").read_text()
     assert "going on at step" in run_to_its_end(out)
     assert result(out) == result(tmp_path / "whole")
-    assert not list(out.glob(".work/*/*/*"))
+    assert not list(out.glob(".work/*/*/*/*"))
     [zero, one] = result(out)["runs"]
     assert zero["steps"] == one["steps"] == 500
     assert [examples for examples, _ in zero["error_curve"]] == [
