@@ -98,6 +98,15 @@ def test_tensorboard_gets_the_samples_and_thetas_histograms(filmed):
     ]
 
 
+def test_a_film_that_fails_is_told_and_the_result_is_there(filmed, tmp_path):
+    workdir = shutil.copytree(filmed, tmp_path / "run")
+    shutil.rmtree(workdir / "film")
+    (workdir / "result.json").unlink()
+    with pytest.raises(UserError, match="holds no frames"):
+        train_and_evaluate(tiny_config(log__film=True), workdir)
+    assert (workdir / "result.json").exists()
+
+
 def test_a_film_of_a_network_without_transformers_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"config.log.film shows transformers, and fcn has none"):
         train_and_evaluate(tiny_config("fcn", log__film=True), tmp_path)
