@@ -2,7 +2,6 @@
 
 import json
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,7 +73,7 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
 
 
 def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
-    result, history = _read_result(workdir / "result.json"), _read_history(workdir)
+    result, history = _read_result(workdir / "result.json"), read_theta_history(workdir)
     model, state = restore(workdir, config)
     print(f"{workdir}: step {int(state.step)} on the test set ...", file=sys.stderr, flush=True)
     experiment = make_experiment(config)
@@ -110,12 +109,3 @@ def _read_result(path: Path) -> dict:
         return {}
     except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-
-
-def _read_history(workdir: Path) -> ThetaHistory | None:
-    try:
-        return read_theta_history(workdir)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{workdir / 'theta.npz'} cannot be read: remove it for a report without it"
-        ) from error

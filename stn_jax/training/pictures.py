@@ -126,7 +126,7 @@ class Pictures:
                 allowance.spend(time.perf_counter() - started)
 
     def finish(self, state: TrainState) -> None:
-        """After the last step. Raises UserError if a film is asked for and has no frames."""
+        """After the last step. Raises UserError as `make_film`."""
         step = int(state.step)
         self._write_histograms(step, self._record_thetas(step, state))
         self._draw_samples(step, state)
