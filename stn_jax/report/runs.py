@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
@@ -23,7 +22,6 @@ class Run(NamedTuple):
     """One run, as far as it was trained."""
 
     name: str  # told apart from the other runs of a report
-    workdir: Path
     config: ConfigDict
     records: Sequence[Mapping]  # of metrics.jsonl
     result: Mapping[str, Any]  # of result.json; {} if training was not finished
@@ -79,14 +77,13 @@ def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
     experiment = make_experiment(config)
     return Run(
         name=name,
-        workdir=workdir,
         config=config,
         records=read_records(workdir / "metrics.jsonl"),
         result=result,
         theta_history=history,
         network=experiment.model_name,
         dataset=experiment.data.name,
-        num_params=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        num_params=state.num_params,
         step=int(state.step),
         num_steps=experiment.num_steps,
         findings=examine(experiment.data, model, state, config.eval_batch_size),

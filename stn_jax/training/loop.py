@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -135,7 +134,7 @@ def _write_result(
         "test_error_percent": float(evaluation.error_percent),
         **{f"test_{name}": float(value) for name, value in evaluation.details.items()},
         "test_loss": float(evaluation.loss),
-        "num_params": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        "num_params": state.num_params,
         "steps": int(state.step),
         "epochs": examples / len(experiment.data.train.labels),
         "examples_per_second": examples / trained.train_seconds,
