@@ -9,6 +9,7 @@ from stn_jax.data.examples import MAX_DIGITS, label_texts
 from stn_jax.report.findings import Shown
 from stn_jax.report.runs import Run
 from stn_jax.training.theta_history import classes
+from stn_jax.transforms import make_family
 from stn_jax.visualization import (
     draw_class_means,
     draw_confusion,
@@ -100,10 +101,11 @@ def theta_history(run: Run) -> Iterator[Picture]:
     if run.theta_history is None:
         return
     steps, thetas, labels = run.theta_history
+    names = make_family(run.config.model.family).param_names
     for place, values in enumerate(thetas.values()):
         which = "the transformer" if len(thetas) == 1 else f"transformer {place + 1}"
         caption = f"Parameters of {which}, by {_class_word(run.findings.labels)}"
-        yield Picture(png_bytes(draw_theta_history(steps, values, labels)), caption)
+        yield Picture(png_bytes(draw_theta_history(steps, values, labels, names)), caption)
 
 
 def class_means(run: Run) -> Iterator[Picture]:
