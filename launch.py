@@ -26,8 +26,8 @@ _MODE = flags.DEFINE_enum("mode", "train", _MODES, "What to do.")
 def main(argv: list[str]) -> None:
     """Runs one mode."""
     # Only once the flags are known to be right.
+    from stn_jax import commands
     from stn_jax.cache import keep_compiled_programs
-    from stn_jax.training import commands
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library tells a lot

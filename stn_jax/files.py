@@ -1,11 +1,17 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and reading what may be damaged."""
 
 import contextlib
 import fcntl
 import os
 import sys
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
+
+from stn_jax.errors import UserError
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -18,6 +24,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file by name.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} cannot be read: remove it to go on without it") from error
 
 
 @contextlib.contextmanager

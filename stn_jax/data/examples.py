@@ -27,6 +27,11 @@ def label_text(label: np.ndarray) -> str:
     return "".join(digits).rstrip("_") or "-"
 
 
+def label_texts(labels: np.ndarray) -> list[str]:
+    """Labels [N] or [N, MAX_DIGITS] as `label_text` writes each."""
+    return [label_text(label) for label in labels]
+
+
 class Batch(NamedTuple):
     """NumPy arrays on the host, JAX arrays in a step; leading axes may stand before B."""
 

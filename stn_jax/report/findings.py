@@ -57,6 +57,7 @@ class Findings(NamedTuple):
 
 def examine(data: Data, model: nn.Module, state: TrainState, batch_size: int) -> Findings:
     """Answers the whole test set, `batch_size` at a time, and looks more closely at some of it."""
+    state = jax.device_put(state.replace(opt_state=()))
     answers, losses = _answer(data, model, state, batch_size)
     look = functools.partial(_look, data, model, state)
     images, outputs = [], []
@@ -92,13 +93,13 @@ def _answer(
     """The answers, as labels, and the losses [N]."""
 
     @jax.jit
-    def run(images: Array, labels: Array, ids: Array) -> tuple[Array, Array]:
+    def run(state: TrainState, images: Array, labels: Array, ids: Array) -> tuple[Array, Array]:
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         logits: Any = model.apply(variables, data.preprocessing.test(images, ids))
         return logits.argmax(axis=-1), cross_entropy(logits, labels)
 
     parts = [
-        _first(jax.device_get(run(*batch)), len(ids))
+        _first(jax.device_get(run(state, *batch)), len(ids))
         for ids, batch in _batches(data.test, np.arange(len(data.test.labels)), batch_size)
     ]
     answers, losses = zip(*parts, strict=True)

@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stn_jax.data.examples import MAX_DIGITS, NO_DIGIT, label_text
+from stn_jax.data.examples import MAX_DIGITS, label_texts
 from stn_jax.report.findings import Shown
 from stn_jax.report.runs import Run
+from stn_jax.training.theta_history import classes
+from stn_jax.transforms import make_family
 from stn_jax.visualization import (
     draw_class_means,
     draw_confusion,
@@ -73,8 +75,8 @@ def samples(run: Run) -> Iterator[Picture]:
     figure = draw_samples(
         shown.images,
         shown.transformers[:1],
-        answers=_texts(shown.answers),
-        labels=_texts(shown.labels),
+        answers=label_texts(shown.answers),
+        labels=label_texts(shown.labels),
         probabilities=shown.probabilities,
     )
     what = f"where {_first_of(shown)} reads them, its output, " if shown.transformers else ""
@@ -90,7 +92,7 @@ def transformers(run: Run) -> Iterator[Picture]:
         yield Picture(png_bytes(figure), "What each transformer reads of its own input")
     elif shown.transformers:
         some = shown.head(NUM_TRIPTYCHS)
-        figure = draw_triptychs(*some.transformers[0], titles=_texts(some.labels))
+        figure = draw_triptychs(*some.transformers[0], titles=label_texts(some.labels))
         yield Picture(png_bytes(figure), "Where the transformer reads its input")
 
 
@@ -99,10 +101,11 @@ def theta_history(run: Run) -> Iterator[Picture]:
     if run.theta_history is None:
         return
     steps, thetas, labels = run.theta_history
+    names = make_family(run.config.model.family).param_names
     for place, values in enumerate(thetas.values()):
         which = "the transformer" if len(thetas) == 1 else f"transformer {place + 1}"
         caption = f"Parameters of {which}, by {_class_word(run.findings.labels)}"
-        yield Picture(png_bytes(draw_theta_history(steps, values, labels)), caption)
+        yield Picture(png_bytes(draw_theta_history(steps, values, labels, names)), caption)
 
 
 def class_means(run: Run) -> Iterator[Picture]:
@@ -110,7 +113,7 @@ def class_means(run: Run) -> Iterator[Picture]:
     found = run.findings
     if found.outputs is not None:
         labels = found.labels[: len(found.images)]
-        figure = draw_class_means(found.images, found.outputs, _classes(labels))
+        figure = draw_class_means(found.images, found.outputs, classes(labels))
         means = f"Means of {len(labels)} test images and of {_first_of(found.first)}'s outputs"
         yield Picture(png_bytes(figure), f"{means}, by {_class_word(labels)}")
 
@@ -132,8 +135,8 @@ def worst(run: Run) -> Iterator[Picture]:
         figure = draw_worst(
             shown.images,
             shown.transformers[0][2] if shown.transformers else None,
-            answers=_texts(shown.answers),
-            labels=_texts(shown.labels),
+            answers=label_texts(shown.answers),
+            labels=label_texts(shown.labels),
             losses=shown.losses,
         )
         yield Picture(png_bytes(figure), "Wrong answers of highest loss, in nats")
@@ -141,15 +144,6 @@ def worst(run: Run) -> Iterator[Picture]:
 
 def _first_of(shown: Shown) -> str:
     return "the transformer" if len(shown.transformers) == 1 else "the first transformer"
-
-
-def _texts(labels: np.ndarray) -> list[str]:
-    return [label_text(label) for label in labels]
-
-
-def _classes(labels: np.ndarray) -> np.ndarray:
-    """Labels [N], or of numbers [N, digits] how many digits each has."""
-    return labels if labels.ndim == 1 else (labels != NO_DIGIT).sum(axis=1)
 
 
 def _class_word(labels: np.ndarray) -> str:

@@ -2,12 +2,10 @@
 
 import json
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
@@ -24,7 +22,6 @@ class Run(NamedTuple):
     """One run, as far as it was trained."""
 
     name: str  # told apart from the other runs of a report
-    workdir: Path
     config: ConfigDict
     records: Sequence[Mapping]  # of metrics.jsonl
     result: Mapping[str, Any]  # of result.json; {} if training was not finished
@@ -74,20 +71,19 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
 
 
 def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
-    result, history = _read_result(workdir / "result.json"), _read_history(workdir)
+    result, history = _read_result(workdir / "result.json"), read_theta_history(workdir)
     model, state = restore(workdir, config)
     print(f"{workdir}: step {int(state.step)} on the test set ...", file=sys.stderr, flush=True)
     experiment = make_experiment(config)
     return Run(
         name=name,
-        workdir=workdir,
         config=config,
         records=read_records(workdir / "metrics.jsonl"),
         result=result,
         theta_history=history,
         network=experiment.model_name,
         dataset=experiment.data.name,
-        num_params=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        num_params=state.num_params,
         step=int(state.step),
         num_steps=experiment.num_steps,
         findings=examine(experiment.data, model, state, config.eval_batch_size),
@@ -110,12 +106,3 @@ def _read_result(path: Path) -> dict:
         return {}
     except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-
-
-def _read_history(workdir: Path) -> ThetaHistory | None:
-    try:
-        return read_theta_history(workdir)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{workdir / 'theta.npz'} cannot be read: remove it for a report without it"
-        ) from error

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from stn_jax.data.examples import MAX_DIGITS, NO_DIGIT
+from stn_jax.data.examples import MAX_DIGITS
 from stn_jax.report.runs import Run
+from stn_jax.training.theta_history import classes
 from stn_jax.workdir import settings
 
 NOTHING = "-"
@@ -74,7 +75,7 @@ def by_length(runs: Sequence[Run]) -> Table | None:
         return None
     rows = []
     for length in range(1, MAX_DIGITS + 1):
-        of_length = [(run.findings.labels != NO_DIGIT).sum(axis=1) == length for run in runs]
+        of_length = [classes(run.findings.labels) == length for run in runs]
         if any(where.any() for where in of_length):
             rows.append(
                 [
@@ -119,7 +120,7 @@ def _difference(run: Run) -> str:
         return NOTHING
     if not run.compares:
         return "other test data"
-    return f"{error_percent(run) - run.paper_errors[run.network]:+.2f}"
+    return f"{error_percent(run) - run.paper_errors[run.network]:+.2f} percentage points"
 
 
 def _percent(error: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stn_jax.errors import UserError
-from stn_jax.files import write_atomically
+from stn_jax.files import read_arrays, write_atomically
 from stn_jax.training.evaluation import Transformed
 from stn_jax.training.logs import read_records
 from stn_jax.visualization.film import Frame, draw_film, gif_bytes, mp4_bytes
@@ -48,25 +48,24 @@ def keep_frame(
 
 
 def read_frames(workdir: Path) -> list[Frame]:
-    """The frames that a run has kept, by their steps."""
+    """The frames that a run has kept, by their steps. Raises UserError if one is damaged."""
     return [_read_frame(path) for path in sorted((workdir / "film").glob("*.npz"))]
 
 
 def _read_frame(path: Path) -> Frame:
-    with np.load(path) as file:
-        count = sum(name.endswith(_VIEW[0]) for name in file)
-        transformers = [
-            tuple(np.asarray(file[f"{n}/{name}"], np.float32) for name in _VIEW)
-            for n in range(count)
-        ]
-        return Frame(int(path.stem), transformers, list(file["answers"]), list(file["labels"]))
+    arrays = read_arrays(path)
+    count = sum(name.endswith(_VIEW[0]) for name in arrays)
+    transformers = [
+        tuple(np.asarray(arrays[f"{n}/{name}"], np.float32) for name in _VIEW) for n in range(count)
+    ]
+    return Frame(int(path.stem), transformers, list(arrays["answers"]), list(arrays["labels"]))
 
 
 def make_film(workdir: Path, num_steps: int) -> None:
     """Writes `figures/training.gif`, and `training.mp4` where there is ffmpeg, from the frames.
 
     Raises:
-        UserError: there are no frames.
+        UserError: there are no frames, or one is damaged.
     """
     frames = read_frames(workdir)
     if not frames:

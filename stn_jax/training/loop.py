@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -50,13 +49,9 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> dict | None:
             make_program(config, experiment, [config.seed]),
             workdir,
             stop_asked,
-            with_pictures=True,
+            with_result=True,
         )
-        if trained is None:
-            return None
-        result = _describe(config, experiment, trained)
-        write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
-        return result
+        return None if trained is None else json.loads((workdir / "result.json").read_text())
 
 
 def load(config: ConfigDict) -> Experiment:
@@ -85,7 +80,7 @@ def run(
     workdir: Path,
     stop_asked: threading.Event,
     *,
-    with_pictures: bool = False,
+    with_result: bool = False,
 ) -> Trained | None:
     """Takes a run to its end, or to where it is asked to stop: then it gives None.
 
@@ -95,7 +90,8 @@ def run(
         program: made of both.
         workdir: the run's folder.
         stop_asked: looked at between dispatches.
-        with_pictures: whether `workdir` gets pictures too; only of a program of one seed.
+        with_result: whether `workdir` gets `result.json` and pictures; only of a program of one
+            seed.
 
     Raises:
         UserError, TrainingDivergedError: as `train_and_evaluate`.
@@ -113,29 +109,32 @@ def run(
         recorder = StepRecorder(
             log, progress, batch_size=program.examples_per_step, log_every=config.log_every
         )
-        pictures = Pictures(config, experiment, workdir, log) if with_pictures else None
+        pictures = Pictures(config, experiment, workdir, log) if with_result else None
         if pictures:
             pictures.begin(state)
         state, evaluation = _train(
             config, experiment, program, state, saver, recorder, pictures, stop_asked
         )
-        if pictures and evaluation:
-            pictures.finish(state)
-    if evaluation is None:
-        print(f"stopped at step {int(state.step)}: the same command goes on from there")
-        return None
-    return Trained(state, evaluation, recorder.train_seconds)
+        if evaluation is not None:
+            trained = Trained(state, evaluation, recorder.train_seconds)
+            if pictures:
+                _write_result(config, experiment, trained, workdir)
+                pictures.finish(state)  # last: if a picture fails, the result is there
+            return trained
+    print(f"stopped at step {int(state.step)}: the same command goes on from there")
+    return None
 
 
-def _describe(config: ConfigDict, experiment: Experiment, trained: Trained) -> dict:
-    """What `result.json` holds."""
+def _write_result(
+    config: ConfigDict, experiment: Experiment, trained: Trained, workdir: Path
+) -> None:
     state, evaluation = trained.state, trained.evaluation
     examples = int(state.step) * config.batch_size
-    return {
+    result = {
         "test_error_percent": float(evaluation.error_percent),
         **{f"test_{name}": float(value) for name, value in evaluation.details.items()},
         "test_loss": float(evaluation.loss),
-        "num_params": sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+        "num_params": state.num_params,
         "steps": int(state.step),
         "epochs": examples / len(experiment.data.train.labels),
         "examples_per_second": examples / trained.train_seconds,
@@ -145,6 +144,7 @@ def _describe(config: ConfigDict, experiment: Experiment, trained: Trained) -> d
         "seed": config.seed,
         **environment(),
     }
+    write_atomically(workdir / "result.json", json.dumps(result, indent=2) + "\n")
 
 
 def _train(

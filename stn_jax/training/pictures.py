@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax import Array
 from ml_collections import ConfigDict
 
-from stn_jax.data.examples import label_text
+from stn_jax.data.examples import label_texts
 from stn_jax.errors import UserError
 from stn_jax.files import write_atomically
 from stn_jax.training.evaluation import transform
@@ -25,6 +25,7 @@ from stn_jax.visualization import draw_samples, png_bytes
 
 NUM_EXAMPLES = 256
 NUM_SAMPLES = 16
+NUM_TOGETHER = 32  # so many examples pass the network at a time: feature maps of more fill memory
 MOST_HISTOGRAMS = 8  # of one transformer: a thin plate spline has 32 parameters
 
 SHARE = 0.01  # of the training time, for drawings and for histograms each
@@ -62,7 +63,7 @@ class Pictures:
 
     Writes `figures/samples.png`, `theta.npz`, pictures and histograms for TensorBoard and, where
     `config.log.film` asks for it, `film/`, `figures/training.gif` and `figures/training.mp4`. Only
-    reads the state, from the host, since one device is enough: training ends as it does without.
+    reads the state, and on one device, which is enough: training ends as it does without.
     """
 
     def __init__(self, config: ConfigDict, experiment: Experiment, workdir: Path, log: MetricLog):
@@ -99,11 +100,8 @@ class Pictures:
         Raises:
             UserError: the network has no transformer.
         """
-        seen = jax.device_get(
-            transform(
-                self._experiment.model, jax.device_get(state), self._images[self._film_places]
-            )
-        )
+        images = self._images[self._film_places]
+        seen = jax.device_get(transform(self._experiment.model, _on_one_device(state), images))
         if not seen.transformers:
             raise UserError(
                 f"config.log.film shows transformers, and {self._experiment.model_name} has none: "
@@ -111,7 +109,7 @@ class Pictures:
             )
         answers, _ = most_probable(seen.probabilities)
         labels = self._labels[self._film_places]
-        keep_frame(self._workdir, step, seen, _texts(answers), _texts(labels))
+        keep_frame(self._workdir, step, seen, label_texts(answers), label_texts(labels))
 
     def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
         """After an evaluation before the end: records theta, and shows what there is time for."""
@@ -126,7 +124,7 @@ class Pictures:
                 allowance.spend(time.perf_counter() - started)
 
     def finish(self, state: TrainState) -> None:
-        """After the last step. Raises UserError if a film is asked for and has no frames."""
+        """After the last step. Raises UserError as `make_film`."""
         step = int(state.step)
         self._write_histograms(step, self._record_thetas(step, state))
         self._draw_samples(step, state)
@@ -134,15 +132,19 @@ class Pictures:
             make_film(self._workdir, self._experiment.num_steps)
 
     def _record_thetas(self, step: int, state: TrainState) -> dict[str, np.ndarray]:
-        model = self._experiment.model
-        thetas = jax.device_get(_thetas(model, jax.device_get(state), self._images))
+        model, state = self._experiment.model, _on_one_device(state)
+        parts = [
+            jax.device_get(_thetas(model, state, self._images[start : start + NUM_TOGETHER]))
+            for start in range(0, len(self._images), NUM_TOGETHER)
+        ]
+        thetas = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
         if thetas:
             add_thetas(self._workdir, step, thetas, self._labels)
         return thetas
 
     def _draw_samples(self, step: int, state: TrainState) -> None:
         inputs, labels = self._images[:NUM_SAMPLES], self._labels[:NUM_SAMPLES]
-        seen = transform(self._experiment.model, jax.device_get(state), inputs)
+        seen = transform(self._experiment.model, _on_one_device(state), inputs)
         images, seen = jax.device_get((inputs, seen))
         if len(seen.transformers) > 1:  # half as many examples, of which each takes more room
             images, labels, seen = jax.tree.map(
@@ -153,8 +155,8 @@ class Pictures:
             draw_samples(
                 images,
                 [(view.inputs, view.grid, view.outputs) for view in seen.transformers.values()],
-                answers=_texts(answers),
-                labels=_texts(labels),
+                answers=label_texts(answers),
+                labels=label_texts(labels),
                 probabilities=probabilities,
             )
         )
@@ -171,8 +173,9 @@ class Pictures:
                 self._log.write_histogram(step, f"{path}/theta/{parameter}", values[:, parameter])
 
 
-def _texts(labels: np.ndarray) -> list[str]:
-    return [label_text(label) for label in labels]
+def _on_one_device(state: TrainState) -> TrainState:
+    """What the network needs of a replicated state: the optimiser's part may be twice as much."""
+    return jax.device_put(jax.device_get(state.replace(opt_state=())))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -28,6 +28,11 @@ class TrainState(struct.PyTreeNode):
     batch_stats: Any
     opt_state: optax.OptState
 
+    @property
+    def num_params(self) -> int:
+        """How many numbers the network learns."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.params))
+
 
 def create_state(
     model: nn.Module,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stn_jax.data.examples import NO_DIGIT
-from stn_jax.files import write_atomically
+from stn_jax.files import read_arrays, write_atomically
 
 _THETA = "theta:"  # begins the names of arrays that are a transformer's
 
@@ -22,14 +22,18 @@ class ThetaHistory(NamedTuple):
 
 
 def read_theta_history(workdir: Path) -> ThetaHistory | None:
-    """What the run in `workdir` has recorded; None if it has no transformers, or is from before."""
+    """What the run in `workdir` has recorded; None if it has no transformers, or is from before.
+
+    Raises:
+        UserError: the file is damaged.
+    """
     path = workdir / "theta.npz"
     if not path.exists():
         return None
-    with np.load(path) as file:
-        names = [name for name in file if name.startswith(_THETA)]
-        thetas = {name.removeprefix(_THETA): file[name] for name in names}
-        return ThetaHistory(file["steps"], thetas, file["labels"])
+    arrays = read_arrays(path)
+    names = [name for name in arrays if name.startswith(_THETA)]
+    thetas = {name.removeprefix(_THETA): arrays[name] for name in names}
+    return ThetaHistory(arrays["steps"], thetas, arrays["labels"])
 
 
 def add_thetas(
@@ -44,6 +48,9 @@ def add_thetas(
         step: how many steps were taken.
         thetas: of the same examples each time.
         labels: [N], or [N, MAX_DIGITS] where an image shows a number.
+
+    Raises:
+        UserError: what was recorded before is damaged.
     """
     steps, past = np.zeros(0, int), {name: theta[None][:0] for name, theta in thetas.items()}
     before = read_theta_history(workdir)

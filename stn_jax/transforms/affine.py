@@ -49,4 +49,10 @@ def _theta(params: jax.Array) -> jax.Array:
     return checked_theta(params, (6,), "affine params").reshape(2, 3)
 
 
-FAMILY = Family("affine", 6, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), _theta, affine_grid)
+PARAM_NAMES = (
+    *("theta 11", "theta 12", "theta 13 (half widths)"),
+    *("theta 21", "theta 22", "theta 23 (half heights)"),
+)
+"""As equation 1 of the paper numbers them, by row and column."""
+
+FAMILY = Family("affine", PARAM_NAMES, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), _theta, affine_grid)

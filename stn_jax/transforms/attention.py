@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stn_jax.transforms.family import Family, checked_theta
+from stn_jax.transforms.family import SHIFT_NAMES, Family, checked_theta
 from stn_jax.transforms.regular_grid import Shape, regular_grid
 
 
@@ -45,4 +45,4 @@ def _checked(theta: ArrayLike) -> jax.Array:
     return checked_theta(theta, (3,), "attention theta")
 
 
-FAMILY = Family("attention", 3, (1.0, 0.0, 0.0), _checked, attention_grid)
+FAMILY = Family("attention", ("scale", *SHIFT_NAMES), (1.0, 0.0, 0.0), _checked, attention_grid)

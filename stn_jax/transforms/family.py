@@ -10,6 +10,8 @@ from jax.typing import ArrayLike
 
 from stn_jax.transforms.regular_grid import Shape
 
+SHIFT_NAMES = ("shift x (half widths)", "shift y (half heights)")
+
 
 class GridFunction(Protocol):
     def __call__(self, theta: ArrayLike, shape: Shape, *, align_corners: bool) -> jax.Array: ...
@@ -23,17 +25,23 @@ class Family:
 
     Attributes:
         name: the family's name, as `make_family` takes it.
-        num_params: how many numbers the localisation network gives.
-        identity: the `num_params` numbers of the identity transformation.
+        param_names: what each number that the localisation network gives is, with its unit if it
+            has one. In normalised units, 1 is half the width or half the height of the image.
+        identity: those numbers of the identity transformation.
         theta: params [num_params] -> theta in the form that `grid` takes.
         grid: (theta, shape, *, align_corners) -> sampling grid [H', W', 2].
     """
 
     name: str
-    num_params: int
+    param_names: tuple[str, ...]
     identity: tuple[float, ...]
     theta: Callable[[jax.Array], jax.Array]
     grid: GridFunction
+
+    @property
+    def num_params(self) -> int:
+        """How many numbers the localisation network gives."""
+        return len(self.param_names)
 
 
 def checked_theta(theta: ArrayLike, shape: tuple[int, ...], name: str) -> jax.Array:

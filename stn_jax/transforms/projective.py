@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from stn_jax.transforms.affine import PARAM_NAMES
 from stn_jax.transforms.family import Family, checked_theta
 from stn_jax.transforms.regular_grid import Shape, regular_grid
 
@@ -103,4 +104,10 @@ def _theta(params: jax.Array) -> jax.Array:
     return jnp.append(params, 1).reshape(3, 3)
 
 
-FAMILY = Family("projective", 8, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0), _theta, projective_grid)
+FAMILY = Family(
+    "projective",
+    (*PARAM_NAMES, "theta 31", "theta 32"),
+    (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
+    _theta,
+    projective_grid,
+)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.transforms.affine import affine_grid
-from stn_jax.transforms.family import Family, checked_theta
+from stn_jax.transforms.family import SHIFT_NAMES, Family, checked_theta
 from stn_jax.transforms.regular_grid import Shape, checked_shape
 
 
@@ -88,7 +88,8 @@ def inverse(theta: ArrayLike, *, source_shape: Shape, align_corners: bool = Fals
 def family(source_shape: tuple[int, int] | None = None) -> Family:
     """The family for images of `source_shape`; for images of the output's shape if None."""
     grid = functools.partial(similarity_grid, source_shape=source_shape)
-    return Family("similarity", 4, (1.0, 0.0, 0.0, 0.0), _checked, grid)
+    names = ("scale", "angle (radians)", *SHIFT_NAMES)
+    return Family("similarity", names, (1.0, 0.0, 0.0, 0.0), _checked, grid)
 
 
 def _apply(

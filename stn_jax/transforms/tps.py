@@ -55,13 +55,17 @@ def family(control_size: int = 4) -> Family:
     """The family with `control_size` x `control_size` control points; ValueError if below 2."""
     if control_size < 2:
         raise ValueError(f"control_size must be at least 2, got {control_size}")
-    num_params = 2 * control_size**2
+    names = tuple(
+        f"point {number} {coordinate}"
+        for number in range(1, control_size**2 + 1)
+        for coordinate in ("x (half widths)", "y (half heights)")
+    )
 
     def theta(params: jax.Array) -> jax.Array:
-        return checked_theta(params, (num_params,), "tps params").reshape(-1, 2)
+        return checked_theta(params, (len(names),), "tps params").reshape(-1, 2)
 
     identity = tuple(control_points(control_size).ravel().tolist())
-    return Family("tps", num_params, identity, theta, tps_grid)
+    return Family("tps", names, identity, theta, tps_grid)
 
 
 @functools.lru_cache(maxsize=32)

@@ -3,7 +3,7 @@
 import jax
 from jax.typing import ArrayLike
 
-from stn_jax.transforms.family import Family, checked_theta
+from stn_jax.transforms.family import SHIFT_NAMES, Family, checked_theta
 from stn_jax.transforms.regular_grid import Shape, regular_grid
 
 
@@ -41,4 +41,4 @@ def _checked(theta: ArrayLike) -> jax.Array:
     return checked_theta(theta, (2,), "translation theta")
 
 
-FAMILY = Family("translation", 2, (0.0, 0.0), _checked, translation_grid)
+FAMILY = Family("translation", SHIFT_NAMES, (0.0, 0.0), _checked, translation_grid)

@@ -7,7 +7,7 @@ from stn_jax.visualization.classes import draw_class_means, draw_confusion
 from stn_jax.visualization.curves import draw_curves
 from stn_jax.visualization.examples import draw_layers, draw_triptychs, draw_worst
 from stn_jax.visualization.samples import draw_samples
-from stn_jax.visualization.style import draw_grid, png_bytes, save_png
+from stn_jax.visualization.style import draw_grid, png_bytes
 from stn_jax.visualization.theta import draw_theta_history
 
 __all__ = [
@@ -21,5 +21,4 @@ __all__ = [
     "draw_triptychs",
     "draw_worst",
     "png_bytes",
-    "save_png",
 ]

@@ -31,7 +31,7 @@ def draw_curves(
         title: of the plot.
         ylabel: what the values are, with their unit.
         xlabel: what the steps are.
-        log: whether values are on a logarithmic scale; those not above 0 are then left out.
+        log: whether values, then all above 0, are on a logarithmic scale.
 
     Raises:
         ValueError: the shapes do not fit, or there is no curve.
@@ -43,9 +43,6 @@ def draw_curves(
     plot_axis(axis, title=title, xlabel=xlabel, ylabel=ylabel)
     for number, (name, (steps, values)) in enumerate(curves.items()):
         check_same_length(steps=steps, values=values)
-        values = np.asarray(values, float)
-        if log:
-            values = np.where(values > 0, values, np.nan)
         marker = "o" if len(values) <= 30 else None
         axis.plot(
             *(steps, values),

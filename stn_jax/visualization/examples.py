@@ -120,7 +120,7 @@ def draw_layers(
     for inputs, grids, outputs in transformers:
         check_images(images=images, inputs=inputs, grids=grids, outputs=outputs)
     columns = 1 + len(transformers)
-    figure = new_figure(1.5 * columns + 0.3, len(images) * 3.1 + 0.5)
+    figure = new_figure(1.5 * columns + 0.7, len(images) * 3.1 + 0.5)
     axes = image_axes(figure, 2 * len(images), columns)
     axes[0, 0].set_title("image", fontsize=SMALL_FONT_SIZE)
     for place, (inputs, _, outputs) in enumerate(transformers):
@@ -130,6 +130,8 @@ def draw_layers(
     for number, image in enumerate(images):
         upper, lower = axes[2 * number : 2 * number + 2]
         show_image(upper[0], image)
+        row_title(upper[1], "input, grid")
+        row_title(lower[1], "output")
         for place, (inputs, grids, outputs) in enumerate(transformers):
             show_image(upper[1 + place], inputs[number])
             draw_grid(upper[1 + place], grids[number], inputs[number].shape[:2])

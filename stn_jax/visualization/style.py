@@ -1,19 +1,16 @@
-"""What all pictures share: colours, how images and grids are shown, how figures are written.
+"""What all pictures share: colours, how images and grids are shown.
 
 Colours are those of Okabe and Ito, which the colour-blind tell apart; lines differ in their dashes
 too, for print without colours.
 """
 
 import io
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
-
-from stn_jax.files import write_atomically
 
 GRID_COLOUR, BORDER_COLOUR, WRONG_COLOUR = "#E69F00", "#56B4E9", "#D55E00"
 LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "black")
@@ -126,12 +123,6 @@ def png_bytes(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-def save_png(path: Path, figure: Figure) -> None:
-    """Writes a figure; makes its folder. A reader never sees half of the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, png_bytes(figure))
 
 
 def check_same_length(**arrays) -> None:

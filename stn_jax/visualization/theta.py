@@ -23,7 +23,7 @@ MOST_PANELS = 8
 
 
 def draw_theta_history(
-    steps: np.ndarray, thetas: np.ndarray, labels: np.ndarray, *, names: Sequence[str] = ()
+    steps: np.ndarray, thetas: np.ndarray, labels: np.ndarray, names: Sequence[str]
 ) -> Figure:
     """Draws the parameters of a transformation over training: a panel for each.
 
@@ -35,7 +35,7 @@ def draw_theta_history(
         steps: [T], training steps.
         thetas: [T, N, P], of the same N examples at each step.
         labels: [N], the examples' classes.
-        names: P texts, what the parameters are called; "theta 0", "theta 1", ... if none are given.
+        names: P texts, what the parameters are, with their units.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -46,8 +46,8 @@ def draw_theta_history(
     check_same_length(steps=steps, thetas=thetas)
     check_same_length(examples=thetas[0], labels=labels)
     num_params = thetas.shape[-1]
-    if names:
-        check_same_length(parameters=thetas[0, 0], names=names)
+    check_same_length(parameters=thetas[0, 0], names=names)
+    legend_columns = 6
     k = math.isqrt(num_params // 2)
     if num_params > MOST_PANELS and 2 * k * k == num_params:
         figure = new_figure(8.4, 4.6)
@@ -65,25 +65,22 @@ def draw_theta_history(
     else:
         columns = min(3 if num_params % 3 == 0 else 4, num_params)
         rows = -(-num_params // columns)
-        figure = new_figure(2.6 * columns + 0.2, 2.0 * rows + 0.5)
+        legend_columns = min(6, 2 * columns)  # as wide as the figure allows
+        legend_rows = -(-(2 + len(np.unique(labels))) // legend_columns)
+        figure = new_figure(2.6 * columns + 0.2, 2.0 * rows + 0.18 * legend_rows + 0.14)
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axis in panels[num_params:]:
             axis.set_axis_off()
         panels = panels[:num_params]
-        for number, axis in enumerate(panels):
+        for number, (axis, name) in enumerate(zip(panels, names, strict=True)):
             _draw_parameter(axis, steps, thetas[..., number], labels)
-            name = names[number] if names else f"theta {number}"
-            plot_axis(
-                axis,
-                title=name,
-                xlabel="training step" if number >= num_params - columns else "",
-                ylabel="" if number % columns else "normalised units",
-            )
+            xlabel = "training step" if number >= num_params - columns else ""
+            plot_axis(axis, title="", xlabel=xlabel, ylabel=name)
     handles, texts = panels[0].get_legend_handles_labels()
     figure.legend(
         *(handles, texts),
         loc="outside lower center",
-        ncols=min(len(texts), 6),
+        ncols=min(len(texts), legend_columns),
         fontsize=SMALL_FONT_SIZE,
         frameon=False,
     )

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stn_jax import commands
 from stn_jax.errors import UserError
 from stn_jax.report import pictures, write_report
 from stn_jax.report.runs import read_runs, short_names
-from stn_jax.training import commands
 from stn_jax.workdir import claim_workdir
 from tests.report.fakes import digits_run
 from tests.report.html import Parsed

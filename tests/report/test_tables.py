@@ -19,7 +19,7 @@ def test_results_stand_beside_the_papers_and_the_difference_where_they_compare()
     ours, theirs = column(table, 1), column(table, 2)
     assert ours["test error"] == theirs["test error"] == "25.00%"
     assert ours["the paper's, same network"] == theirs["the paper's, same network"] == "0.7%"
-    assert ours["difference"] == "+24.30"
+    assert ours["difference"] == "+24.30 percentage points"
     assert theirs["difference"] == "other test data"
     assert ours["parameters"] == "1,234"
     assert ours["steps"] == "300 of 600"

@@ -61,6 +61,15 @@ def test_a_film_is_written_even_if_the_video_fails(kept, monkeypatch, capsys):
         assert gif.n_frames == 2
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_damaged_frame_is_named(kept, share):
+    frame = kept[0] / "film" / "000000010.npz"
+    content = frame.read_bytes()
+    frame.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"000000010.npz cannot be read: remove it"):
+        film.make_film(kept[0], num_steps=10)
+
+
 def test_a_film_of_nothing_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"no frames .* --config.log.film=True"):
         film.make_film(tmp_path, num_steps=10)

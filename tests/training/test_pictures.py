@@ -80,10 +80,10 @@ def test_thetas_of_every_evaluation_are_those_of_the_network(filmed):
         history.thetas["transformer"][0], np.broadcast_to([1, 0, 0, 0, 1, 0], (256, 6))
     )
     test = make_experiment(config).data
-    images = test.preprocessing.test(jnp.asarray(test.test.images[:4]), jnp.arange(4))
+    images = test.preprocessing.test(jnp.asarray(test.test.images[:40]), jnp.arange(40))
     theta = transform(*restore(filmed, config), images).transformers["transformer"].theta
     np.testing.assert_allclose(
-        history.thetas["transformer"][-1, :4], theta.reshape(4, 6), atol=1e-5
+        history.thetas["transformer"][-1, :40], theta.reshape(40, 6), atol=1e-5
     )
     np.testing.assert_array_equal(history.labels, test.test.labels[:256])
 
@@ -96,6 +96,15 @@ def test_tensorboard_gets_the_samples_and_thetas_histograms(filmed):
     assert [at_the_end for at_the_end in histograms if at_the_end[0] == 20] == [
         (20, f"transformer/theta/{n}", 256) for n in range(6)
     ]
+
+
+def test_a_film_that_fails_is_told_and_the_result_is_there(filmed, tmp_path):
+    workdir = shutil.copytree(filmed, tmp_path / "run")
+    shutil.rmtree(workdir / "film")
+    (workdir / "result.json").unlink()
+    with pytest.raises(UserError, match="holds no frames"):
+        train_and_evaluate(tiny_config(log__film=True), workdir)
+    assert (workdir / "result.json").exists()
 
 
 def test_a_film_of_a_network_without_transformers_is_refused(tmp_path):

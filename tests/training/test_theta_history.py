@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from stn_jax.errors import UserError
 from stn_jax.training.theta_history import add_thetas, classes, read_theta_history
 
 LABELS = np.array([3, 1, 4], np.int32)
@@ -29,6 +31,18 @@ def test_steps_that_are_done_again_are_replaced(tmp_path):
 
 def test_a_run_without_transformers_has_none(tmp_path):
     assert read_theta_history(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK", "half"])
+def test_a_damaged_history_is_named_by_who_reads_it_and_who_adds_to_it(tmp_path, content):
+    add_thetas(tmp_path, 0, thetas(0), LABELS)
+    path = tmp_path / "theta.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content == "half" else content)
+    with pytest.raises(UserError, match=r"theta.npz cannot be read: remove it"):
+        read_theta_history(tmp_path)
+    with pytest.raises(UserError, match=r"theta.npz cannot be read: remove it"):
+        add_thetas(tmp_path, 10, thetas(10), LABELS)
 
 
 def test_numbers_are_grouped_by_how_many_digits_they_have():

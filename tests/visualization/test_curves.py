@@ -18,10 +18,11 @@ def test_curves_go_through_their_values_and_are_named():
     assert {"one", "two", "Test error", "error (%)", "training step"} <= set(texts(figure))
 
 
-def test_a_logarithmic_scale_leaves_out_what_is_not_positive():
-    figure = draw_curves({"one": ([0, 1, 2], [1, 0, 0.1])}, title="", ylabel="", log=True)
-    assert figure.axes[0].get_yscale() == "log"
-    np.testing.assert_array_equal(lines(figure)[0][:, 1], [1, np.nan, 0.1])
+def test_a_logarithmic_scale_has_powers_of_ten_at_equal_distances():
+    figure = draw_curves({"one": ([0, 1, 2], [1, 0.1, 0.01])}, title="", ylabel="", log=True)
+    (axis,) = figure.axes
+    heights = axis.transData.transform(lines(figure)[0])[:, 1]
+    assert heights[0] - heights[1] == pytest.approx(heights[1] - heights[2])
 
 
 def test_curves_that_cannot_be_drawn_are_refused():

@@ -56,4 +56,6 @@ def test_layers_show_each_input_and_output_with_their_sizes():
     figure = draw_layers([first, second], first[0])
     shapes = [image.shape for image in shown_images(figure)]
     assert shapes == [(12, 12, 3), (12, 12, 3), (8, 8), (6, 6, 3), (4, 4)] * 2
-    assert "transformer 2\n8x8x5 to 4x4x5" in texts(figure)
+    written = texts(figure)
+    assert "transformer 2\n8x8x5 to 4x4x5" in written
+    assert written.count("input, grid") == written.count("output") == 2

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
 
 from stn_jax.transforms import affine_grid, regular_grid
-from stn_jax.visualization import draw_grid, save_png
+from stn_jax.visualization import draw_grid
 from stn_jax.visualization.style import line_style, show_image
 from tests.visualization.drawn import pixels, shown_images
 
@@ -59,11 +58,3 @@ def test_an_image_of_one_value_is_shown():
 
 def test_lines_differ_in_colour_or_dashes():
     assert len({tuple(line_style(number).values()) for number in range(28)}) == 28
-
-
-def test_a_figure_is_written_into_a_new_folder_and_nothing_else(tmp_path):
-    path = tmp_path / "figures" / "one.png"
-    save_png(path, Figure(figsize=(2, 1), dpi=100))
-    with Image.open(path) as picture:
-        assert picture.size == (200, 100)
-    assert list(path.parent.iterdir()) == [path]

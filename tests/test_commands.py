@@ -3,8 +3,8 @@
 import pytest
 
 from configs import mnist_r
+from stn_jax import commands
 from stn_jax.errors import UserError
-from stn_jax.training import commands
 from tests.training.tiny import tiny_config
 
 WRONG_USE = {
