@@ -1,24 +1,38 @@
 """Image files that a person gives."""
 
+import warnings
 from pathlib import Path
 
 from PIL import Image
 
 from stn_jax.errors import UserError
 
+_MAX_MEGAPIXELS = 30
+
 
 def open_image(path: Path) -> Image.Image:
     """The picture in `path` in colour (mode RGB), on white where it is transparent.
 
     Raises:
-        UserError: the file is missing or is no image that can be read.
+        UserError: the file is missing, is no image that can be read, or has more than 30
+            megapixels: a file of a few kilobytes can hold gigabytes of pixels.
     """
     try:
-        with Image.open(path) as file:
+        with warnings.catch_warnings():
+            # Pillow would print one before the error does.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            file = Image.open(path)
+        with file:
+            if file.width * file.height > 1e6 * _MAX_MEGAPIXELS:
+                raise Image.DecompressionBombError
             coloured = file.convert("RGBA")
     except FileNotFoundError as error:
         raise UserError(f"no image file {path}") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"{path} has more than {_MAX_MEGAPIXELS} megapixels: take a smaller picture"
+        ) from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} cannot be read as an image: take a PNG or JPEG file") from error
     white = Image.new("RGBA", coloured.size, "white")
     return Image.alpha_composite(white, coloured).convert("RGB")

@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0: whoever can reach you")
     parser.add_argument("--port", default=7860, type=int)
     options = parser.parse_args(arguments)
+    if not 1 <= options.port <= 65535:
+        _fail(f"--port must be 1 to 65535, got {options.port}")
     if importlib.util.find_spec("gradio") is None:
         _fail('the demo needs Gradio, which is not installed: pip install -e ".[demo]"')
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")

@@ -17,6 +17,7 @@ from PIL import Image
 from stn_jax.data.examples import NO_DIGIT, label_text
 from stn_jax.training.evaluation import Transformed, TransformerView
 from stn_jax.training.prediction import most_probable
+from stn_jax.visualization.style import as_picture
 
 _GRID_LINES = 7  # each way
 _MARGIN = 0.06  # of black around a picture, so that a grid is seen that leaves it a little
@@ -102,7 +103,7 @@ def _row(*figures: str) -> str:
 
 def _figure(image: ArrayLike, like: ArrayLike, name: str, grid: ArrayLike | None = None) -> str:
     """An image, or the mean of a feature map's channels, in the range of values of `like`."""
-    pixels, ends = _one_or_three_channels(image), _one_or_three_channels(like)
+    pixels, ends = (as_picture(np.asarray(each)) for each in (image, like))
     low, high = ends.min(), ends.max()
     pixels = (pixels - low) / (high - low or 1)
     height, width = pixels.shape[:2]
@@ -120,11 +121,6 @@ def _figure(image: ArrayLike, like: ArrayLike, name: str, grid: ArrayLike | None
         f'height="{height}" href="{data_url(pixels)}"/>{lines}</svg>'
         f"<figcaption>{name}</figcaption></figure>"
     )
-
-
-def _one_or_three_channels(image: ArrayLike) -> np.ndarray:
-    pixels = np.asarray(image, np.float32)
-    return pixels if pixels.shape[-1] == 3 else pixels.mean(axis=-1, keepdims=True)
 
 
 def _theta(theta: np.ndarray) -> str:

@@ -60,19 +60,21 @@ class Pose(NamedTuple):
     bend: float = 0.0  # how far the digit's top and bottom edges lie to the right of its middle
 
 
-def read_drawing(data_url: str) -> np.ndarray:
+def read_drawing(data_url: object) -> np.ndarray:
     """What the browser sends of a drawing, a PNG's `data:` URL, as [H, W] float32, 0..1.
 
     Raises:
         UserError: it is none, or it is larger than a drawing is.
     """
     try:
+        if not isinstance(data_url, str):  # a browser can send anything
+            raise ValueError("no text")
         _, _, encoded = data_url.partition(";base64,")
         with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as drawing:
             if max(drawing.size) > _LARGEST_DRAWING:
                 raise ValueError("too large")
             return np.asarray(drawing.convert("L"), np.float32) / 255
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError("The drawing cannot be read: clear it and draw again.") from error
 
 

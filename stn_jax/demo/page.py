@@ -225,12 +225,13 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
         return number, scene, drawn(number, scene)
 
     def uploaded(path):
-        name = Path(path).name
+        file = Path(path)
         try:
-            picture = numbers.Picture(open_image(Path(path)), boxes=None)
-        except UserError:
-            return message(f"{name} cannot be read as a picture: take a PNG or JPEG file.")
-        return number_view(networks, picture, name)
+            picture = numbers.Picture(open_image(file), boxes=None)
+        except UserError as error:
+            # Where the server stores it means nothing to a person.
+            return message(f"{str(error).replace(str(file), file.name)}.")
+        return number_view(networks, picture, file.name)
 
     # Its `input` would miss what is pasted.
     number.change(drawn, [number, scene], view, **_AT_ONCE)

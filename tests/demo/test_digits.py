@@ -1,15 +1,14 @@
 import base64
-import io
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from stn_jax.demo.cards import data_url
 from stn_jax.demo.digits import NOTHING_DRAWN, Pose, centred, distort, read_drawing
 from stn_jax.errors import UserError
+from tests.pictures import blank_png
 
 CANVAS = 42
 
@@ -97,14 +96,16 @@ def test_a_drawing_is_read_as_it_was_sent(digit):
     np.testing.assert_allclose(read_drawing(data_url(digit)), digit[..., 0], atol=1 / 255)
 
 
-def too_large():
-    file = io.BytesIO()
-    Image.new("L", (2000, 10)).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+def png_url(width, height):
+    return "data:image/png;base64," + base64.b64encode(blank_png(width, height)).decode()
 
 
 @pytest.mark.parametrize(
-    "sent", ["", "/etc/passwd", "data:image/png;base64,AAAA", "data:;base64,%%%", too_large()]
+    "sent",
+    [
+        *("", "/etc/passwd", "data:image/png;base64,AAAA", "data:;base64,%%%", None, 7, ["a"]),
+        *(png_url(2000, 10), png_url(20_000, 20_000)),
+    ],
 )
 def test_what_is_no_drawing_gets_one_clear_sentence(sent):
     with pytest.raises(UserError, match="cannot be read"):

@@ -12,6 +12,7 @@ import pytest
 
 from stn_jax.demo.numbers import draw as draw_number
 from tests.browser import horizontal_overflow, watched_page
+from tests.pictures import blank_png
 from tests.training.tiny import REPOSITORY
 
 pytest.importorskip("gradio", reason="gradio is not installed")
@@ -140,7 +141,12 @@ def test_a_picture_is_read_and_what_is_none_gets_one_sentence(page, tmp_path):
     text = tmp_path / "text.png"
     text.write_text("this is no picture")
     page.set_input_files("input[type=file]", text)
-    wait_for_text(page, ".stn-message", r"^text\.png cannot be read as a picture")
+    wait_for_text(page, ".stn-message", r"^text\.png cannot be read as an image")
+
+    huge = tmp_path / "huge.png"
+    huge.write_bytes(blank_png(13_000, 13_000))
+    page.set_input_files("input[type=file]", huge)
+    wait_for_text(page, ".stn-message", r"^huge\.png has more than 30 megapixels")
 
     large = tmp_path / "large.png"
     large.write_bytes(bytes(20_000_000))

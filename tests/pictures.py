@@ -1,0 +1,15 @@
+"""Picture files for tests."""
+
+import struct
+import zlib
+
+
+def blank_png(width: int, height: int) -> bytes:
+    """A PNG file of one colour and one bit per pixel: small however large the picture is."""
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(height * (1 + (width + 7) // 8)))
+    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
