@@ -3,13 +3,18 @@
 const canvas = element.querySelector("canvas");
 const pen = canvas.getContext("2d");
 let last = null; // where the pen was, while it is down
+let drawn = ""; // the value that the pen has made last
 
 function show() {
+  if (props.value && props.value === drawn) return; // it is there already
   pen.fillStyle = "black";
   pen.fillRect(0, 0, canvas.width, canvas.height);
   if (!props.value) return;
   const image = new Image();
-  image.onload = () => pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  image.onload = () => {
+    // While it was decoded, the square may have been cleared or drawn on.
+    if (image.src === props.value && !last) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  };
   image.src = props.value;
 }
 
@@ -19,15 +24,15 @@ function place(event) {
   return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
 }
 
-function strokeTo(point) {
+function strokeTo([x, y]) {
   pen.strokeStyle = "white";
   pen.lineWidth = canvas.width / 13;
   pen.lineCap = "round";
   pen.beginPath();
   pen.moveTo(...last);
-  pen.lineTo(...point);
+  pen.lineTo(x + 0.01, y); // without any length it would not be drawn
   pen.stroke();
-  last = point;
+  last = [x, y];
 }
 
 canvas.addEventListener("pointerdown", (event) => {
@@ -42,7 +47,7 @@ for (const end of ["pointerup", "pointercancel"]) {
   canvas.addEventListener(end, () => {
     if (!last) return;
     last = null;
-    props.value = canvas.toDataURL("image/png");
+    props.value = drawn = canvas.toDataURL("image/png");
     trigger("input");
   });
 }

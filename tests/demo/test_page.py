@@ -18,6 +18,9 @@ from tests.training.tiny import REPOSITORY
 pytest.importorskip("gradio", reason="gradio is not installed")
 
 PATIENCE = 120  # seconds; a busy machine is slow
+CHANCES = """() => [...document.querySelectorAll(".stn-bars")].map(
+    bars => [...bars.children].map(bar => bar.title).join(" "))"""
+CHANGED, SAME = "now.join() !== others.join()", "now.join() === others.join()"
 
 
 @pytest.fixture(scope="module")
@@ -75,45 +78,125 @@ def wait_for_text(page, selector, pattern):
     page.locator(selector, has_text=re.compile(pattern)).first.wait_for()
 
 
-def pictures(page):
-    return page.evaluate("[...document.querySelectorAll('.stn-views image')].map(i => i.outerHTML)")
+def chances(page):
+    """What each network gives each digit, such as "7: 98.1%"."""
+    return page.evaluate(f"({CHANCES})()")
+
+
+def wait_for_chances(page, condition, others):
+    """Until `condition`, JavaScript of `now` and `others`, holds of what `chances` gives."""
+    page.wait_for_function(
+        f"others => {{ const now = ({CHANCES})(); return now.length && {condition}; }}", arg=others
+    )
+    return chances(page)
 
 
 def draw(page, *corners):
-    """A stroke on the square, through corners in 0..1."""
+    """A stroke on the square, through corners in 0..1, until it is answered."""
     box = page.locator("canvas").bounding_box()
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     page.mouse.move(*places[0])
     page.mouse.down()
     for place in places[1:]:
         page.mouse.move(*place, steps=8)
-    page.mouse.up()
+    with page.expect_response("**/predict"):
+        page.mouse.up()
+
+
+def clear(page):
+    page.get_by_role("button", name="Clear").click()
+    wait_for_text(page, ".stn-message", "^Nothing is drawn")
+
+
+def draw_four(page):
+    draw(page, (0.35, 0.2), (0.3, 0.55), (0.7, 0.55))
+    draw(page, (0.65, 0.2), (0.65, 0.85))
 
 
 def test_a_drawn_digit_is_answered_and_a_slider_changes_the_answer(page):
-    page.get_by_role("button", name="Clear").click()
-    wait_for_text(page, ".stn-message", "^Nothing is drawn")
-    draw(page, (0.3, 0.2), (0.7, 0.2), (0.45, 0.8))
-    page.wait_for_selector(".stn-card")
-    assert answers(page) == ["7", "7", "7"]
-
-    before = pictures(page)
-    turn = page.get_by_label("range slider for Turn left (degrees)")
-    turn.fill("40")
+    clear(page)
+    draw_four(page)
     page.wait_for_function(
-        "before => document.querySelector('.stn-views image').outerHTML !== before", arg=before[0]
+        "() => [...document.querySelectorAll('.stn-answer')].map(a => a.innerText)"
+        ".join(' ').startsWith('4 4 4')"
     )
-    assert all(old != new for old, new in zip(before, pictures(page), strict=True))
+    upright = chances(page)
 
-    typed = page.get_by_label("number input for Turn left (degrees)")
-    typed.fill("999")  # as far as the slider goes
-    wait_for_text(page, ".stn-card h3", "ST-CNN affine")
+    turn = page.get_by_label("range slider for Turn left (degrees)")
+    turn.fill("90")
+    on_its_side = wait_for_chances(page, CHANGED, upright)
+    assert all(old != new for old, new in zip(upright, on_its_side, strict=True))
+    assert "4" not in answers(page)
 
     page.get_by_role("button", name="Reset").click()
-    page.wait_for_function(
-        "before => document.querySelector('.stn-views image').outerHTML === before", arg=before[0]
-    )
+    wait_for_chances(page, SAME, upright)
     assert float(turn.input_value()) == 0
+
+    # What is typed goes as far as the slider does.
+    page.get_by_label("number input for Turn left (degrees)").fill("999")
+    assert wait_for_chances(page, CHANGED, upright) == on_its_side
+    page.get_by_role("button", name="Reset").click()
+    wait_for_chances(page, SAME, upright)
+
+
+def ink(page):
+    """Of the square, how much is bright, 0..1."""
+    return page.evaluate(
+        """() => {
+            const canvas = document.querySelector("canvas");
+            const {width, height} = canvas;
+            const copy = new OffscreenCanvas(width, height).getContext("2d");
+            copy.drawImage(canvas, 0, 0);
+            const pixels = copy.getImageData(0, 0, width, height).data;
+            const red = pixels.filter((_, place) => place % 4 === 0);
+            return red.filter(value => value > 127).length / red.length;
+        }"""
+    )
+
+
+@pytest.fixture
+def decode(page):
+    """Pictures of the square are decoded only when this is called: as late as a test wants."""
+    page.evaluate(
+        """() => {
+            window.waiting = [];
+            window.Image = class extends Image { set onload(shown) { waiting.push(shown); } };
+        }"""
+    )
+    yield lambda: page.evaluate("waiting.splice(0).map(shown => shown()).length")
+    page.evaluate("() => { window.Image = Object.getPrototypeOf(Image); }")
+
+
+def test_a_picked_digit_that_comes_late_is_not_painted_over_what_was_done_since(page, decode):
+    def pick():
+        page.get_by_role("button", name="Pick one").click()
+        page.wait_for_function("waiting.length > 0")
+
+    pick()
+    assert decode() == 1
+    assert ink(page) > 0
+
+    pick()
+    clear(page)
+    assert decode() == 1
+    assert ink(page) == 0
+
+    pick()
+    draw(page, (0.5, 0.5))
+    dot = ink(page)
+    assert dot > 0
+    decode()
+    assert ink(page) == dot
+
+
+def test_a_second_stroke_leaves_the_first_where_it_is(page, decode):
+    clear(page)
+    draw(page, (0.2, 0.2), (0.2, 0.8))
+    first = ink(page)
+    draw(page, (0.8, 0.2), (0.8, 0.8))
+    assert ink(page) == pytest.approx(2 * first, rel=0.05)
+    decode()
+    assert ink(page) == pytest.approx(2 * first, rel=0.05)
 
 
 def test_a_picked_digit_is_shown_with_its_label(page):
@@ -128,6 +211,25 @@ def test_a_number_that_is_typed_is_read_and_what_is_none_gets_one_sentence(page)
     wait_for_text(page, ".stn-answer", "^12$")
     number.fill("12a")
     wait_for_text(page, ".stn-message", "^Type a number of 1 to 5 digits")
+
+
+def test_another_number_is_drawn_once(page):
+    page.get_by_role("tab", name="Street numbers").click()
+    number = page.get_by_label("Number, 1 to 5 digits")
+    number.fill("12a")
+    wait_for_text(page, ".stn-message", "^Type a number of 1 to 5 digits")
+    requests = []
+
+    def note(request):
+        requests.append(request)
+
+    page.on("request", note)
+    page.get_by_role("button", name="Another one").click()
+    page.locator(".stn-places:visible").wait_for()
+    number.fill("12b")  # asked for after all that the button asks for
+    wait_for_text(page, ".stn-message", "^Type a number of 1 to 5 digits")
+    page.remove_listener("request", note)
+    assert sum("stn-card" in request.response().text() for request in requests) == 1
 
 
 def test_a_picture_is_read_and_what_is_none_gets_one_sentence(page, tmp_path):
