@@ -8,6 +8,8 @@ from PIL import Image
 from stn_jax.errors import UserError
 
 _MAX_MEGAPIXELS = 30
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""Those that Pillow reads by itself: for EPS it would start another program."""
 
 
 def open_image(path: Path) -> Image.Image:
@@ -21,7 +23,7 @@ def open_image(path: Path) -> Image.Image:
         with warnings.catch_warnings():
             # Pillow would print one before the error does.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            file = Image.open(path)
+            file = Image.open(path, formats=_FORMATS)
         with file:
             if file.width * file.height > 1e6 * _MAX_MEGAPIXELS:
                 raise Image.DecompressionBombError

@@ -42,3 +42,10 @@ def test_a_missing_file_and_one_that_is_no_picture_get_one_clear_line(tmp_path):
     path.write_text("this is no picture")
     with pytest.raises(UserError, match="cannot be read as an image: take a PNG or"):
         open_image(path)
+
+
+def test_a_format_that_another_program_would_draw_is_not_read(tmp_path):
+    path = tmp_path / "house.png"
+    Image.new("L", (4, 2), 255).save(path, format="EPS")
+    with pytest.raises(UserError, match="cannot be read as an image: take a PNG or"):
+        open_image(path)
