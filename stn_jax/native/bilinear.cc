@@ -340,7 +340,8 @@ ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, 
       if (Frame::Pays(sampler, channels)) frame.emplace(sampler);
       const bool one_channel = frame.has_value();
       const std::vector<float> zeros(channels);
-      ForBlocks(sampler, first, last, [&](const Block& block) {
+      // From the end: what the forward pass has read last may still be in a cache.
+      ForBlocks(sampler, count - last, count - first, [&](const Block& block) {
         const Places<true> at(sampler, block);
         const float* values = from + block.begin * channels;
         float* __restrict moves = to + 2 * block.begin;
