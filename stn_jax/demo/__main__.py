@@ -1,27 +1,21 @@
 """Serves a local page to look at trained networks with, until it is interrupted."""
 
-import argparse
 import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from absl import logging
 
+from stn_jax.command_line import Parser
 from stn_jax.errors import UserError
 
 PROGRAM = "python -m stn_jax.demo"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        _fail(message)
-
-
 def main(arguments: list[str]) -> None:
     """Runs the command; exits with 2 on wrong use."""
-    parser = _Parser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
+    parser = Parser(PROGRAM, __doc__)
     parser.add_argument(
         "--workdir", action="append", default=[], type=Path, metavar="DIR", help="a run of your own"
     )
@@ -29,9 +23,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--port", default=7860, type=int)
     options = parser.parse_args(arguments)
     if not 1 <= options.port <= 65535:
-        _fail(f"--port must be 1 to 65535, got {options.port}")
+        parser.error(f"--port must be 1 to 65535, got {options.port}")
     if importlib.util.find_spec("gradio") is None:
-        _fail('the demo needs Gradio, which is not installed: pip install -e ".[demo]"')
+        parser.error('the demo needs Gradio, which is not installed: pip install -e ".[demo]"')
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     # One image at a time is as fast without kernels, which a first start would wait for.
     os.environ.setdefault("STN_JAX_NATIVE", "0")
@@ -60,12 +54,7 @@ def main(arguments: list[str]) -> None:
         number_view(networks["street_numbers"], numbers.draw("1", scene=0))
         page.block_thread()
     except UserError as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,19 @@
 """Packs the newest checkpoint of a finished run into the package, for `stn_jax.load_pretrained`."""
 
-import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from absl import logging
 
+from stn_jax.command_line import Parser
 from stn_jax.errors import UserError
 
 PROGRAM = "python -m stn_jax.pretrained"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        _fail(message)
-
-
 def main(arguments: list[str]) -> None:
     """Runs the command; exits with 2 on wrong use."""
-    parser = _Parser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
+    parser = Parser(PROGRAM, __doc__)
     parser.add_argument("workdir", type=Path, metavar="WORKDIR", help="the run's folder")
     parser.add_argument("name", metavar="NAME", help="such as st_cnn_affine")
     parser.add_argument("--command", required=True, help="what trained it, for the model card")
@@ -34,14 +28,9 @@ def main(arguments: list[str]) -> None:
     try:
         folder = pack(options.workdir, options.name, command=options.command, commit=options.commit)
     except UserError as error:
-        _fail(str(error))
+        parser.error(str(error))
     size = (folder / "weights.npz").stat().st_size
     print(f"{folder}: {size / 1e6:.2f} MB of weights; model card: {folder / 'README.md'}")
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
 
 
 if __name__ == "__main__":

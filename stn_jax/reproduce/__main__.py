@@ -4,26 +4,20 @@ Whatever stops it, the same command goes on from there; rows that are done are n
 Without TABLE it only writes the report anew, after notes were edited.
 """
 
-import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from absl import logging
 
+from stn_jax.command_line import Parser
 from stn_jax.errors import UserError
 
 PROGRAM = "python -m stn_jax.reproduce"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        _fail(message)
-
-
 def main(arguments: list[str]) -> int:
     """Runs the command and gives its exit code: 0, or 1 where rows failed, or 2 on wrong use."""
-    parser = _Parser(prog=PROGRAM, description=__doc__, allow_abbrev=False)
+    parser = Parser(PROGRAM, __doc__)
     parser.add_argument("table", nargs="?", metavar="TABLE", help="mnist (4.1) or svhn (4.2)")
     parser.add_argument("--budget", default="minutes", help="trial, minutes, hours or paper")
     parser.add_argument("--rows", default="*", metavar="PATTERN", help="such as 'rts-st_cnn*'")
@@ -55,7 +49,7 @@ def main(arguments: list[str]) -> int:
             data={name: folder for name, folder in data.items() if folder},
         )
     except UserError as error:
-        _fail(str(error))
+        parser.error(str(error))
     except KeyboardInterrupt:
         print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
         return 130
@@ -63,11 +57,6 @@ def main(arguments: list[str]) -> int:
     if failed:
         print(f"rows that failed: {failed}, see above; the same command tries them again")
     return int(failed > 0)
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
 
 
 if __name__ == "__main__":
