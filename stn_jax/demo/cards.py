@@ -17,9 +17,8 @@ from PIL import Image
 from stn_jax.data.examples import NO_DIGIT, label_text
 from stn_jax.training.evaluation import Transformed, TransformerView
 from stn_jax.training.prediction import most_probable
-from stn_jax.visualization.style import as_picture
+from stn_jax.visualization.style import as_picture, grid_lines
 
-_GRID_LINES = 7  # each way
 _MARGIN = 0.06  # of black around a picture, so that a grid is seen that leaves it a little
 
 
@@ -74,16 +73,13 @@ def grid_paths(grid: ArrayLike, shape: tuple[int, int]) -> tuple[str, str, str]:
     Returns:
         The lines inside, the border, and the border's top edge as the output sees it.
     """
-    height, width = shape
-    points = (np.asarray(grid) + 1) * (width, height) / 2
+    reach = 9 * shape[1]
     # Far away means out of sight, but an infinite number would not be SVG.
-    points = np.nan_to_num(points).clip(-9 * width, 9 * width)
-    rows, columns = (
-        np.linspace(0, n - 1, _GRID_LINES).round().astype(int) for n in points.shape[:2]
+    inner, border, top = (
+        _path(np.nan_to_num(line).clip(-reach, reach) for line in part)
+        for part in grid_lines(np.asarray(grid), shape)
     )
-    inner = [points[row] for row in rows[1:-1]] + [points[:, column] for column in columns[1:-1]]
-    border = [points[-1], points[:, 0], points[:, -1]]
-    return _path(inner), _path(border), _path([points[0]])
+    return inner, border, top
 
 
 def _path(lines: Iterable[np.ndarray]) -> str:

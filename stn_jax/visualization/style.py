@@ -95,19 +95,12 @@ def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines:
         image_shape: (height, width) in pixels.
         lines: how many lines of points are drawn each way.
     """
-    if np.ndim(grid) != 3 or np.shape(grid)[-1] != 2:
-        raise ValueError(f"grid must have shape [H', W', 2], got {np.shape(grid)}")
     height, width = image_shape
-    points = (np.asarray(grid) + 1) * (width, height) / 2 - 0.5
-    rows = np.linspace(0, points.shape[0] - 1, lines).round().astype(int)
-    columns = np.linspace(0, points.shape[1] - 1, lines).round().astype(int)
-    inner = [points[row] for row in rows[1:-1]] + [points[:, column] for column in columns[1:-1]]
-    border = [points[-1], points[:, 0], points[:, -1]]
-    for paths, colour, line_width in (
-        (inner, GRID_COLOUR, 0.7),
-        (border, BORDER_COLOUR, 1.0),
-        ([points[0]], BORDER_COLOUR, 2.2),
+    styles = ((GRID_COLOUR, 0.7), (BORDER_COLOUR, 1.0), (BORDER_COLOUR, 2.2))
+    for parts, (colour, line_width) in zip(
+        grid_lines(grid, image_shape, lines), styles, strict=True
     ):
+        paths = [line - 0.5 for line in parts]  # on an axis whole numbers are pixels' centres
         edge = Stroke(linewidth=line_width + 2 * _OUTLINE_WIDTH, foreground="black")
         axis.add_collection(
             LineCollection(
@@ -116,6 +109,31 @@ def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines:
         )
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
+
+
+def grid_lines(
+    grid: np.ndarray, image_shape: tuple[int, int], lines: int = 7
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """A sampling grid as lines [N, 2], (x, y) in pixels from the image's upper left corner.
+
+    Args:
+        grid: [H', W', 2], (x, y), normalised with `align_corners=False`.
+        image_shape: (height, width) in pixels.
+        lines: how many there are each way.
+
+    Returns:
+        The lines inside, the border, and the border's top edge as the output sees it.
+
+    Raises:
+        ValueError: the grid's shape is another.
+    """
+    if np.ndim(grid) != 3 or np.shape(grid)[-1] != 2:
+        raise ValueError(f"grid must have shape [H', W', 2], got {np.shape(grid)}")
+    height, width = image_shape
+    points = (np.asarray(grid) + 1) * (width, height) / 2
+    rows, columns = (np.linspace(0, n - 1, lines).round().astype(int) for n in points.shape[:2])
+    inner = [points[row] for row in rows[1:-1]] + [points[:, column] for column in columns[1:-1]]
+    return inner, [points[-1], points[:, 0], points[:, -1]], [points[0]]
 
 
 def png_bytes(figure: Figure) -> bytes:
