@@ -39,11 +39,6 @@ class Network(NamedTuple):
         """(height, width, channels) of its images."""
         return find_task(self.config).input_shape(self.config)
 
-    @property
-    def num_params(self) -> int:
-        """How many numbers it has learned."""
-        return sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
-
 
 def shipped_networks(task: str) -> list[Network]:
     """Those that come with the package for a task, by its name in a config."""

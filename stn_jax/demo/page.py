@@ -66,7 +66,7 @@ def number_view(networks: Sequence[Network], picture: numbers.Picture, note: str
 
 
 def _card(network: Network, image: np.ndarray) -> str:
-    detail = f"{network.num_params:,} parameters"
+    detail = f"{network.state.num_params:,} parameters"
     return network_card(network.name, detail, image, look(network, image))
 
 

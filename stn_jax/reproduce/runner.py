@@ -152,7 +152,6 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
         if "test_error_percent" in r
     ]
     steps = int(trained.state.step)
-    num_params = sum(leaf.size for leaf in jax.tree.leaves(trained.state.params)) // len(seeds)
     return [
         {
             "seed": seed,
@@ -163,7 +162,7 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
             "examples": steps * config.batch_size,
             "train_seconds": round(trained.train_seconds, 1),
             "seeds_together": len(seeds),
-            "num_params": num_params,
+            "num_params": trained.state.num_params // len(seeds),
             "dataset": experiment.data.name,
             **environment(),
             "error_curve": [
