@@ -1,5 +1,6 @@
 """What a result was made with."""
 
+import os
 import platform
 from importlib.metadata import version
 
@@ -7,11 +8,21 @@ import jax
 
 
 def environment() -> dict:
-    """`device`, and `versions` by name."""
+    """`device`, on the CPU with the cores that it may use, and `versions` by name."""
+    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    if jax.default_backend() == "cpu":
+        device += f" (cores: {_usable_cores()})"
     return {
-        "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "device": device,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("jax", "flax", "optax", "numpy")},
         },
     }
+
+
+def _usable_cores() -> int:
+    """Of this machine those that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
