@@ -37,7 +37,7 @@ _ADAM = {
 _MODERN_RATE = {"optimizer.learning_rate": 2e-3}  # batch normalisation bears more
 # An example costs these rows five to twenty times what it costs the others: at their second
 # convolution there are many more pixels left.
-_SLOW = ("rts-cnn*", "p-*cnn*", "tc-cnn*")
+_SLOW = ("rts-cnn*", "p-cnn*", "tc-cnn*", *(f"p-{name}" for name in NETWORKS if "st_cnn" in name))
 
 
 def _budget(epochs: float, evaluations: int, slow_epochs: float, **data: str) -> dict[str, dict]:
