@@ -60,6 +60,11 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
         "some minutes a row on 2 CPU cores: 8 epochs by Adam, 2 where an example costs much more",
         _budget(8.0, 8, slow_epochs=2.0),
     ),
+    "quarter_hour": (
+        "a quarter of an hour a row at most on 2 CPU cores: 24 epochs by Adam, 6 where an example "
+        "costs much more",
+        _budget(24.0, 12, slow_epochs=6.0),
+    ),
     "hours": (
         "64 epochs by Adam, 16 where an example costs much more",
         _budget(64.0, 16, slow_epochs=16.0),

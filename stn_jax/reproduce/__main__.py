@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     """Runs the command and gives its exit code: 0, or 1 where rows failed, or 2 on wrong use."""
     parser = Parser(PROGRAM, __doc__)
     parser.add_argument("table", nargs="?", metavar="TABLE", help="mnist (4.1) or svhn (4.2)")
-    parser.add_argument("--budget", default="minutes", help="trial, minutes, hours or paper")
+    parser.add_argument("--budget", default="minutes", help="from trial over minutes to paper")
     parser.add_argument("--rows", default="*", metavar="PATTERN", help="such as 'rts-st_cnn*'")
     parser.add_argument("--seeds", default=1, type=int, metavar="N", help="train together")
     parser.add_argument("--out", default="results", type=Path, metavar="DIR")
