@@ -26,7 +26,7 @@ BUDGETS: dict[str, tuple[str, str, dict]] = {
         {"data.synthetic.train": 640, "data.synthetic.test": 200},
     ),
     "minutes": (
-        "20,000 drawn numbers, narrow networks, 2 epochs: some minutes a row on 2 CPU cores",
+        "20,000 drawn numbers, narrow networks, 3 epochs: some minutes a row on 2 CPU cores",
         "synthetic_small,modern",
         {},
     ),
