@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stn_jax.data.examples import NO_DIGIT
+from stn_jax.errors import UserError
 from stn_jax.files import read_arrays, write_atomically
 
 _THETA = "theta:"  # begins the names of arrays that are a transformer's
@@ -25,12 +26,17 @@ def read_theta_history(workdir: Path) -> ThetaHistory | None:
     """What the run in `workdir` has recorded; None if it has no transformers, or is from before.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or something else.
     """
     path = workdir / "theta.npz"
     if not path.exists():
         return None
     arrays = read_arrays(path)
+    missing = sorted({"steps", "labels"} - arrays.keys())
+    if missing:
+        raise UserError(
+            f"{path} is not a record of thetas: it has no {' and no '.join(missing)}; move it away"
+        )
     names = [name for name in arrays if name.startswith(_THETA)]
     thetas = {name.removeprefix(_THETA): arrays[name] for name in names}
     return ThetaHistory(arrays["steps"], thetas, arrays["labels"])

@@ -45,6 +45,12 @@ def test_a_damaged_history_is_named_by_who_reads_it_and_who_adds_to_it(tmp_path,
         add_thetas(tmp_path, 10, thetas(10), LABELS)
 
 
+def test_arrays_of_another_program_are_no_history(tmp_path):
+    np.savez(tmp_path / "theta.npz", steps=np.arange(3))
+    with pytest.raises(UserError, match=r"theta.npz is not a record of thetas: it has no labels"):
+        read_theta_history(tmp_path)
+
+
 def test_numbers_are_grouped_by_how_many_digits_they_have():
     numbers = np.array([[1, 2, 10, 10, 10], [10] * 5, [1, 2, 3, 4, 5]])
     np.testing.assert_array_equal(classes(numbers), [2, 0, 5])
