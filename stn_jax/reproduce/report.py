@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matplotlib import color_sequences
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from stn_jax.errors import UserError, check_choice
 from stn_jax.files import write_atomically
@@ -221,28 +222,35 @@ def _draw_curves(
     written = [record_path(out, name, budget, row.name).stat().st_mtime for row in rows]
     if path.exists() and path.stat().st_mtime >= max(written):
         return
-    figure = Figure(figsize=(7, 4.5), dpi=100, layout="constrained")
+    figure = Figure(figsize=(8.5, 4.5), dpi=100, layout="constrained")
     axis = figure.subplots()
-    axis.set_prop_cycle(color=color_sequences["tab20"])
+    networks = dict.fromkeys(row.network for row in table.rows)
+    colors = dict(zip(networks, color_sequences["tab20"], strict=False))  # alike in all plots
     for row in rows:
         curves = [run["error_curve"] for run in records[budget, row.name]["runs"]]
         examples = [point[0] for point in curves[0]]
         errors = list(zip(*([point[1] for point in curve] for curve in curves), strict=True))
         (line,) = axis.plot(
-            examples, [statistics.mean(each) for each in errors], marker=".", label=row.network
+            examples,
+            [statistics.mean(each) for each in errors],
+            color=colors[row.network],
+            marker=".",
+            label=row.network,
         )
         lowest, highest = [min(each) for each in errors], [max(each) for each in errors]
         axis.fill_between(examples, lowest, highest, color=line.get_color(), alpha=0.2, lw=0)
     axis.set(
         title=f"{column}, budget {budget}",
-        xlabel="training examples seen",
+        xlabel="training examples seen, in thousands",
         ylabel="test error, per cent",
         yscale="log",
     )
+    axis.xaxis.set_major_formatter(lambda examples, _: f"{examples / 1000:,g}")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_formatter("{x:g}")
-    axis.grid(which="both", alpha=0.3)
-    axis.legend(fontsize="small")
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="small")
     content = io.BytesIO()
     figure.savefig(content, format="png", metadata={"Software": None})
     write_atomically(path, content.getvalue())
