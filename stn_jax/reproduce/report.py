@@ -74,6 +74,11 @@ def format_paper(row: Row) -> str:
     return "-" if row.paper is None else f"{row.paper:.1f}"
 
 
+def compares(table: Table, record: Mapping) -> bool:
+    """Whether the errors are on the data that the paper's are on."""
+    return record["config"]["data.source"] == table.source
+
+
 def _section(name: str, table: Table, records: Records, notes: Mapping) -> str:
     budgets = [budget for budget in table.budgets if any(b == budget for b, _ in records)]
     parts = [f"## {table.title}\n", "In brackets the paper's; bold where ours is no higher.\n"]
@@ -152,21 +157,16 @@ def _details(table: Table, records: Records, notes: Mapping) -> str:
 def _budget(table: Table, record: Mapping) -> str:
     """The budget's name, and what makes the error something else than the row's own."""
     text = record["budget"]
-    if not _compares(table, record):
+    if not compares(table, record):
         text += f", {record['config']['data.source']} data"
     if record["config"] != row_settings(table.config(record["row"], record["budget"])):
         text += ", earlier settings"
     return text
 
 
-def _compares(table: Table, record: Mapping) -> bool:
-    """Whether the error is on the paper's data."""
-    return record["config"]["data.source"] == table.source
-
-
 def _difference(table: Table, row: Row, record: Mapping) -> float | None:
     """Our error less the paper's, where they compare."""
-    if row.paper is None or not _compares(table, record):
+    if row.paper is None or not compares(table, record):
         return None
     return statistics.mean(run["test_error_percent"] for run in record["runs"]) - row.paper
 

@@ -23,7 +23,7 @@ from stn_jax.reproduce.records import (
     row_settings,
     seeds_to_run,
 )
-from stn_jax.reproduce.report import format_error, format_paper, write_report
+from stn_jax.reproduce.report import compares, format_error, format_paper, write_report
 from stn_jax.reproduce.tables import find_tables
 from stn_jax.training.environment import environment
 from stn_jax.training.logs import read_records
@@ -96,7 +96,8 @@ def reproduce(
         finally:
             jax.clear_caches()  # the next row has programs of its own
         assert record is not None
-        result = f"{row.name}: {format_error(record)} (paper: {format_paper(row)})"
+        paper = format_paper(row) + ("" if compares(table, record) else ", on other data")
+        result = f"{row.name}: {format_error(record)} (paper: {paper})"
         left = len(rows) - place
         if spent and left:
             result += f"; rows left: {left}, about {left * np.mean(spent) / 60:.0f} min"

@@ -27,7 +27,7 @@ def trained(monkeypatch):
     asked, broken = [], {}
 
     def train(config, seeds, workdir):
-        row = config.name.removesuffix("-minutes")
+        row, _ = config.name.rsplit("-", 1)
         asked.append((row, tuple(seeds)))
         if row in broken:
             raise broken[row]
@@ -61,6 +61,11 @@ def test_rows_that_match_are_run_and_recorded(trained, tmp_path, capsys):
     assert all(run.keys() >= {"commit", "modified"} for run in record["runs"])
     printed = capsys.readouterr().out
     assert "r-fcn: 2.05 ± 0.07 (paper: 2.1); rows left: 1, about" in printed
+
+
+def test_an_error_on_other_data_than_the_papers_is_told_as_such(trained, tmp_path, capsys):
+    reproduce(tmp_path, "--budget=trial")
+    assert "r-fcn: 2.00 (paper: 2.1, on other data)" in capsys.readouterr().out
 
 
 def test_a_finished_row_is_not_run_again_and_only_missing_seeds_are(trained, tmp_path):
