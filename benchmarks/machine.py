@@ -1,12 +1,13 @@
 """What the figures were measured on, and with."""
 
 import importlib.metadata
-import os
 import platform
 from datetime import datetime
 from pathlib import Path
 
 import jax
+
+from stn_jax.training.environment import usable_cores
 
 PACKAGES = ("stn_jax", "jax", "jaxlib", "flax", "numpy", "torch", "kornia", "dm_pix")
 
@@ -15,7 +16,7 @@ def describe() -> dict[str, str]:
     """The machine, its devices and the versions, each in a few words."""
     devices = jax.devices()
     return {
-        "processor": f"{_processor()}, {_cores()} cores",
+        "processor": f"{_processor()}, {usable_cores()} cores",
         "JAX devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
         "Python": platform.python_version(),
         "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
@@ -36,12 +37,6 @@ def _processor() -> str:
         values.get(key, "unknown") for key in ("model name", "cpu family", "model")
     )
     return f"{name} (family {family}, model {model})"
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _version(name: str) -> str:

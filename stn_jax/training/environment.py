@@ -11,7 +11,7 @@ def environment() -> dict:
     """`device`, on the CPU with the cores that it may use, and `versions` by name."""
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     if jax.default_backend() == "cpu":
-        device += f" (cores: {_usable_cores()})"
+        device += f" (cores: {usable_cores()})"
     return {
         "device": device,
         "versions": {
@@ -21,8 +21,8 @@ def environment() -> dict:
     }
 
 
-def _usable_cores() -> int:
-    """Of this machine those that this process may run on."""
+def usable_cores() -> int:
+    """How many of the machine's cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
