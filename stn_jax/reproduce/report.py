@@ -230,15 +230,11 @@ def _draw_curves(
         curves = [run["error_curve"] for run in records[budget, row.name]["runs"]]
         examples = [point[0] for point in curves[0]]
         errors = list(zip(*([point[1] for point in curve] for curve in curves), strict=True))
-        (line,) = axis.plot(
-            examples,
-            [statistics.mean(each) for each in errors],
-            color=colors[row.network],
-            marker=".",
-            label=row.network,
-        )
+        means = [statistics.mean(each) for each in errors]
+        color = colors[row.network]
+        axis.plot(examples, means, color=color, marker=".", label=row.network)
         lowest, highest = [min(each) for each in errors], [max(each) for each in errors]
-        axis.fill_between(examples, lowest, highest, color=line.get_color(), alpha=0.2, lw=0)
+        axis.fill_between(examples, lowest, highest, color=color, alpha=0.2, lw=0)
     axis.set(
         title=f"{column}, budget {budget}",
         xlabel="training examples seen, in thousands",
