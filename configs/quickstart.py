@@ -5,7 +5,7 @@ Command: python launch.py --config=configs/quickstart.py
 5,000 real digits that need no download, rotated by -90 to 90 degrees, afresh each time. The
 transformer may rotate, scale and shift; a small fully connected classifier, which cannot cope with
 rotation by itself, leaves it something to do.
-Measured: 4.8% test error after 13 s of training on 2 CPU cores.
+Measured: 4.3% test error after 10 s of training on 2 CPU cores.
 """
 
 from ml_collections import ConfigDict
