@@ -102,12 +102,17 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
 
 
 def _paper_recipe(config: ConfigDict) -> None:
-    """SGD for 150k steps; the learning rate falls by 10 every 50k."""
+    """SGD for 150k steps; the learning rate falls by 10 every 50k.
+
+    The paper does not state the momentum. The usual 0.9 it must have been: without any, FCN ends on
+    P at 8.5 per cent, where the paper has 3.1.
+    """
     config.batch_size = 256
     config.num_epochs = 640.0
     config.eval_every_epochs = 8.0
     config.steps_per_dispatch = 50
     config.optimizer.name = "sgd"
+    config.optimizer.momentum = 0.9
     config.optimizer.schedule = "staircase"
     config.optimizer.learning_rate = 0.01
 
