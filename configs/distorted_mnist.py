@@ -104,8 +104,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
 def _paper_recipe(config: ConfigDict) -> None:
     """SGD for 150k steps; the learning rate falls by 10 every 50k.
 
-    The paper does not state the momentum. The usual 0.9 ends FCN on P at 3.36 per cent, where the
-    paper has 3.1; none at all ends it at 8.50.
+    Momentum is not in the paper; why there is some: the note of `p-fcn` in `results/README.md`.
     """
     config.batch_size = 256
     config.num_epochs = 640.0

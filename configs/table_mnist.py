@@ -31,7 +31,7 @@ MODERN = ("cnn", "st_cnn_affine", "st_cnn_projective", "st_cnn_tps")
 _ADAM = {
     "batch_size": 64,
     "optimizer.name": "adam",
-    "optimizer.momentum": 0.0,
+    "optimizer.momentum": 0.0,  # the paper recipe has some; Adam takes none
     "optimizer.schedule": "one_cycle",
     "optimizer.learning_rate": 1e-3,
 }
