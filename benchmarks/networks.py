@@ -52,7 +52,7 @@ def shrink(config: ConfigDict) -> None:
         config.model.localisation_filters = (3, 3)
         config.data.crop = 20
     else:
-        config.model.features = (4, 6)
+        config.model.features = (4, 6, 5, 7)[: len(config.model.features)]
 
 
 def make(config: ConfigDict) -> Network:

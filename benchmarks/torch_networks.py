@@ -170,9 +170,14 @@ def _distorted_mnist(config: ConfigDict, shape: Shape) -> nn.Module:
     inside = size // config.pool if transformed else shape[1]
     convolutions: list[Convolution] = []
     features: Sequence[int] = config.features
-    if config.classifier == "cnn":
-        convolutions = [Convolution(config.features[0], 9, pool=True)]
-        convolutions += [Convolution(config.features[1], 7, pool=True)]
+    if config.classifier != "fcn":
+        layers = distorted_mnist.CLASSIFIERS[config.classifier](features)
+        convolutions = [
+            Convolution(filters, size, pool=layer in layers.pooled)
+            for layer, (filters, size) in enumerate(
+                zip(layers.features, layers.kernel_sizes, strict=True)
+            )
+        ]
         features = ()
     inner = (shape[0], inside, inside)
     classifier = Layers(inner, convolutions, features, distorted_mnist.NUM_CLASSES, **norm)

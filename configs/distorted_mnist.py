@@ -14,13 +14,19 @@ MODELS = {
     "st_cnn_affine": ("cnn", "affine"),
     "st_cnn_projective": ("cnn", "projective"),
     "st_cnn_tps": ("cnn", "tps"),
+    "deep_cnn": ("deep_cnn", "none"),
+    "st_deep_cnn_affine": ("deep_cnn", "affine"),
+    "st_deep_cnn_projective": ("deep_cnn", "projective"),
+    "st_deep_cnn_tps": ("deep_cnn", "tps"),
 }
-"""The paper's eight networks: classifier and transformation family."""
+"""Classifier and transformation family: the paper's eight networks, and four whose classifier is
+as one would make it today, of 3x3 convolutions."""
 
 RECIPES = ("modern", "paper")
 
-# Widths of the classifier's two layers, so that each network has about 400k parameters; by the
-# canvas and, where a transformer is before it, the size of the classifier's own input, in pixels.
+_DEEP_FEATURES = (32, 64, 64, 128)
+# Widths of the paper's classifiers, so that each network has about 400k parameters; by the canvas
+# and, where a transformer is before it, the size of the classifier's own input, in pixels.
 _FEATURES: dict[str, dict] = {
     "fcn": {28: (350, 350), 42: (202, 202), 60: (108, 108)},
     "cnn": {28: (32, 247), 42: (32, 206), 60: (32, 155)},
@@ -75,7 +81,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.model.classifier = classifier
     config.model.batch_norm = False
     config.model.family = family
-    config.model.localisation = classifier
+    config.model.localisation = "fcn" if classifier == "fcn" else "cnn"
     config.model.output_size = 0  # of the transformer, in pixels; 0: as its input
     # The paper average-pools the transformer's output by 2 where the canvas has room to spare.
     config.model.pool = 2 if distortion in ("rts", "tc") else 1
@@ -93,7 +99,9 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     {"paper": _paper_recipe, "modern": _modern_recipe}[recipe](config)
 
     canvas = CANVAS[distortion]
-    if family == "none":
+    if classifier == "deep_cnn":
+        config.model.features = _DEEP_FEATURES
+    elif family == "none":
         config.model.features = _FEATURES[classifier][canvas]
     else:
         size = (config.model.output_size or canvas) // config.model.pool

@@ -28,7 +28,7 @@ WRONG_CONFIGS = {
     "family": ({"model__family": "afine"}, "did you mean 'affine'"),
     "classifier": ({"model__classifier": "cnnn"}, "did you mean 'cnn'"),
     "source": ({"data__source": "embeded"}, "did you mean 'embedded'"),
-    "widths": ({"model__features": (3,)}, "two widths"),
+    "widths": ({"model__features": (3,)}, "must be 2 positive widths"),
     "epochs": ({"num_epochs": float("nan")}, "num_epochs must be a positive number"),
     "seed": ({"seed": -1}, "config.seed"),
     "distortion": ({"data__distortion": "rtz"}, "did you mean 'rts'"),

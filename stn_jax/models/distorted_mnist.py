@@ -1,5 +1,7 @@
 """The networks of section 4.1, distorted MNIST: FCN, CNN and their spatial transformer forms."""
 
+from functools import partial
+
 from flax import linen as nn
 from jax import Array
 from ml_collections import ConfigDict
@@ -34,24 +36,31 @@ class FullyConnectedClassifier(nn.Module):
 
 
 class ConvolutionalClassifier(nn.Module):
-    """CNN: conv 9x9, max-pool 2, conv 7x7, max-pool 2, class scores. [B, H, W, C] -> [B, 10].
+    """Convolutions without padding, class scores. [B, H, W, C] -> [B, 10].
 
-    Pooling keeps the last odd row and column: at 21x21 pixels, what a transformer hands on after
-    pooling 42x42, the 7x7 convolution would not fit otherwise.
+    By default the paper's CNN: conv 9x9, max-pool 2, conv 7x7, max-pool 2. Pooling keeps the last
+    odd row and column: at 21x21 pixels, what a transformer hands on after pooling 42x42, the 7x7
+    convolution would not fit otherwise.
     """
 
-    features: tuple[int, int]
+    features: tuple[int, ...]
+    kernel_sizes: tuple[int, ...] = (9, 7)
+    pooled: tuple[int, ...] = (0, 1)
+    """Indices of the convolutions that max-pool 2 follows."""
     batch_norm: bool = False
     axis_name: str | None = None
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
         x = images
-        for filters, size in zip(self.features, (9, 7), strict=True):
+        sizes = zip(self.features, self.kernel_sizes, strict=True)
+        for layer, (filters, size) in enumerate(sizes):
             x = Conv(filters, (size, size), padding="VALID")(x)
             if self.batch_norm:
                 x = BatchNorm(self.axis_name)(x, train)
-            x = max_pool_2x2(nn.relu(x))
+            x = nn.relu(x)
+            if layer in self.pooled:
+                x = max_pool_2x2(x)
         return nn.Dense(NUM_CLASSES)(x.reshape(x.shape[0], -1))
 
 
@@ -68,17 +77,24 @@ class TransformedClassifier(nn.Module):
         return self.classifier(x, train=train)
 
 
-CLASSIFIERS = {"fcn": FullyConnectedClassifier, "cnn": ConvolutionalClassifier}
+CLASSIFIERS = {
+    "fcn": FullyConnectedClassifier,
+    "cnn": ConvolutionalClassifier,
+    "deep_cnn": partial(ConvolutionalClassifier, kernel_sizes=(3, 3, 3, 3), pooled=(0, 2)),
+}
 LOCALISATIONS = {"fcn": FullyConnectedLocalisation, "cnn": ConvLocalisation}
-_SMALLEST_INPUT = {"fcn": 1, "cnn": 21}  # height and width that leave the last layer something
+_NUM_WIDTHS = {"fcn": 2, "cnn": 2, "deep_cnn": 4}
+# Height and width that leave the last layer something.
+_SMALLEST_INPUT = {"fcn": 1, "cnn": 21, "deep_cnn": 19}
 
 
 def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) -> nn.Module:
     """Builds the network of `config.model` for images [B, canvas, canvas, 1].
 
     Args:
-        config: the `model` part of a config: `classifier` ("fcn" or "cnn"), `features` (widths of
-          its two layers), `batch_norm`, `family` of the transformer ("none": no transformer),
+        config: the `model` part of a config: `classifier` ("fcn", "cnn" or "deep_cnn": four 3x3
+          convolutions, max-pool 2 after the first and the third), `features` (widths of its hidden
+          layers), `batch_norm`, `family` of the transformer ("none": no transformer),
           `localisation` ("fcn" or "cnn"), `output_size` (the transformer's, in pixels; 0: as the
           input's), `pool` (average pooling after the transformer).
         canvas: the images' height and width in pixels.
@@ -90,10 +106,14 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
     check_choice(config.classifier, CLASSIFIERS, "config.model.classifier")
     check_choice(config.localisation, LOCALISATIONS, "config.model.localisation")
     check_choice(config.family, ("none", *FAMILIES), "config.model.family")
-    if len(config.features) != 2 or not all(
+    num_widths = _NUM_WIDTHS[config.classifier]
+    if len(config.features) != num_widths or not all(
         isinstance(width, int) and width > 0 for width in config.features
     ):
-        raise UserError(f"config.model.features must be two widths, got {config.features}")
+        raise UserError(
+            f"config.model.features must be {num_widths} positive widths with config.model."
+            f"classifier={config.classifier}, got {config.features}"
+        )
     options = {"batch_norm": config.batch_norm, "axis_name": axis_name}
     classifier = CLASSIFIERS[config.classifier](features=tuple(config.features), **options)
     if config.family == "none":

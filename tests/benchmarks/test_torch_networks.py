@@ -15,7 +15,7 @@ from benchmarks.torch_device import to_torch  # noqa: E402
 
 CONFIGS = {
     name: networks.section_4_1(name, "modern")
-    for name in ("fcn", "cnn", "st_fcn_projective", "st_cnn_tps")
+    for name in ("fcn", "cnn", "st_fcn_projective", "st_cnn_tps", "st_deep_cnn_affine")
 }
 CONFIGS["single"] = networks.section_4_2("single", 64, "modern")
 for each in CONFIGS.values():

@@ -29,18 +29,21 @@ def test_every_row_on_every_budget_is_a_run_of_its_own(name):
     assert len(seen) == len(table.rows) * len(table.budgets)
 
 
-def test_the_mnist_table_is_the_papers_and_four_modern_rows_a_column():
+def test_the_mnist_table_is_the_papers_and_eight_modern_rows_a_column():
     rows = TABLES["mnist"].rows
     modern = [row for row in rows if row.name.endswith("-modern")]
     assert len(rows) - len(modern) == 8 * 5
-    assert len(modern) == 4 * 5
+    assert len(modern) == 8 * 5
     by_name = {row.name: row.paper for row in rows}
     assert by_name["rts-st_cnn_affine"] == by_name["rts-st_cnn_affine-modern"] == 0.5
+    assert by_name["rts-st_deep_cnn_affine-modern"] == 0.5
+    assert by_name["rts-deep_cnn-modern"] == 0.8
     assert by_name["tc-fcn"] == 13.2
     assert by_name["e-st_fcn_tps"] == 2.4
     assert [row.name for row in rows if row.paper is None] == [
         *("tc-st_fcn_projective", "tc-st_fcn_tps", "tc-st_cnn_projective", "tc-st_cnn_tps"),
         *("tc-st_cnn_projective-modern", "tc-st_cnn_tps-modern"),
+        *("tc-st_deep_cnn_projective-modern", "tc-st_deep_cnn_tps-modern"),
     ]
 
 

@@ -40,7 +40,7 @@ def kernels(params, under=()):
 def small(model, **options):
     """Narrow layers, so that running it is cheap."""
     config = model_config(model)
-    config.features = (8, 6)
+    config.features = (8, 6) if len(config.features) == 2 else (4, 5, 6, 7)
     config.update(options)
     return config
 
@@ -63,6 +63,7 @@ def test_the_papers_networks_have_about_400k_parameters(distortion):
     counts = {
         name: count(shapes_of(model_config(name, distortion), CANVAS[distortion])["params"])
         for name in MODELS
+        if "deep" not in name
     }
     assert len(counts) == 8
     for name, total in counts.items():
@@ -135,7 +136,24 @@ def test_st_cnn_localises_with_two_5x5_convolutions_and_a_layer_of_20():
     }
 
 
-@pytest.mark.parametrize("name", ["fcn", "cnn", "st_fcn_affine", "st_cnn_affine"])
+def test_deep_cnn_has_four_3x3_convolutions_pooled_after_the_first_and_the_third():
+    # 42 - 2 = 40, pooled to 20, 20 - 4 = 16, pooled to 8, 8 - 2 = 6.
+    assert kernels(shapes_of(model_config("deep_cnn", "rts"), 42)["params"]) == {
+        "Conv_0": (3, 3, 1, 32),
+        "Conv_1": (3, 3, 32, 64),
+        "Conv_2": (3, 3, 64, 64),
+        "Conv_3": (3, 3, 64, 128),
+        "Dense_0": (6 * 6 * 128, 10),
+    }
+
+
+def test_st_deep_cnn_localises_as_st_cnn():
+    deep, plain = (shapes_of(model_config(f"st_{name}_tps"), 28) for name in ("deep_cnn", "cnn"))
+    deep, plain = (variables["params"]["transformer"] for variables in (deep, plain))
+    assert kernels(deep) == kernels(plain)
+
+
+@pytest.mark.parametrize("name", ["fcn", "cnn", "deep_cnn", "st_fcn_affine", "st_cnn_affine"])
 def test_logits_are_finite_and_depend_on_the_image(name):
     images = np.random.default_rng(0).uniform(size=(3, 28, 28, 1)).astype(np.float32)
     images[2] = 0
@@ -146,7 +164,7 @@ def test_logits_are_finite_and_depend_on_the_image(name):
     assert not np.allclose(logits[0], logits[1]) and not np.allclose(logits[0], logits[2])
 
 
-@pytest.mark.parametrize("classifier", ["fcn", "cnn"])
+@pytest.mark.parametrize("classifier", ["fcn", "cnn", "deep_cnn"])
 def test_at_the_start_a_transformer_changes_nothing_for_its_classifier(classifier):
     images = np.random.default_rng(1).uniform(size=(2, 28, 28, 1)).astype(np.float32)
     model = make_model(small(f"st_{classifier}_affine"), 28)
@@ -207,11 +225,20 @@ def test_an_unknown_name_is_answered_with_the_nearest(option, value, nearest):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("features", [(8,), (8, 8, 8), (8, 0), ()])
-def test_features_are_two_widths(features):
-    config = small("cnn")
+@pytest.mark.parametrize(
+    ("name", "features", "widths"),
+    [
+        ("cnn", (8,), 2),
+        ("cnn", (8, 8, 8), 2),
+        ("cnn", (8, 0), 2),
+        ("cnn", (), 2),
+        ("deep_cnn", (8, 8), 4),
+    ],
+)
+def test_features_are_a_width_for_each_layer(name, features, widths):
+    config = model_config(name)
     config.features = features
-    with pytest.raises(UserError, match=r"config\.model\.features must be two widths"):
+    with pytest.raises(UserError, match=rf"config\.model\.features must be {widths} positive"):
         make_model(config, 28)
 
 
@@ -228,6 +255,7 @@ def test_pool_is_positive(pool):
         ("st_fcn_affine", dict(pool=30), 30),
         ("st_cnn_affine", dict(output_size=20), 21),
         ("st_cnn_affine", dict(pool=2), 42),
+        ("st_deep_cnn_affine", dict(output_size=18), 19),
     ],
 )
 def test_an_output_too_small_for_the_classifier_is_refused(name, options, smallest):
@@ -239,3 +267,6 @@ def test_the_smallest_output_that_is_not_refused_works():
     params = shapes_of(small("st_cnn_affine", output_size=21), 28)["params"]
     assert params["classifier"]["Dense_0"]["kernel"].shape == (6, 10)
     shapes_of(small("st_fcn_affine", output_size=1), 28)
+    config = model_config("st_deep_cnn_affine")
+    config.output_size = 19
+    assert shapes_of(config, 28)["params"]["classifier"]["Dense_0"]["kernel"].shape == (128, 10)
