@@ -140,4 +140,4 @@ def _modern_recipe(config: ConfigDict) -> None:
     config.model.batch_norm = True
     config.optimizer.name = "adam"
     config.optimizer.schedule = "one_cycle"
-    config.optimizer.learning_rate = 2e-3
+    config.optimizer.learning_rate = 5e-3 if config.model.classifier == "deep_cnn" else 2e-3

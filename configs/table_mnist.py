@@ -41,7 +41,9 @@ _ADAM = {
     "optimizer.schedule": "one_cycle",
     "optimizer.learning_rate": 1e-3,
 }
-_MODERN_RATE = {"optimizer.learning_rate": 2e-3}  # batch normalisation bears more
+# Batch normalisation bears more, and the deep CNN yet more.
+_MODERN_RATE = {"optimizer.learning_rate": 2e-3}
+_DEEP_RATE = {"optimizer.learning_rate": 5e-3}
 # An example costs these rows five to twenty times what it costs the others: at their second
 # convolution there are many more pixels left.
 _SLOW = (
@@ -59,6 +61,7 @@ def _budget(epochs: float, evaluations: int, slow_epochs: float, **data: str) ->
     return {
         "*": _ADAM | length(epochs) | {f"data.{name}": value for name, value in data.items()},
         "*-modern": _MODERN_RATE,
+        "*deep_cnn*-modern": _DEEP_RATE,
         **{pattern: length(slow_epochs) for pattern in _SLOW},
     }
 
