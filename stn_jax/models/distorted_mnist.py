@@ -1,6 +1,8 @@
 """The networks of section 4.1, distorted MNIST: FCN, CNN and their spatial transformer forms."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from flax import linen as nn
 from jax import Array
@@ -77,7 +79,7 @@ class TransformedClassifier(nn.Module):
         return self.classifier(x, train=train)
 
 
-CLASSIFIERS = {
+CLASSIFIERS: dict[str, Callable[..., Any]] = {
     "fcn": FullyConnectedClassifier,
     "cnn": ConvolutionalClassifier,
     "deep_cnn": partial(ConvolutionalClassifier, kernel_sizes=(3, 3, 3, 3), pooled=(0, 2)),
