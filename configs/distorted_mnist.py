@@ -22,9 +22,7 @@ MODELS = {
 """Classifier and transformation family: the paper's eight networks, and four whose classifier is
 as one would make it today, of 3x3 convolutions."""
 
-RECIPES = ("modern", "paper")
-
-_DEEP_FEATURES = (32, 64, 64, 128)
+_DEEP_FEATURES, _WIDE_DEEP_FEATURES = (32, 64, 64, 128), (48, 96, 96, 192)
 # Widths of the paper's classifiers, so that each network has about 400k parameters; by the canvas
 # and, where a transformer is before it, the size of the classifier's own input, in pixels.
 _FEATURES: dict[str, dict] = {
@@ -52,14 +50,14 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
 
     Args:
         distortion: "r", "rts", "p", "e" or "tc".
-        variant: comma-separated: one of `MODELS` (default st_cnn_affine) and one of `RECIPES`
-            (default modern), in any order; None for the defaults.
+        variant: comma-separated: one of `MODELS` (default st_cnn_affine) and a recipe, "modern"
+            (the default), "regularised" or "paper", in any order; None for the defaults.
     """
     words = variant.split(",") if variant else []
     for word in words:
-        check_choice(word, [*MODELS, *RECIPES], "variant")
+        check_choice(word, [*MODELS, *_RECIPES], "variant")
     models = [word for word in words if word in MODELS] or ["st_cnn_affine"]
-    recipes = [word for word in words if word in RECIPES] or ["modern"]
+    recipes = [word for word in words if word in _RECIPES] or ["modern"]
     if len(models) > 1 or len(recipes) > 1:
         raise UserError(f"variant {variant!r}: name one network and one recipe at most")
     (model,), (recipe,) = models, recipes
@@ -75,11 +73,14 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.data.manual_dir = ""  # folder with MNIST's four archives, in place of a download
     config.data.subset = 0  # so many examples per class; 0: all
     config.data.distortion = distortion
-    config.data.augment = ConfigDict({"shift": 0, "brightness": 0.0, "contrast": 0.0})
+    config.data.augment = ConfigDict(
+        {"deformation": 0.0, "shift": 0, "brightness": 0.0, "contrast": 0.0}
+    )
 
     config.model = ConfigDict()
     config.model.classifier = classifier
     config.model.batch_norm = False
+    config.model.dropout = 0.0  # rate before the class scores
     config.model.family = family
     config.model.localisation = "fcn" if classifier == "fcn" else "cnn"
     config.model.output_size = 0  # of the transformer, in pixels; 0: as its input
@@ -96,11 +97,12 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.log_every = 1  # steps; a dispatch is recorded as a whole
     config.log = ConfigDict({"film": False})  # figures/training.gif, of how the network learns
     config.eval_batch_size = 1000
-    {"paper": _paper_recipe, "modern": _modern_recipe}[recipe](config)
+    _RECIPES[recipe](config)
 
     canvas = CANVAS[distortion]
     if classifier == "deep_cnn":
-        config.model.features = _DEEP_FEATURES
+        is_regularised = recipe == "regularised"
+        config.model.features = _WIDE_DEEP_FEATURES if is_regularised else _DEEP_FEATURES
     elif family == "none":
         config.model.features = _FEATURES[classifier][canvas]
     else:
@@ -141,3 +143,19 @@ def _modern_recipe(config: ConfigDict) -> None:
     config.optimizer.name = "adam"
     config.optimizer.schedule = "one_cycle"
     config.optimizer.learning_rate = 5e-3 if config.model.classifier == "deep_cnn" else 2e-3
+
+
+def _regularised_recipe(config: ConfigDict) -> None:
+    """The modern recipe for many epochs, after which a network knows its training digits by heart.
+
+    Half of the last features are dropped, and every training digit is deformed a little anew; the
+    deep CNN is half as wide again.
+    """
+    _modern_recipe(config)
+    config.num_epochs = 64.0
+    config.eval_every_epochs = 4.0
+    config.model.dropout = 0.5
+    config.data.augment.deformation = 0.5
+
+
+_RECIPES = {"modern": _modern_recipe, "regularised": _regularised_recipe, "paper": _paper_recipe}

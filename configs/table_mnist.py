@@ -4,9 +4,9 @@ Command: python -m stn_jax.reproduce mnist [--budget=BUDGET] [--rows=PATTERN] [-
 
 A row is called DISTORTION-NETWORK, and trains as the paper did (150k steps of SGD), or
 DISTORTION-NETWORK-modern: batch normalisation and Adam, for the CNN as a baseline that does the
-convolutional transformers justice; and so for a deep CNN of 3x3 convolutions. Budgets below the
-paper's train its networks, as they are, by Adam along one cycle: few epochs of the paper's SGD
-would say nothing about a network.
+convolutional transformers justice; and so for a deep CNN of 3x3 convolutions. What bears many
+epochs of that is DISTORTION-NETWORK-regularised. Budgets below the paper's train its networks, as
+they are, by Adam along one cycle: few epochs of the paper's SGD would say nothing about a network.
 """
 
 from fnmatch import fnmatchcase
@@ -33,6 +33,12 @@ MODERN_NETWORKS = {name: label for name, label in PAPER_NETWORKS.items() if "cnn
     "st_deep_cnn_projective": "ST deep CNN projective",
     "st_deep_cnn_tps": "ST deep CNN TPS",
 }
+NETWORKS: dict[tuple[str, ...], dict[str, str]] = {
+    (): PAPER_NETWORKS,
+    ("modern",): MODERN_NETWORKS,
+    ("regularised",): {"st_deep_cnn_affine": "ST deep CNN affine"},
+}
+"""By recipe, if it is not the paper's."""
 
 _ADAM = {
     "batch_size": 64,
@@ -82,7 +88,10 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
     ),
     "paper": (
         "the paper's schedule, 640 epochs; as many examples for modern rows",
-        {"*-modern": {"batch_size": 256, "num_epochs": 640.0, "eval_every_epochs": 8.0}},
+        {
+            f"*-{recipe}": {"batch_size": 256, "num_epochs": 640.0, "eval_every_epochs": 8.0}
+            for recipe in ("modern", "regularised")
+        },
     ),
 }
 """What it is, and settings by pattern of the rows that they are for, later ones winning."""
@@ -94,13 +103,13 @@ def get_table() -> Table:
         source=PAPER_SOURCE,
         rows=tuple(
             Row(
-                name=f"{distortion}-{network}{suffix}",
+                name="-".join([distortion, network, *modern]),
                 column=distortion.upper(),
-                network=label + (", modern recipe" if suffix else ""),
+                network=", ".join([label, *(f"{recipe} recipe" for recipe in modern)]),
                 paper=errors.get(network.replace("deep_", "")),
             )
             for distortion, errors in PAPER.items()
-            for suffix, networks in (("", PAPER_NETWORKS), ("-modern", MODERN_NETWORKS))
+            for modern, networks in NETWORKS.items()
             for network, label in networks.items()
         ),
         budgets={name: description for name, (description, _) in BUDGETS.items()},
@@ -109,8 +118,8 @@ def get_table() -> Table:
 
 
 def _config(row: str, budget: str) -> ConfigDict:
-    distortion, network, *modern = row.split("-")
-    config = make_config(distortion, f"{network},{'modern' if modern else 'paper'}")
+    distortion, network, *recipe = row.split("-")
+    config = make_config(distortion, ",".join([network, *(recipe or ["paper"])]))
     config.name = f"{row}-{budget}"
     for pattern, settings in BUDGETS[budget][1].items():
         if fnmatchcase(row, pattern):

@@ -9,6 +9,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
+from stn_jax.transforms import tps, tps_grid
 
 
 def random_crop(image: Array, key: Array, shape: tuple[int, int], *, pad: int = 0) -> Array:
@@ -30,6 +31,19 @@ def random_crop(image: Array, key: Array, shape: tuple[int, int], *, pad: int = 
         raise ValueError(f"a crop of {shape} does not fit the padded image, {padded.shape[:2]}")
     y, x = jax.random.randint(key, (2,), 0, room + 1)
     return jax.lax.dynamic_slice(padded, (y, x, 0), (*shape, image.shape[2]))
+
+
+def random_warp(key: Array, shape: tuple[int, int], *, deviation: float) -> Array:
+    """A sampling grid that deforms an image smoothly, by a thin plate spline. [height, width, 2].
+
+    Args:
+        key: random key.
+        shape: (height, width) of the image in pixels.
+        deviation: of the 4x4 control points from their places, normal in x and in y; in normalised
+          units, half widths and half heights of the image.
+    """
+    points = jnp.asarray(tps.control_points(4), jnp.float32)
+    return tps_grid(points + deviation * jax.random.normal(key, points.shape), shape)
 
 
 def random_brightness_contrast(

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
 from stn_jax.modules.convolution import Conv
+from stn_jax.modules.dropout import Dropout
 from stn_jax.modules.localisation import ConvLocalisation, FullyConnectedLocalisation
 from stn_jax.modules.normalisation import BatchNorm
 from stn_jax.modules.pooling import max_pool_2x2
@@ -24,6 +25,8 @@ class FullyConnectedClassifier(nn.Module):
 
     features: tuple[int, ...]
     batch_norm: bool = False
+    dropout: float = 0.0
+    """Rate before the class scores."""
     axis_name: str | None = None
 
     @nn.compact
@@ -34,6 +37,7 @@ class FullyConnectedClassifier(nn.Module):
             if self.batch_norm:
                 x = BatchNorm(self.axis_name)(x, train)
             x = nn.relu(x)
+        x = Dropout(self.dropout, self.axis_name)(x, train)
         return nn.Dense(NUM_CLASSES)(x)
 
 
@@ -50,6 +54,8 @@ class ConvolutionalClassifier(nn.Module):
     pooled: tuple[int, ...] = (0, 1)
     """Indices of the convolutions that max-pool 2 follows."""
     batch_norm: bool = False
+    dropout: float = 0.0
+    """Rate before the class scores."""
     axis_name: str | None = None
 
     @nn.compact
@@ -63,7 +69,8 @@ class ConvolutionalClassifier(nn.Module):
             x = nn.relu(x)
             if layer in self.pooled:
                 x = max_pool_2x2(x)
-        return nn.Dense(NUM_CLASSES)(x.reshape(x.shape[0], -1))
+        x = Dropout(self.dropout, self.axis_name)(x.reshape(x.shape[0], -1), train)
+        return nn.Dense(NUM_CLASSES)(x)
 
 
 class TransformedClassifier(nn.Module):
@@ -96,9 +103,10 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
     Args:
         config: the `model` part of a config: `classifier` ("fcn", "cnn" or "deep_cnn": four 3x3
           convolutions, max-pool 2 after the first and the third), `features` (widths of its hidden
-          layers), `batch_norm`, `family` of the transformer ("none": no transformer),
-          `localisation` ("fcn" or "cnn"), `output_size` (the transformer's, in pixels; 0: as the
-          input's), `pool` (average pooling after the transformer).
+          layers), `batch_norm`, `dropout` (rate before the class scores), `family` of the
+          transformer ("none": no transformer), `localisation` ("fcn" or "cnn"), `output_size` (the
+          transformer's, in pixels; 0: as the input's), `pool` (average pooling after the
+          transformer).
         canvas: the images' height and width in pixels.
         axis_name: of the devices that batch statistics are averaged over in training.
 
@@ -116,8 +124,12 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
             f"config.model.features must be {num_widths} positive widths with config.model."
             f"classifier={config.classifier}, got {config.features}"
         )
+    if not 0 <= config.dropout < 1:
+        raise UserError(f"config.model.dropout must be in 0..1, got {config.dropout}")
     options = {"batch_norm": config.batch_norm, "axis_name": axis_name}
-    classifier = CLASSIFIERS[config.classifier](features=tuple(config.features), **options)
+    classifier = CLASSIFIERS[config.classifier](
+        features=tuple(config.features), dropout=config.dropout, **options
+    )
     if config.family == "none":
         return classifier
     size = config.output_size or canvas

@@ -26,8 +26,8 @@ set, in per cent: the mean over seeds ± their standard deviation, where there a
 """
 
 ABOUT_MODERN = """\
-The paper has no rows of the modern recipe and no deep CNN: beside them stands what it says of the
-same network, with its own CNN.
+The paper has no rows of the modern and regularised recipes and no deep CNN: beside them stands what
+it says of the same network, with its own CNN.
 """
 
 

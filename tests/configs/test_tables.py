@@ -1,6 +1,7 @@
 """The tables' rows and budgets."""
 
 import math
+from collections import Counter
 from fnmatch import fnmatchcase
 
 import pytest
@@ -29,11 +30,10 @@ def test_every_row_on_every_budget_is_a_run_of_its_own(name):
     assert len(seen) == len(table.rows) * len(table.budgets)
 
 
-def test_the_mnist_table_is_the_papers_and_eight_modern_rows_a_column():
+def test_the_mnist_table_is_the_papers_and_nine_rows_more_a_column():
     rows = TABLES["mnist"].rows
-    modern = [row for row in rows if row.name.endswith("-modern")]
-    assert len(rows) - len(modern) == 8 * 5
-    assert len(modern) == 8 * 5
+    recipes = Counter("-".join(row.name.split("-")[2:]) for row in rows)
+    assert recipes == {"": 8 * 5, "modern": 8 * 5, "regularised": 5}
     by_name = {row.name: row.paper for row in rows}
     assert by_name["rts-st_cnn_affine"] == by_name["rts-st_cnn_affine-modern"] == 0.5
     assert by_name["rts-st_deep_cnn_affine-modern"] == 0.5
@@ -45,6 +45,7 @@ def test_the_mnist_table_is_the_papers_and_eight_modern_rows_a_column():
         *("tc-st_cnn_projective-modern", "tc-st_cnn_tps-modern"),
         *("tc-st_deep_cnn_projective-modern", "tc-st_deep_cnn_tps-modern"),
     ]
+    assert by_name["r-st_deep_cnn_affine-regularised"] == 0.7
 
 
 def test_the_papers_budget_is_its_schedule_and_modern_rows_see_as_much():
@@ -52,7 +53,7 @@ def test_the_papers_budget_is_its_schedule_and_modern_rows_see_as_much():
         config = TABLES["mnist"].config(row.name, PAPER)
         assert config.num_epochs * 60_000 / 256 == 150_000
         assert config.batch_size == 256
-        is_modern = row.name.endswith("-modern")
+        is_modern = row.name.endswith(("-modern", "-regularised"))
         assert config.model.batch_norm == is_modern
         assert config.optimizer.name == ("adam" if is_modern else "sgd")
     for row in TABLES["svhn"].rows:

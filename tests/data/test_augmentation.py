@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from stn_jax.data.augmentation import random_brightness_contrast, random_crop
+from stn_jax.data.augmentation import random_brightness_contrast, random_crop, random_warp
+from stn_jax.transforms import regular_grid
 
 IMAGE = np.random.default_rng(0).uniform(0.1, 1, size=(4, 6, 2)).astype(np.float32)
 
@@ -51,6 +52,30 @@ def test_a_crop_as_large_as_the_image_is_the_image():
 def test_a_crop_larger_than_the_padded_image_is_refused(shape, pad):
     with pytest.raises(ValueError, match=r"does not fit the padded image, \(\d, \d+\)"):
         random_crop(IMAGE, jax.random.key(0), shape, pad=pad)
+
+
+def warps(count, shape, deviation):
+    warp = jax.jit(jax.vmap(lambda key: random_warp(key, shape, deviation=deviation)))
+    return np.asarray(warp(keys(count)))
+
+
+def test_a_warp_without_deviation_reads_every_pixel_where_it_is():
+    np.testing.assert_array_equal(warps(2, (5, 7), 0.0)[1], regular_grid((5, 7)))
+
+
+def test_a_warp_moves_control_points_by_its_deviation_and_what_is_between_smoothly():
+    # The centres of 30x30 pixels and the 4x4 control points coincide at -1/3 and 1/3, but for half
+    # a pixel.
+    moves = warps(2000, (30, 30), 0.1) - regular_grid((30, 30))
+    chex.assert_shape(moves, (2000, 30, 30, 2))
+    inner = moves[:, [9, 9, 20, 20], [9, 20, 9, 20]]
+    np.testing.assert_allclose(inner.mean(axis=0), 0, atol=5 * 0.1 / np.sqrt(2000))
+    np.testing.assert_allclose(inner.std(axis=0), 0.1, rtol=0.15)
+    # Each point on its own, in x and in y.
+    correlation = np.corrcoef(inner.reshape(2000, 8), rowvar=False) - np.eye(8)
+    assert np.abs(correlation).max() < 0.2
+    # From one pixel to the next a fifth of the points' distance, so some fifth of their difference.
+    assert np.abs(np.diff(moves, axis=1)).std() < 0.1 * np.sqrt(2) / 5
 
 
 @functools.partial(jax.jit, static_argnames="count")

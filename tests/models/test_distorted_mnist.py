@@ -1,3 +1,5 @@
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -211,6 +213,35 @@ def test_in_evaluation_an_image_is_judged_alone_in_training_by_its_batch():
     (first, _), (second, _) = train(images), train(np.concatenate([images[:2], 1 - images[2:]]))
     assert not np.allclose(first[:2], second[:2], atol=1e-3)
     assert not np.allclose(evaluate(variables, images), together, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["st_fcn_affine", "st_cnn_affine", "deep_cnn"])
+def test_dropout_is_before_the_class_scores_in_training_alone(name):
+    images = np.random.default_rng(4).uniform(size=(2, 28, 28, 1)).astype(np.float32)
+    plain = make_model(small(name), 28)
+    variables = random_variables(plain, images)
+
+    @functools.partial(jax.jit, static_argnames="rate")
+    def train(rate, seed):
+        model = make_model(small(name, dropout=rate), 28)
+        rngs = {"dropout": jax.random.key(seed)}
+        return model.apply(variables, images, train=True, rngs=rngs)
+
+    expected = np.asarray(plain.apply(variables, images))
+    dropping = make_model(small(name, dropout=0.5), 28)
+    np.testing.assert_array_equal(dropping.apply(variables, images), expected)
+    chex.assert_trees_all_close(train(0.0, 0), expected, atol=1e-5)
+    assert np.all(train(0.5, 0) != train(0.5, 1))
+    # The scores are linear in what is dropped, so that on average nothing changes.
+    draws = np.stack([train(0.5, seed) for seed in range(400)])
+    error = draws.std(axis=0) / np.sqrt(len(draws))
+    assert np.all(np.abs(draws.mean(axis=0) - expected) < 5 * error)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+def test_dropout_leaves_something(rate):
+    with pytest.raises(UserError, match=rf"config\.model\.dropout must be in 0\.\.1, got {rate}"):
+        make_model(small("fcn", dropout=rate), 28)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 A distortion is a pure function (image [28, 28, 1] in 0..1, key) -> image [canvas, canvas, 1]. Each
 digit is resampled once, bilinearly: the whole distortion is one transformation, canvas -> digit.
 Lengths are in pixels of the canvas, whose pixels are as large as the digit's.
+
+Where a third argument is given, a sampling grid `warp` [28, 28, 2], it is the digit read at that
+grid which is distorted. Grids are composed then, so that the digit is still resampled once.
 """
 
 import functools
@@ -14,28 +17,28 @@ from jax import Array
 
 from stn_jax.errors import check_choice
 from stn_jax.sampling import sample
-from stn_jax.transforms import affine_grid, projective, projective_grid, tps, tps_grid
+from stn_jax.transforms import affine_grid, projective, projective_grid, regular_grid, tps, tps_grid
 
-Distortion = Callable[[Array, Array], Array]
+Distortion = Callable[..., Array]
 
 DIGIT_SIZE = 28
 CANVAS = {"none": 28, "r": 28, "rts": 42, "p": 42, "e": 28, "tc": 60}
 """Height and width in pixels of each distortion's images."""
 
 
-def _undistorted(image: Array, key: Array) -> Array:
+def _undistorted(image: Array, key: Array, warp: Array | None = None) -> Array:
     del key
-    return image
+    return image if warp is None else sample(image, warp)
 
 
-def rotated(image: Array, key: Array) -> Array:
+def rotated(image: Array, key: Array, warp: Array | None = None) -> Array:
     """R: rotation, uniform in -90..90 degrees. [28, 28, 1] -> [28, 28, 1]."""
     angle = jax.random.uniform(key, minval=-jnp.pi / 2, maxval=jnp.pi / 2)
     theta = jnp.concatenate([_rotation(angle), jnp.zeros((2, 1))], axis=1)
-    return sample(image, affine_grid(theta, (CANVAS["r"], CANVAS["r"])))
+    return _read(image, affine_grid(theta, (CANVAS["r"], CANVAS["r"])), warp)
 
 
-def rotated_translated_scaled(image: Array, key: Array) -> Array:
+def rotated_translated_scaled(image: Array, key: Array, warp: Array | None = None) -> Array:
     """RTS: rotation -45..45 degrees, scale 0.7..1.2, random location. [28, 28, 1] -> [42, 42, 1].
 
     All uniform. The location is one where the digit's frame, scaled but not turned, lies inside
@@ -50,10 +53,10 @@ def rotated_translated_scaled(image: Array, key: Array) -> Array:
     linear = canvas / (DIGIT_SIZE * scale) * _rotation(angle)
     shift = -jnp.matmul(linear, centre, precision="highest")
     theta = jnp.concatenate([linear, shift], axis=1)
-    return sample(image, affine_grid(theta, (canvas, canvas)))
+    return _read(image, affine_grid(theta, (canvas, canvas)), warp)
 
 
-def projected(image: Array, key: Array) -> Array:
+def projected(image: Array, key: Array, warp: Array | None = None) -> Array:
     """P: scale 0.75..1, then each corner of the canvas moved by a normal of sigma 5 pixels.
 
     [28, 28, 1] -> [42, 42, 1].
@@ -66,10 +69,10 @@ def projected(image: Array, key: Array) -> Array:
     theta = projective.compose(
         canvas_to_digit, projective.inverse(projective.from_corners(projective.CORNERS + moves))
     )
-    return sample(image, projective_grid(theta, (canvas, canvas)))
+    return _read(image, projective_grid(theta, (canvas, canvas)), warp)
 
 
-def elastic(image: Array, key: Array) -> Array:
+def elastic(image: Array, key: Array, warp: Array | None = None) -> Array:
     """E: scale 0.75..1, then a thin plate spline, 4x4 points moved by a normal of sigma 1.5 pixels.
 
     [28, 28, 1] -> [28, 28, 1]. A control point's move says where it is read.
@@ -80,13 +83,15 @@ def elastic(image: Array, key: Array) -> Array:
     points = jnp.asarray(tps.control_points(4), jnp.float32)
     moves = 1.5 * jax.random.normal(point_key, points.shape) / (canvas / 2)
     # A spline is linear in theta, so the scaling of the digit can be folded into it.
-    return sample(image, tps_grid((points + moves) / scale, (canvas, canvas)))
+    return _read(image, tps_grid((points + moves) / scale, (canvas, canvas)), warp)
 
 
 NUM_PATCHES, PATCH_SIZE = 6, 6
 
 
-def translated_cluttered(image: Array, key: Array, *, others: Array) -> Array:
+def translated_cluttered(
+    image: Array, key: Array, warp: Array | None = None, *, others: Array
+) -> Array:
     """TC: the digit at a random place, with six 6x6 patches cropped from other digits.
 
     [28, 28, 1] -> [60, 60, 1]. Places are whole pixels, so nothing is resampled. Patches come from
@@ -95,6 +100,7 @@ def translated_cluttered(image: Array, key: Array, *, others: Array) -> Array:
     Args:
         image: [28, 28, 1], 0..1.
         key: random key.
+        warp: see above; clutter stays as it is.
         others: [N, 28, 28, 1], 0..1, the digits that patches are cropped from; if the image is
             among them, one patch in N is its own.
     """
@@ -119,6 +125,8 @@ def translated_cluttered(image: Array, key: Array, *, others: Array) -> Array:
         return paste(patch, corner)
 
     patches = jax.vmap(cluttering_patch)(which, crops, corners)
+    if warp is not None:
+        image = sample(image, warp)
     return jnp.maximum(paste(image, place), patches.max(axis=0))
 
 
@@ -142,6 +150,14 @@ def make_distortion(name: str, others: Array) -> Distortion:
         "tc": functools.partial(translated_cluttered, others=others),
     }
     return distortions[name]
+
+
+def _read(image: Array, grid: Array, warp: Array | None) -> Array:
+    if warp is not None:
+        # What the warp moves, not where to: so it goes on beyond the frame as at the frame's edge.
+        moves = warp - regular_grid((DIGIT_SIZE, DIGIT_SIZE))
+        grid = grid + sample(moves, grid, padding="border")
+    return sample(image, grid)
 
 
 def _rotation(angle: Array) -> Array:

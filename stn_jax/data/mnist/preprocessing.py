@@ -5,6 +5,7 @@ a training image's key comes from the seed, the step and the example's id, a tes
 its id alone.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from stn_jax.data.augmentation import make_jitter, random_crop
+from stn_jax.data.augmentation import make_jitter, random_crop, random_warp
 from stn_jax.data.examples import Examples, Preprocessing
 from stn_jax.data.mnist.distortions import DIGIT_SIZE, make_distortion
 from stn_jax.errors import UserError
@@ -32,10 +33,11 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
     others = jnp.asarray(train.images[:CLUTTER_DIGITS], jnp.float32) / 255
     distort = make_distortion(config.distortion, others)
     augment = _make_augmentation(config.augment)
+    make_warp = _make_warp(config.augment.deformation)
 
     def train_image(image: Array, key: Array) -> Array:
-        distort_key, augment_key = jax.random.split(key)
-        return augment(distort(image, distort_key), augment_key)
+        distort_key, augment_key, warp_key = jax.random.split(key, 3)
+        return augment(distort(image, distort_key, make_warp(warp_key)), augment_key)
 
     def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
@@ -46,6 +48,18 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
         return jax.vmap(distort)(images.astype(jnp.float32) / 255, keys)
 
     return Preprocessing(preprocess_train, preprocess_test)
+
+
+def _make_warp(deformation: float) -> Callable[[Array], Array | None]:
+    if not 0 <= deformation < DIGIT_SIZE:
+        raise UserError(
+            f"config.data.augment.deformation must be in 0..{DIGIT_SIZE - 1} pixels, got "
+            f"{deformation}"
+        )
+    if deformation == 0:
+        return lambda key: None
+    deviation = deformation / (DIGIT_SIZE / 2)
+    return functools.partial(random_warp, shape=(DIGIT_SIZE, DIGIT_SIZE), deviation=deviation)
 
 
 def _make_augmentation(config: ConfigDict) -> Callable[[Array, Array], Array]:

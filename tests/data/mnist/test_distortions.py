@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from stn_jax.data.augmentation import random_warp
 from stn_jax.data.mnist.distortions import (
     CANVAS,
     elastic,
@@ -22,6 +23,7 @@ from tests import reference
 
 RNG = np.random.default_rng(0)
 OTHERS = RNG.uniform(size=(5, 28, 28, 1)).astype(np.float32)
+WARP = random_warp(jax.random.key(7), (28, 28), deviation=0.1)
 WARPS = {"r": rotated, "rts": rotated_translated_scaled, "p": projected, "e": elastic}
 
 
@@ -37,16 +39,22 @@ def keys(count, seed=0):
 
 
 @functools.cache
-def many(name, count):
-    """`count` draws of a warp: [count, canvas, canvas, 2] says where the digit was read in 28x28
-    pixels about its centre, and [count, canvas, canvas] where that is known.
+def many(name, count, warped=False):
+    """`count` draws of a distortion, of the digit itself or of what `WARP` makes of it.
+
+    [count, canvas, canvas, 2] says where the digit was read in 28x28 pixels about its centre, and
+    [count, canvas, canvas] where that is known.
 
     Reading an image of its own coordinates gives them back, wherever no padding is mixed in.
     """
     x, y = np.meshgrid(np.arange(28) - 13.5, np.arange(28) - 13.5)
     ramps = np.float32([x, y, np.ones_like(x)])[..., None]
-    warp = jax.jit(jax.vmap(jax.vmap(WARPS[name], (None, 0)), (0, None)))
-    x, y, ones = np.asarray(warp(ramps, keys(count)), np.float64)[..., 0]
+
+    def distort(ramp, key):
+        return WARPS[name](ramp, key, WARP if warped else None)
+
+    each = jax.jit(jax.vmap(jax.vmap(distort, (None, 0)), (0, None)))
+    x, y, ones = np.asarray(each(ramps, keys(count)), np.float64)[..., 0]
     return np.stack([x, y], axis=-1), np.abs(ones - 1) < 1e-5
 
 
@@ -114,15 +122,38 @@ def test_undistorted():
     np.testing.assert_array_equal(distortion("none")(digit(), jax.random.key(0)), digit())
 
 
+@pytest.mark.parametrize("warped", [False, True])
 @pytest.mark.parametrize("name", WARPS)
-def test_the_digit_is_resampled_once(name):
-    grids, known = many(name, 400)
+def test_the_digit_is_resampled_once(name, warped):
+    grids, known = many(name, 400, warped)
     for draw in range(2):
-        output = WARPS[name](digit(), keys(400)[draw])
+        output = WARPS[name](digit(), keys(400)[draw], WARP if warped else None)
         # All ink lies where the sampling grid is known.
         grid = np.where(known[draw][..., None], grids[draw] / 14, 5)
         expected = reference.grid_sample(digit(), grid, "bilinear", "zeros", False)
         chex.assert_trees_all_close(np.asarray(output), expected.astype(np.float32), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", CANVAS)
+def test_a_warped_digit_is_what_is_distorted(name):
+    """But for what resampling it twice would blur, which is little if it is smooth."""
+    smooth = scipy.ndimage.gaussian_filter(digit(), (2, 2, 0))
+    warped = jnp.asarray(reference.grid_sample(smooth, WARP, "bilinear", "zeros", False))
+    for key in keys(3):
+        output = distortion(name)(smooth, key, WARP)
+        expected = distortion(name)(warped.astype(jnp.float32), key)
+        np.testing.assert_allclose(output, expected, atol=0.03)
+        assert np.abs(output - distortion(name)(smooth, key)).max() > 0.06
+
+
+@pytest.mark.parametrize("name", ["rts", "p"])
+def test_ink_that_a_warp_moves_past_the_frame_stays_as_it_is(name):
+    image = np.zeros((28, 28, 1), np.float32)
+    image[22:25, 8:20] = 1
+    down = regular_grid((28, 28)) - jnp.array([0, 4 / 14])
+    for key in keys(6):
+        plain, moved = distortion(name)(image, key), distortion(name)(image, key, down)
+        np.testing.assert_allclose(moved.sum(), plain.sum(), rtol=0.25)
 
 
 def test_r_is_a_rotation_about_the_centre_by_up_to_90_degrees():

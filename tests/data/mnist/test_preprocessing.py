@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 from ml_collections import ConfigDict
 
 from stn_jax.data.examples import Examples
@@ -18,7 +19,7 @@ IDS = np.arange(16, dtype=np.int32)
 
 
 def preprocessing(distortion="r", examples=EXAMPLES, **augment):
-    augment = {"shift": 0, "brightness": 0.0, "contrast": 0.0, **augment}
+    augment = {"deformation": 0.0, "shift": 0, "brightness": 0.0, "contrast": 0.0, **augment}
     config = ConfigDict({"distortion": distortion, "augment": augment})
     return make_preprocessing(config, examples)
 
@@ -39,7 +40,7 @@ def test_a_test_image_is_the_same_in_whatever_batch(distortion):
 
 def test_a_test_image_is_not_augmented():
     plain = preprocessing("none").test(EXAMPLES.images, IDS)
-    augmented = preprocessing("none", shift=3, brightness=0.5, contrast=0.5)
+    augmented = preprocessing("none", deformation=1.0, shift=3, brightness=0.5, contrast=0.5)
     np.testing.assert_array_equal(augmented.test(EXAMPLES.images, IDS), plain)
 
 
@@ -102,6 +103,25 @@ def test_augmentations_are_those_of_the_config():
     np.testing.assert_allclose([spread.min(), spread.max()], [0.7, 1.3], atol=0.03)
 
 
+@pytest.mark.parametrize("distortion", CANVAS)
+def test_deformed_digits_are_distorted_as_the_others_are(distortion):
+    """Deformation has draws of its own: without it an image is what it always was."""
+    smooth = scipy.ndimage.gaussian_filter(EXAMPLES.images.astype(np.float32), (0, 2, 2, 0))
+    digits = np.zeros_like(EXAMPLES.images)
+    digits[:, 6:22, 6:22] = smooth[:, 6:22, 6:22].astype(np.uint8)
+
+    def draw(deformation):
+        train = jax.jit(preprocessing(distortion, deformation=deformation).train)
+        return np.asarray(train(digits, IDS, jax.random.key(1)))
+
+    plain, hardly, deformed = draw(0.0), draw(1e-4), draw(1.0)
+    np.testing.assert_allclose(hardly, plain, atol=1e-3)
+    change = np.abs(deformed - plain).sum(axis=(1, 2, 3)) / plain.sum(axis=(1, 2, 3))
+    assert np.all(change > 0.02)
+    assert len(np.unique(change)) == len(IDS)
+    np.testing.assert_allclose(deformed.sum(axis=(1, 2, 3)), plain.sum(axis=(1, 2, 3)), rtol=0.3)
+
+
 def test_clutter_comes_from_the_first_training_digits():
     many = CLUTTER_DIGITS + 100
     images = np.zeros((many, 28, 28, 1), np.uint8)
@@ -124,6 +144,9 @@ def test_an_unknown_distortion_is_refused():
     ("name", "value"),
     [
         ("shift", -1),
+        ("deformation", -0.5),
+        ("deformation", 28.0),
+        ("deformation", float("inf")),
         ("brightness", -0.1),
         ("brightness", 1.5),
         ("contrast", 2.0),
