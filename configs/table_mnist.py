@@ -103,13 +103,13 @@ def get_table() -> Table:
         source=PAPER_SOURCE,
         rows=tuple(
             Row(
-                name="-".join([distortion, network, *modern]),
+                name="-".join([distortion, network, *recipe]),
                 column=distortion.upper(),
-                network=", ".join([label, *(f"{recipe} recipe" for recipe in modern)]),
+                network=", ".join([label, *(f"{name} recipe" for name in recipe)]),
                 paper=errors.get(network.replace("deep_", "")),
             )
             for distortion, errors in PAPER.items()
-            for modern, networks in NETWORKS.items()
+            for recipe, networks in NETWORKS.items()
             for network, label in networks.items()
         ),
         budgets={name: description for name, (description, _) in BUDGETS.items()},

@@ -7,7 +7,7 @@ import scipy.ndimage
 from ml_collections import ConfigDict
 
 from stn_jax.data.examples import Examples
-from stn_jax.data.mnist.distortions import CANVAS
+from stn_jax.data.mnist.distortions import CANVAS, rotated_translated_scaled
 from stn_jax.data.mnist.preprocessing import CLUTTER_DIGITS, make_preprocessing
 from stn_jax.errors import UserError
 
@@ -70,6 +70,16 @@ def test_a_training_image_depends_on_key_and_id_not_on_its_place():
         train(EXAMPLES.images, IDS + 16, key),
     ):
         assert np.all(np.any(np.asarray(other != whole), axis=(1, 2, 3)))
+
+
+def test_a_new_augmentation_leaves_the_draws_of_distortions_as_they_were():
+    """Or what was trained before cannot be trained again."""
+    key = jax.random.key(3)
+    images = preprocessing("rts").train(EXAMPLES.images, IDS, key)
+    for place in (0, 5):
+        first, _ = jax.random.split(jax.random.fold_in(key, IDS[place]))
+        expected = rotated_translated_scaled(EXAMPLES.images[place] / np.float32(255), first)
+        chex.assert_trees_all_close(images[place], expected, atol=1e-5)
 
 
 def test_bytes_become_values_in_0_to_1():
