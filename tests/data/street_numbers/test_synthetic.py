@@ -22,7 +22,9 @@ def contents(folder):
 def read(folder, split):
     """[(pixels, [left, top, width, height, label] of each digit)]."""
     with tarfile.open(folder / f"{split}.tar.gz") as tar:
-        tar.extractall(folder / "read", filter="data")
+        # As an attribute: Python 3.11.2, Debian 12's, does not know the argument `filter`.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(folder / "read")
     struct = read_digit_struct(folder / "read" / split / "digitStruct.mat")
     images = [np.array(Image.open(folder / "read" / split / name)) for name in struct.names]
     return list(zip(images, np.split(struct.boxes, struct.starts[1:-1]), strict=True))
