@@ -4,9 +4,10 @@ Command: python -m stn_jax.reproduce mnist [--budget=BUDGET] [--rows=PATTERN] [-
 
 A row is called DISTORTION-NETWORK, and trains as the paper did (150k steps of SGD), or
 DISTORTION-NETWORK-modern: batch normalisation and Adam, for the CNN as a baseline that does the
-convolutional transformers justice; and so for a deep CNN of 3x3 convolutions. What bears many
-epochs of that is DISTORTION-NETWORK-regularised. Budgets below the paper's train its networks, as
-they are, by Adam along one cycle: few epochs of the paper's SGD would say nothing about a network.
+convolutional transformers justice; and so for a deep CNN of 3x3 convolutions; or
+DISTORTION-NETWORK-regularised: that with dropout and deformed digits, made for many epochs. Budgets
+below the paper's train its networks, as they are, by Adam along one cycle: few epochs of the
+paper's SGD would say nothing about a network.
 """
 
 from fnmatch import fnmatchcase
@@ -87,7 +88,7 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
         _budget(64.0, 16, slow_epochs=16.0),
     ),
     "paper": (
-        "the paper's schedule, 640 epochs; as many examples for modern rows",
+        "the paper's schedule, 640 epochs; as many examples for rows of other recipes",
         {
             f"*-{recipe}": {"batch_size": 256, "num_epochs": 640.0, "eval_every_epochs": 8.0}
             for recipe in ("modern", "regularised")

@@ -12,6 +12,12 @@ from stn_jax.files import write_atomically
 _NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "log.film", "name")
 
 
+# Settings that some runs are older than, with the value that they had before there was a choice.
+_ADDED = {
+    "distorted_mnist": {"data": {"augment": {"deformation": 0.0}}, "model": {"dropout": 0.0}},
+}
+
+
 def claim_workdir(workdir: Path, config: ConfigDict) -> None:
     """Makes the folder, with `config.json` in it, or checks that it is this config's.
 
@@ -47,7 +53,9 @@ def read_config(workdir: Path) -> ConfigDict:
         config = json.loads(path.read_text())
         if not isinstance(config, dict) or not config.keys() >= {"task", "data", "model"}:
             raise ValueError("it is not a run's config")
-        return ConfigDict(config)
+        complete = ConfigDict(_ADDED.get(config["task"], {}))
+        complete.update(config)
+        return complete
     except FileNotFoundError as error:
         raise UserError(
             f"no run in --workdir={workdir} (no config.json): train one there first, or name the "

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from configs.distorted_mnist import make_config
 from stn_jax.errors import UserError, check_choice
 from stn_jax.files import write_atomically
 from stn_jax.workdir import claim_workdir, read_config
@@ -29,6 +30,19 @@ def test_a_run_from_before_films_is_gone_on_with(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(old))
     claim_workdir(tmp_path, tiny_config())
     assert "log" not in read_config(tmp_path)
+
+
+def test_a_run_from_before_dropout_and_deformation_had_none_of_either(tmp_path):
+    config = make_config("r", "st_fcn_affine")
+    claim_workdir(tmp_path, config)
+    old = json.loads((tmp_path / "config.json").read_text())
+    del old["model"]["dropout"], old["data"]["augment"]["deformation"]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    claim_workdir(tmp_path, config)
+    assert read_config(tmp_path).to_dict() == json.loads(config.to_json())
+    config.model.dropout = 0.5
+    with pytest.raises(UserError, match=r"model.dropout: 0.0 there, 0.5 now"):
+        claim_workdir(tmp_path, config)
 
 
 def test_checkpoints_of_unknown_origin_are_left_alone(tmp_path):

@@ -125,7 +125,9 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
             f"classifier={config.classifier}, got {config.features}"
         )
     if not 0 <= config.dropout < 1:
-        raise UserError(f"config.model.dropout must be in 0..1, got {config.dropout}")
+        raise UserError(
+            f"config.model.dropout must be at least 0 and less than 1, got {config.dropout}"
+        )
     options = {"batch_norm": config.batch_norm, "axis_name": axis_name}
     classifier = CLASSIFIERS[config.classifier](
         features=tuple(config.features), dropout=config.dropout, **options

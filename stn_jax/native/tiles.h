@@ -29,6 +29,8 @@ struct Register {
   [[gnu::always_inline]] static const Type& At(const float* place) {
     return *reinterpret_cast<const Type*>(place);
   }
+
+  static_assert(alignof(Type) == alignof(float), "rows of a matrix start anywhere");
 };
 
 // A part of the result, rows x width, summed up in registers.

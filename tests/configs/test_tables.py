@@ -48,14 +48,14 @@ def test_the_mnist_table_is_the_papers_and_nine_rows_more_a_column():
     assert by_name["r-st_deep_cnn_affine-regularised"] == 0.7
 
 
-def test_the_papers_budget_is_its_schedule_and_modern_rows_see_as_much():
+def test_the_papers_budget_is_its_schedule_and_rows_of_other_recipes_see_as_much():
     for row in TABLES["mnist"].rows:
         config = TABLES["mnist"].config(row.name, PAPER)
         assert config.num_epochs * 60_000 / 256 == 150_000
         assert config.batch_size == 256
-        is_modern = row.name.endswith(("-modern", "-regularised"))
-        assert config.model.batch_norm == is_modern
-        assert config.optimizer.name == ("adam" if is_modern else "sgd")
+        is_by_adam = row.name.endswith(("-modern", "-regularised"))
+        assert config.model.batch_norm == is_by_adam
+        assert config.optimizer.name == ("adam" if is_by_adam else "sgd")
     for row in TABLES["svhn"].rows:
         config = TABLES["svhn"].config(row.name, PAPER)
         assert config.data.source == "svhn"
@@ -70,6 +70,23 @@ def test_smaller_budgets_leave_the_papers_networks_as_they_are(budget):
         scaled, paper = (table.config(row.name, name) for name in (budget, PAPER))
         assert scaled.model == paper.model
         assert scaled.num_epochs < paper.num_epochs
+
+
+def test_the_regularised_recipe_is_what_the_modern_one_has_not():
+    table = TABLES["mnist"]
+    for budget in table.budgets:
+        modern = table.config("r-st_deep_cnn_affine-modern", budget)
+        regularised = table.config("r-st_deep_cnn_affine-regularised", budget)
+        differing = {
+            key: (value, settings(regularised)[key])
+            for key, value in settings(modern).items()
+            if value != settings(regularised)[key]
+        }
+        assert differing == {
+            "data.augment.deformation": (0.0, 0.5),
+            "model.dropout": (0.0, 0.5),
+            "model.features": ([32, 64, 64, 128], [48, 96, 96, 192]),
+        }
 
 
 def test_budgets_below_the_papers_draw_their_street_numbers():

@@ -5,7 +5,9 @@ digit is resampled once, bilinearly: the whole distortion is one transformation,
 Lengths are in pixels of the canvas, whose pixels are as large as the digit's.
 
 Where a third argument is given, a sampling grid `warp` [28, 28, 2], it is the digit read at that
-grid which is distorted. Grids are composed then, so that the digit is still resampled once.
+grid which is distorted. Grids are composed then, so that the digit is still resampled once. Ink
+that comes to lie beyond the digit's frame is cut off where there is no grid to compose with, in
+"none" and "tc".
 """
 
 import functools
@@ -94,8 +96,9 @@ def translated_cluttered(
 ) -> Array:
     """TC: the digit at a random place, with six 6x6 patches cropped from other digits.
 
-    [28, 28, 1] -> [60, 60, 1]. Places are whole pixels, so nothing is resampled. Patches come from
-    the middle 20x20 pixels, which hold the digit's ink. Where things overlap, the brighter shows.
+    [28, 28, 1] -> [60, 60, 1]. Places are whole pixels, so nothing is resampled, but by `warp`.
+    Patches come from the middle 20x20 pixels, which hold the digit's ink. Where things overlap, the
+    brighter shows.
 
     Args:
         image: [28, 28, 1], 0..1.

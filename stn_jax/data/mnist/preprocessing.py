@@ -36,6 +36,7 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
     make_warp = _make_warp(config.augment.deformation)
 
     def train_image(image: Array, key: Array) -> Array:
+        # The first two are those of a split in two: what is newer comes after them.
         distort_key, augment_key, warp_key = jax.random.split(key, 3)
         return augment(distort(image, distort_key, make_warp(warp_key)), augment_key)
 
@@ -53,8 +54,8 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
 def _make_warp(deformation: float) -> Callable[[Array], Array | None]:
     if not 0 <= deformation < DIGIT_SIZE:
         raise UserError(
-            f"config.data.augment.deformation must be in 0..{DIGIT_SIZE - 1} pixels, got "
-            f"{deformation}"
+            "config.data.augment.deformation must be at least 0 and less than "
+            f"{DIGIT_SIZE} pixels, got {deformation}"
         )
     if deformation == 0:
         return lambda key: None

@@ -6,6 +6,7 @@ import pytest
 import scipy.ndimage
 from ml_collections import ConfigDict
 
+from stn_jax.data.augmentation import random_crop
 from stn_jax.data.examples import Examples
 from stn_jax.data.mnist.distortions import CANVAS, rotated_translated_scaled
 from stn_jax.data.mnist.preprocessing import CLUTTER_DIGITS, make_preprocessing
@@ -75,10 +76,12 @@ def test_a_training_image_depends_on_key_and_id_not_on_its_place():
 def test_a_new_augmentation_leaves_the_draws_of_distortions_as_they_were():
     """Or what was trained before cannot be trained again."""
     key = jax.random.key(3)
-    images = preprocessing("rts").train(EXAMPLES.images, IDS, key)
+    images = preprocessing("rts", shift=3).train(EXAMPLES.images, IDS, key)
     for place in (0, 5):
-        first, _ = jax.random.split(jax.random.fold_in(key, IDS[place]))
-        expected = rotated_translated_scaled(EXAMPLES.images[place] / np.float32(255), first)
+        first, second = jax.random.split(jax.random.fold_in(key, IDS[place]))
+        distorted = rotated_translated_scaled(EXAMPLES.images[place] / np.float32(255), first)
+        shift_key, _ = jax.random.split(second)
+        expected = random_crop(distorted, shift_key, (42, 42), pad=3)
         chex.assert_trees_all_close(images[place], expected, atol=1e-5)
 
 
