@@ -90,8 +90,9 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
     "paper": (
         "the paper's schedule, 640 epochs; as many examples for rows of other recipes",
         {
-            f"*-{recipe}": {"batch_size": 256, "num_epochs": 640.0, "eval_every_epochs": 8.0}
-            for recipe in ("modern", "regularised")
+            f"*-{name}": {"batch_size": 256, "num_epochs": 640.0, "eval_every_epochs": 8.0}
+            for recipe in NETWORKS
+            for name in recipe
         },
     ),
 }

@@ -51,7 +51,10 @@ def read_config(workdir: Path) -> ConfigDict:
     path = workdir / "config.json"
     try:
         config = json.loads(path.read_text())
-        if not isinstance(config, dict) or not config.keys() >= {"task", "data", "model"}:
+        parts = {"task": str, "data": dict, "model": dict}
+        if not isinstance(config, dict) or not all(
+            isinstance(config.get(key), kind) for key, kind in parts.items()
+        ):
             raise ValueError("it is not a run's config")
         complete = ConfigDict(_ADDED.get(config["task"], {}))
         complete.update(config)

@@ -51,8 +51,18 @@ def test_checkpoints_of_unknown_origin_are_left_alone(tmp_path):
         claim_workdir(tmp_path, tiny_config())
 
 
-def test_a_damaged_config_is_named(tmp_path):
-    (tmp_path / "config.json").write_text("{")
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"task": "distorted_mnist", "data": {}}',
+        '{"task": "distorted_mnist", "data": {}, "model": 3}',
+        '{"task": ["distorted_mnist"], "data": {}, "model": {}}',
+    ],
+)
+def test_a_damaged_config_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
     with pytest.raises(UserError, match=r"config.json cannot be read"):
         read_config(tmp_path)
 
