@@ -31,3 +31,9 @@ def test_every_config_that_is_named_exists():
 def test_every_file_that_is_linked_exists():
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (Path(__file__).parents[1] / target).exists(), target
+
+
+def test_the_results_are_those_of_the_report():
+    report = (Path(__file__).parents[1] / "results" / "README.md").read_text()
+    table = re.search(r"(?:^\|.*\n)+", report, flags=re.MULTILINE)
+    assert table and table[0] in README, "copy the first table of results/README.md into README.md"

@@ -1,6 +1,7 @@
 """`OUT/README.md` and plots, made from the records alone: nothing that was not run appears."""
 
 import io
+import itertools
 import statistics
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -226,14 +227,15 @@ def _draw_curves(
     figure = Figure(figsize=(8.5, 4.5), dpi=100, layout="constrained")
     axis = figure.subplots()
     networks = dict.fromkeys(row.network for row in table.rows)
-    colors = dict(zip(networks, color_sequences["tab20"], strict=False))  # alike in all plots
+    styles = itertools.product(["-", "--"], color_sequences["tab10"])
+    style_of = dict(zip(networks, styles, strict=False))  # alike in all plots
     for row in rows:
         curves = [run["error_curve"] for run in records[budget, row.name]["runs"]]
         examples = [point[0] for point in curves[0]]
         errors = list(zip(*([point[1] for point in curve] for curve in curves), strict=True))
         means = [statistics.mean(each) for each in errors]
-        color = colors[row.network]
-        axis.plot(examples, means, color=color, marker=".", label=row.network)
+        style, color = style_of[row.network]
+        axis.plot(examples, means, style, color=color, marker=".", label=row.network)
         lowest, highest = [min(each) for each in errors], [max(each) for each in errors]
         axis.fill_between(examples, lowest, highest, color=color, alpha=0.2, lw=0)
     axis.set(
