@@ -73,9 +73,10 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.data.manual_dir = ""  # folder with MNIST's four archives, in place of a download
     config.data.subset = 0  # so many examples per class; 0: all
     config.data.distortion = distortion
-    # Of training digits; deformation: by so many pixels (`random_warp`'s deviation).
+    # Of training digits; deformation: by so many pixels (`random_warp`'s deviation); linear: by a
+    # map about the centre (`random_linear_map`'s deviation).
     config.data.augment = ConfigDict(
-        {"deformation": 0.0, "shift": 0, "brightness": 0.0, "contrast": 0.0}
+        {"deformation": 0.0, "linear": 0.0, "shift": 0, "brightness": 0.0, "contrast": 0.0}
     )
 
     config.model = ConfigDict()

@@ -14,7 +14,10 @@ _NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "log.film", "name")
 
 # Settings that some runs are older than, with the value that they had before there was a choice.
 _ADDED = {
-    "distorted_mnist": {"data": {"augment": {"deformation": 0.0}}, "model": {"dropout": 0.0}},
+    "distorted_mnist": {
+        "data": {"augment": {"deformation": 0.0, "linear": 0.0}},
+        "model": {"dropout": 0.0},
+    },
 }
 
 

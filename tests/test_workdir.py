@@ -32,11 +32,12 @@ def test_a_run_from_before_films_is_gone_on_with(tmp_path):
     assert "log" not in read_config(tmp_path)
 
 
-def test_a_run_from_before_dropout_and_deformation_had_none_of_either(tmp_path):
+def test_a_run_from_before_dropout_and_warps_had_none_of_either(tmp_path):
     config = make_config("r", "st_fcn_affine")
     claim_workdir(tmp_path, config)
     old = json.loads((tmp_path / "config.json").read_text())
-    del old["model"]["dropout"], old["data"]["augment"]["deformation"]
+    del old["model"]["dropout"]
+    del old["data"]["augment"]["deformation"], old["data"]["augment"]["linear"]
     (tmp_path / "config.json").write_text(json.dumps(old))
     claim_workdir(tmp_path, config)
     assert read_config(tmp_path).to_dict() == json.loads(config.to_json())

@@ -46,6 +46,16 @@ def random_warp(key: Array, shape: tuple[int, int], *, deviation: float) -> Arra
     return tps_grid(points + deviation * jax.random.normal(key, points.shape), shape)
 
 
+def random_linear_map(key: Array, *, deviation: float) -> Array:
+    """A map about the image's centre that turns, stretches and shears it a little. [2, 2].
+
+    Args:
+        key: random key.
+        deviation: of the four entries from those of the identity, normal.
+    """
+    return jnp.eye(2) + deviation * jax.random.normal(key, (2, 2))
+
+
 def random_brightness_contrast(
     image: Array, key: Array, *, brightness: float, contrast: float
 ) -> Array:

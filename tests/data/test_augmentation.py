@@ -7,7 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from stn_jax.data.augmentation import random_brightness_contrast, random_crop, random_warp
+from stn_jax.data.augmentation import (
+    random_brightness_contrast,
+    random_crop,
+    random_linear_map,
+    random_warp,
+)
 from stn_jax.transforms import regular_grid
 
 IMAGE = np.random.default_rng(0).uniform(0.1, 1, size=(4, 6, 2)).astype(np.float32)
@@ -77,6 +82,15 @@ def test_a_warp_moves_control_points_by_its_deviation_and_what_is_between_smooth
     # From one pixel to the next it is a tenth of the way between points: no more than twice a tenth
     # of what two points differ by.
     assert np.abs(np.diff(moves, axis=1)).std() < 0.1 * np.sqrt(2) / 5
+
+
+def test_a_linear_map_moves_each_entry_of_the_identity_on_its_own():
+    draw = jax.jit(jax.vmap(lambda key: random_linear_map(key, deviation=0.1)))
+    entries = np.asarray(draw(keys(4000))).reshape(4000, 4)
+    np.testing.assert_allclose(entries.mean(axis=0), [1, 0, 0, 1], atol=5 * 0.1 / np.sqrt(4000))
+    np.testing.assert_allclose(entries.std(axis=0), 0.1, rtol=0.06)
+    assert np.abs(np.corrcoef(entries, rowvar=False) - np.eye(4)).max() < 0.08
+    np.testing.assert_array_equal(random_linear_map(keys(1)[0], deviation=0.0), np.eye(2))
 
 
 @functools.partial(jax.jit, static_argnames="count")

@@ -5,7 +5,6 @@ a training image's key comes from the seed, the step and the example's id, a tes
 its id alone.
 """
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from stn_jax.data.augmentation import make_jitter, random_crop, random_warp
+from stn_jax.data.augmentation import make_jitter, random_crop, random_linear_map, random_warp
 from stn_jax.data.examples import Examples, Preprocessing
 from stn_jax.data.mnist.distortions import DIGIT_SIZE, make_distortion
 from stn_jax.errors import UserError
@@ -33,12 +32,13 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
     others = jnp.asarray(train.images[:CLUTTER_DIGITS], jnp.float32) / 255
     distort = make_distortion(config.distortion, others)
     augment = _make_augmentation(config.augment)
-    make_warp = _make_warp(config.augment.deformation)
+    make_warp = _make_warp(config.augment)
 
     def train_image(image: Array, key: Array) -> Array:
         # The first two are those of a split in two: what is newer comes after them.
-        distort_key, augment_key, warp_key = jax.random.split(key, 3)
-        return augment(distort(image, distort_key, make_warp(warp_key)), augment_key)
+        distort_key, augment_key, warp_key, linear_key = jax.random.split(key, 4)
+        warp = make_warp(warp_key, linear_key)
+        return augment(distort(image, distort_key, warp), augment_key)
 
     def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
@@ -51,16 +51,27 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
     return Preprocessing(preprocess_train, preprocess_test)
 
 
-def _make_warp(deformation: float) -> Callable[[Array], Array | None]:
+def _make_warp(config: ConfigDict) -> Callable[[Array, Array], Array | None]:
+    deformation, linear = config.deformation, config.linear
     if not 0 <= deformation < DIGIT_SIZE:
         raise UserError(
             "config.data.augment.deformation must be at least 0 and less than "
             f"{DIGIT_SIZE} pixels, got {deformation}"
         )
-    if deformation == 0:
-        return lambda key: None
-    deviation = deformation / (DIGIT_SIZE / 2)
-    return functools.partial(random_warp, shape=(DIGIT_SIZE, DIGIT_SIZE), deviation=deviation)
+    if not 0 <= linear <= 1:
+        raise UserError(f"config.data.augment.linear must be in 0..1, got {linear}")
+
+    def make_warp(warp_key: Array, linear_key: Array) -> Array | None:
+        if deformation == linear == 0:
+            return None
+        shape = (DIGIT_SIZE, DIGIT_SIZE)
+        warp = random_warp(warp_key, shape, deviation=deformation / (DIGIT_SIZE / 2))
+        if linear == 0:
+            return warp
+        linear_map = random_linear_map(linear_key, deviation=linear)
+        return jnp.matmul(warp, linear_map, precision="highest")
+
+    return make_warp
 
 
 def _make_augmentation(config: ConfigDict) -> Callable[[Array, Array], Array]:

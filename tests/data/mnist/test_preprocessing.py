@@ -20,7 +20,8 @@ IDS = np.arange(16, dtype=np.int32)
 
 
 def preprocessing(distortion="r", examples=EXAMPLES, **augment):
-    augment = {"deformation": 0.0, "shift": 0, "brightness": 0.0, "contrast": 0.0, **augment}
+    plain = {"deformation": 0.0, "linear": 0.0, "shift": 0, "brightness": 0.0, "contrast": 0.0}
+    augment = plain | augment
     config = ConfigDict({"distortion": distortion, "augment": augment})
     return make_preprocessing(config, examples)
 
@@ -41,7 +42,9 @@ def test_a_test_image_is_the_same_in_whatever_batch(distortion):
 
 def test_a_test_image_is_not_augmented():
     plain = preprocessing("none").test(EXAMPLES.images, IDS)
-    augmented = preprocessing("none", deformation=1.0, shift=3, brightness=0.5, contrast=0.5)
+    augmented = preprocessing(
+        "none", deformation=1.0, linear=0.2, shift=3, brightness=0.5, contrast=0.5
+    )
     np.testing.assert_array_equal(augmented.test(EXAMPLES.images, IDS), plain)
 
 
@@ -116,23 +119,45 @@ def test_augmentations_are_those_of_the_config():
     np.testing.assert_allclose([spread.min(), spread.max()], [0.7, 1.3], atol=0.03)
 
 
-@pytest.mark.parametrize("distortion", CANVAS)
-def test_deformed_digits_are_distorted_as_the_others_are(distortion):
-    """Deformation has draws of its own: without it an image is what it always was."""
+@pytest.mark.parametrize(
+    ("distortion", "augmentation", "strong"),
+    [*((distortion, "deformation", 1.0) for distortion in CANVAS), ("rts", "linear", 0.07)],
+)
+def test_warped_digits_are_distorted_as_the_others_are(distortion, augmentation, strong):
+    """A warp has draws of its own: without it an image is what it always was."""
     smooth = scipy.ndimage.gaussian_filter(EXAMPLES.images.astype(np.float32), (0, 2, 2, 0))
     digits = np.zeros_like(EXAMPLES.images)
     digits[:, 6:22, 6:22] = smooth[:, 6:22, 6:22].astype(np.uint8)
 
-    def draw(deformation):
-        train = jax.jit(preprocessing(distortion, deformation=deformation).train)
+    def draw(strength):
+        train = jax.jit(preprocessing(distortion, **{augmentation: strength}).train)
         return np.asarray(train(digits, IDS, jax.random.key(1)))
 
-    plain, hardly, deformed = draw(0.0), draw(1e-4), draw(1.0)
+    plain, hardly, warped = draw(0.0), draw(1e-4 * strong), draw(strong)
     np.testing.assert_allclose(hardly, plain, atol=1e-3)
-    change = np.abs(deformed - plain).sum(axis=(1, 2, 3)) / plain.sum(axis=(1, 2, 3))
+    change = np.abs(warped - plain).sum(axis=(1, 2, 3)) / plain.sum(axis=(1, 2, 3))
     assert np.all(change > 0.02)
     assert len(np.unique(change)) == len(IDS)
-    np.testing.assert_allclose(deformed.sum(axis=(1, 2, 3)), plain.sum(axis=(1, 2, 3)), rtol=0.3)
+    np.testing.assert_allclose(warped.sum(axis=(1, 2, 3)), plain.sum(axis=(1, 2, 3)), rtol=0.3)
+
+
+def test_a_linear_map_keeps_the_centre_and_changes_areas_by_its_determinant():
+    y, x = np.mgrid[:28, :28] - 13.5
+    blob = np.exp(-(x**2 + y**2) / (2 * 3.0**2))
+    count, deviation = 400, 0.1
+    images = np.repeat((255 * blob).astype(np.uint8)[None, ..., None], count, axis=0)
+    train = jax.jit(preprocessing("none", linear=deviation).train)
+    drawn = np.asarray(train(images, np.arange(count), jax.random.key(2)), np.float64)[..., 0]
+    ink = drawn.sum(axis=(1, 2))
+    for place in (x, y):
+        np.testing.assert_allclose((drawn * place).sum(axis=(1, 2)) / ink, 0, atol=0.02)
+    # To the first order the determinant is 1 plus the sum of two entries' moves.
+    assert abs(np.log(ink).std() / (deviation * np.sqrt(2)) - 1) < 0.15
+    # Both axes are stretched on their own, and sheared.
+    spread = [[(drawn * one * other).sum(axis=(1, 2)) / ink for one in (x, y)] for other in (x, y)]
+    correlation = np.corrcoef([spread[0][0], spread[1][1], spread[0][1]]) - np.eye(3)
+    assert np.abs(correlation).max() < 0.3
+    assert np.std(spread[0][1]) > 3.0**2 * deviation
 
 
 def test_clutter_comes_from_the_first_training_digits():
@@ -160,6 +185,8 @@ def test_an_unknown_distortion_is_refused():
         ("deformation", -0.5),
         ("deformation", 28.0),
         ("deformation", float("inf")),
+        ("linear", -0.1),
+        ("linear", float("nan")),
         ("brightness", -0.1),
         ("brightness", 1.5),
         ("contrast", 2.0),
