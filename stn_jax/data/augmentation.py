@@ -49,6 +49,9 @@ def random_warp(key: Array, shape: tuple[int, int], *, deviation: float) -> Arra
 def random_linear_map(key: Array, *, deviation: float) -> Array:
     """A map about the image's centre that turns, stretches and shears it a little. [2, 2].
 
+    Where a pixel is read, a row (x, y) of a sampling grid in normalised units, is multiplied by it:
+    `grid @ linear_map`.
+
     Args:
         key: random key.
         deviation: of the four entries from those of the identity, normal.
