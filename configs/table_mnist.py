@@ -5,7 +5,7 @@ Command: python -m stn_jax.reproduce mnist [--budget=BUDGET] [--rows=PATTERN] [-
 A row is called DISTORTION-NETWORK, and trains as the paper did (150k steps of SGD), or
 DISTORTION-NETWORK-modern: batch normalisation and Adam, for the CNN as a baseline that does the
 convolutional transformers justice; and so for a deep CNN of 3x3 convolutions; or
-DISTORTION-NETWORK-regularised: that with dropout and deformed digits, made for many epochs. Budgets
+DISTORTION-NETWORK-regularised: that with dropout and warped digits, made for many epochs. Budgets
 below the paper's train its networks, as they are, by Adam along one cycle: few epochs of the
 paper's SGD would say nothing about a network.
 """
@@ -37,7 +37,10 @@ MODERN_NETWORKS = {name: label for name, label in PAPER_NETWORKS.items() if "cnn
 NETWORKS: dict[tuple[str, ...], dict[str, str]] = {
     (): PAPER_NETWORKS,
     ("modern",): MODERN_NETWORKS,
-    ("regularised",): {"st_deep_cnn_affine": "ST deep CNN affine"},
+    ("regularised",): {
+        name: label for name, label in PAPER_NETWORKS.items() if name.startswith("st_fcn")
+    }
+    | {"st_deep_cnn_affine": "ST deep CNN affine"},
 }
 """By recipe, if it is not the paper's."""
 
