@@ -167,5 +167,4 @@ def _regularised_recipe(config: ConfigDict) -> None:
         config.model.output_size = 20 * config.model.pool
 
 
-
 _RECIPES = {"modern": _modern_recipe, "regularised": _regularised_recipe, "paper": _paper_recipe}
