@@ -90,6 +90,10 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
         "64 epochs by Adam, 16 where an example costs much more",
         _budget(64.0, 16, slow_epochs=16.0),
     ),
+    "night": (
+        "128 epochs by Adam, 32 where an example costs much more",
+        _budget(128.0, 16, slow_epochs=32.0),
+    ),
     "paper": (
         "the paper's schedule, 640 epochs; as many examples for rows of other recipes",
         {
