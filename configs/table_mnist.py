@@ -5,7 +5,7 @@ Command: python -m stn_jax.reproduce mnist [--budget=BUDGET] [--rows=PATTERN] [-
 A row is called DISTORTION-NETWORK, and trains as the paper did (150k steps of SGD), or
 DISTORTION-NETWORK-modern: batch normalisation and Adam, for the CNN as a baseline that does the
 convolutional transformers justice; and so for a deep CNN of 3x3 convolutions; or
-DISTORTION-NETWORK-regularised: that with dropout and warped digits, made for many epochs. Budgets
+DISTORTION-NETWORK-regularised: that with warped digits, made for many epochs. Budgets
 below the paper's train its networks, as they are, by Adam along one cycle: few epochs of the
 paper's SGD would say nothing about a network.
 """

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 import pytest
 
 from configs import table_mnist, table_svhn
+from configs.distorted_mnist import make_config
 from stn_jax.reproduce.tables import PAPER
 from stn_jax.tasks import find_task
 from stn_jax.training.optimizer import make_optimizer
@@ -78,18 +79,34 @@ def test_the_regularised_recipe_is_what_the_modern_one_has_not():
     for budget in table.budgets:
         modern = table.config("r-st_deep_cnn_affine-modern", budget)
         regularised = table.config("r-st_deep_cnn_affine-regularised", budget)
-        differing = {
-            key: (value, settings(regularised)[key])
-            for key, value in settings(modern).items()
-            if value != settings(regularised)[key]
-        }
-        assert differing == {
+        assert _differing(modern, regularised) == {
             "data.augment.deformation": (0.0, 0.5),
             "data.augment.linear": (0.0, 0.1),
             "model.dropout": (0.0, 0.5),
             "model.features": ([32, 64, 64, 128], [48, 96, 96, 384]),
             "model.output_size": (0, 20),
         }
+
+
+def test_the_regularised_recipe_drops_nothing_of_an_fcn():
+    modern, regularised = (
+        make_config("rts", f"st_fcn_affine,{recipe}") for recipe in ("modern", "regularised")
+    )
+    assert _differing(modern, regularised) == {
+        "data.augment.deformation": (0.0, 0.5),
+        "data.augment.linear": (0.0, 0.1),
+        "eval_every_epochs": (1.0, 4.0),
+        "num_epochs": (8.0, 64.0),
+        "optimizer.learning_rate": (2e-3, 5e-3),
+    }
+
+
+def _differing(one, other):
+    return {
+        key: (value, settings(other)[key])
+        for key, value in settings(one).items()
+        if value != settings(other)[key]
+    }
 
 
 def test_budgets_below_the_papers_draw_their_street_numbers():
