@@ -2,12 +2,13 @@
 
 Command: python -m stn_jax.reproduce mnist [--budget=BUDGET] [--rows=PATTERN] [--seeds=N]
 
-A row is called DISTORTION-NETWORK, and trains as the paper did (150k steps of SGD), or
-DISTORTION-NETWORK-modern: batch normalisation and Adam, for the CNN as a baseline that does the
-convolutional transformers justice; and so for a deep CNN of 3x3 convolutions; or
-DISTORTION-NETWORK-regularised: that with warped digits, made for many epochs. Budgets
-below the paper's train its networks, as they are, by Adam along one cycle: few epochs of the
-paper's SGD would say nothing about a network.
+A row is called:
+
+- DISTORTION-NETWORK: one of the paper's networks. On the budget `paper` it trains as there, by 150k
+  steps of SGD; below, by Adam along one cycle, as few epochs of SGD would say nothing about it.
+- DISTORTION-NETWORK-modern: with batch normalisation and Adam. Here are also the CNN, as a baseline
+  that does the convolutional transformers justice, and a deep CNN of 3x3 convolutions.
+- DISTORTION-NETWORK-regularised: that, with training digits warped, for many epochs.
 """
 
 from fnmatch import fnmatchcase
@@ -78,16 +79,18 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
         _budget(8.0, 8, slow_epochs=1.0, source="embedded"),
     ),
     "minutes": (
-        "some minutes a row on 2 CPU cores: 8 epochs by Adam, 2 where an example costs much more",
+        "8 epochs by Adam, 2 where an example costs much more: some minutes a row on one CPU core, "
+        "a quarter of an hour at most",
         _budget(8.0, 8, slow_epochs=2.0),
     ),
     "quarter_hour": (
-        "a quarter of an hour a row at most on 2 CPU cores: 24 epochs by Adam, 6 where an example "
-        "costs much more",
+        "24 epochs by Adam, 6 where an example costs much more: a quarter of an hour a row on "
+        "one CPU core, half an hour at most",
         _budget(24.0, 12, slow_epochs=6.0),
     ),
     "hours": (
-        "64 epochs by Adam, 16 where an example costs much more",
+        "64 epochs by Adam, 16 where an example costs much more: 2 to 70 minutes a row on one CPU "
+        "core",
         _budget(64.0, 16, slow_epochs=16.0),
     ),
     "night": (
@@ -95,7 +98,8 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
         _budget(128.0, 16, slow_epochs=32.0),
     ),
     "paper": (
-        "the paper's schedule, 640 epochs; as many examples for rows of other recipes",
+        "the paper's schedule, 640 epochs, and momentum 0.9, of which the paper says nothing; as "
+        "many examples for rows of other recipes",
         {
             f"*-{name}": {"batch_size": 256, "num_epochs": 640.0, "eval_every_epochs": 8.0}
             for recipe in NETWORKS

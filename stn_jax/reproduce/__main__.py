@@ -16,7 +16,10 @@ PROGRAM = "python -m stn_jax.reproduce"
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command and gives its exit code: 0, or 1 where rows failed, or 2 on wrong use."""
+    """Runs the command and gives its exit code.
+
+    0, or 1 where rows failed, 2 on wrong use, 128 and the signal's number when it was stopped.
+    """
     parser = Parser(PROGRAM, __doc__)
     parser.add_argument("table", nargs="?", metavar="TABLE", help="mnist (4.1) or svhn (4.2)")
     parser.add_argument("--budget", default="minutes", help="from trial over minutes to paper")
@@ -26,6 +29,8 @@ def main(arguments: list[str]) -> int:
     for name in ("data_dir", "manual_dir"):  # spelled as launch.py does, and its messages
         parser.add_argument(f"--config.data.{name}", dest=name, metavar="DIR")
     options = parser.parse_args(arguments)
+    if options.table is None and parser.parse_args([f"--out={options.out}"]) != options:
+        parser.error("name a TABLE: mnist (section 4.1) or svhn (section 4.2)")
 
     # Only once the options are known to be right.
     from stn_jax.cache import keep_compiled_programs
@@ -39,15 +44,16 @@ def main(arguments: list[str]) -> int:
     try:
         if options.table is None:
             write_report(options.out, find_tables())
-            return 0
-        failed = reproduce(
-            options.table,
-            budget=options.budget,
-            pattern=options.rows,
-            seeds=options.seeds,
-            out=options.out,
-            data={name: folder for name, folder in data.items() if folder},
-        )
+            failed = 0
+        else:
+            failed = reproduce(
+                options.table,
+                budget=options.budget,
+                pattern=options.rows,
+                seeds=options.seeds,
+                out=options.out,
+                data={name: folder for name, folder in data.items() if folder},
+            )
     except UserError as error:
         parser.error(str(error))
     except KeyboardInterrupt:

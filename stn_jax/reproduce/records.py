@@ -1,9 +1,10 @@
 """What was run: one small JSON per row and budget, `OUT/TABLE/BUDGET/ROW.json`.
 
 table, row, budget
-config: all settings that a result depends on, by dotted key
-scaled: {key: [the paper's setting, this one]}, what the budget changes
-runs: one per seed, as `stn_jax.reproduce.runner.train_seeds` gives them, and `code_version`
+config: all settings but the seed, the name and where data lie, by dotted key
+scaled: {key: [the row's setting on the budget `paper`, this one]}, what the budget changes
+runs: one per seed, as `stn_jax.reproduce.runner.train_seeds` gives them, and `code_version` of the
+    process that ended it
 """
 
 import json

@@ -10,9 +10,11 @@ from pathlib import Path
 from matplotlib import color_sequences
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
+from PIL import Image
 
+from stn_jax.cache import digest
 from stn_jax.errors import UserError, check_choice
-from stn_jax.files import write_atomically
+from stn_jax.files import locked, write_atomically
 from stn_jax.reproduce.records import read_record, record_path, row_settings
 from stn_jax.reproduce.tables import PAPER, Row, Table
 
@@ -27,24 +29,27 @@ set, in per cent: the mean over seeds ± their standard deviation, where there a
 """
 
 ABOUT_MODERN = """\
-The paper has no rows of the modern and regularised recipes and no deep CNN: beside them stands what
-it says of the same network, with its own CNN.
+The paper has no modern and no regularised recipe, and no deep CNN: in the brackets of these rows
+stands what it says of its own network with the same transformer, such as ST-CNN affine.
 """
 
 
 def write_report(out: Path, tables: Mapping[str, Table]) -> None:
-    """Writes `README.md`, and the plots that are older than their records.
+    """Writes `README.md`, and the plots that show something else than the records say.
 
     Raises:
         UserError: `out` cannot be written, or something in it cannot be read.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / "README.md", render(out, tables))
-        for name, table in tables.items():
-            records = _read_records(out, name, table)
-            for budget, column in _columns(table, records):
-                _draw_curves(out, name, table, records, budget, column)
+        with locked(out):
+            write_atomically(out / "README.md", render(out, tables))
+            for name, table in tables.items():
+                records = _read_records(out, name, table)
+                for budget, column in _columns(table, records):
+                    _draw_curves(
+                        out / _plot_path(name, budget, column), table, records, budget, column
+                    )
     except OSError as error:
         raise UserError(f"cannot write to --out={out}: {error.strerror}") from error
 
@@ -85,14 +90,15 @@ def _section(name: str, table: Table, records: Records, notes: Mapping) -> str:
     budgets = [budget for budget in table.budgets if any(b == budget for b, _ in records)]
     parts = [f"## {table.title}\n", "In brackets the paper's; bold where ours is no higher.\n"]
     parts.append(_overview(table, records))
-    if any("modern" in row.network for row in table.rows):
+    own = {row.name for row in table.rows if "recipe" in row.network}
+    if any(row in own for _, row in records):
         parts.append(ABOUT_MODERN)
     parts.append("Budgets:\n" + "".join(f"\n- `{b}`: {table.budgets[b]}" for b in budgets) + "\n")
     parts.append("### Row by row\n")
     parts.append(_details(table, records, notes))
     parts.append(
         f"A row's command: `python -m stn_jax.reproduce {name} --budget=BUDGET --rows=ROW "
-        "--seeds=N`, with what stands in its line.\n"
+        "--seeds=N`, with the budget, the row and the number of seeds of its line.\n"
     )
     parts.append("### Error against training examples\n")
     parts += [
@@ -117,16 +123,19 @@ def _overview(table: Table, records: Records) -> str:
                 if difference is not None and difference <= 0:
                     error = f"**{error}**"
                 cells[row.column] = f"{error} ({format_paper(row)})"
+                marks = _marks(table, record)
                 if budgets[-1] != PAPER:
-                    cells[row.column] += f" *{_budget(table, record)}*"
+                    marks = [budgets[-1], *marks]
+                if marks:
+                    cells[row.column] += f" *{', '.join(marks)}*"
         if any(cells.values()):
             lines.append(_line([network, *cells.values()]))
     return "\n".join(lines) + "\n"
 
 
 def _details(table: Table, records: Records, notes: Mapping) -> str:
-    titles = ["row", "network", "ours", "paper", "difference", "budget", "seeds", "examples"]
-    titles += ["training", "on", "notes"]
+    titles = ["row", "network", "ours", "paper", "difference", "budget", "seeds"]
+    titles += ["examples a seed", "training, all seeds", "on", "notes"]
     lines = [_line(titles), _line(["---"] * len(titles))]
     for row in table.rows:
         for budget in table.budgets:
@@ -144,7 +153,7 @@ def _details(table: Table, records: Records, notes: Mapping) -> str:
                         format_error(record),
                         format_paper(row),
                         "-" if difference is None else f"{difference:+.2f}",
-                        _budget(table, record),
+                        ", ".join([f"`{budget}`", *_marks(table, record)]),
                         str(len(runs)),
                         f"{runs[0]['examples']:,}",
                         f"{seconds:.0f} s",
@@ -156,14 +165,14 @@ def _details(table: Table, records: Records, notes: Mapping) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _budget(table: Table, record: Mapping) -> str:
-    """The budget's name, and what makes the error something else than the row's own."""
-    text = record["budget"]
+def _marks(table: Table, record: Mapping) -> list[str]:
+    """What makes the error something else than the row's own on its budget."""
+    marks = []
     if not compares(table, record):
-        text += f", {record['config']['data.source']} data"
+        marks.append(f"{record['config']['data.source']} data")
     if record["config"] != row_settings(table.config(record["row"], record["budget"])):
-        text += ", earlier settings"
-    return text
+        marks.append("earlier settings")
+    return marks
 
 
 def _difference(table: Table, row: Row, record: Mapping) -> float | None:
@@ -215,27 +224,29 @@ def _plot_path(name: str, budget: str, column: str) -> str:
     return f"{name}/{budget}/{column.replace(' ', '_')}.png"
 
 
-def _draw_curves(
-    out: Path, name: str, table: Table, records: Records, budget: str, column: str
-) -> None:
-    """Each row's mean test error against training examples, and the range over seeds."""
-    path = out / _plot_path(name, budget, column)
-    rows = [row for row in table.rows if row.column == column and (budget, row.name) in records]
-    written = [record_path(out, name, budget, row.name).stat().st_mtime for row in rows]
-    if path.exists() and path.stat().st_mtime >= max(written):
+def _draw_curves(path: Path, table: Table, records: Records, budget: str, column: str) -> None:
+    """Each row's mean test error against training examples, and the range over seeds.
+
+    A plot that shows this already is left alone: what it shows is told by a digest within.
+    """
+    networks = dict.fromkeys(row.network for row in table.rows)
+    styles = itertools.product(["-", "--", "-.", ":"], color_sequences["tab10"])
+    style_of = dict(zip(networks, styles, strict=False))  # alike in all plots
+    lines = [
+        (row.network, *style_of[row.network], [run["error_curve"] for run in record["runs"]])
+        for row in table.rows
+        if row.column == column and (record := records.get((budget, row.name)))
+    ]
+    shown = digest(repr((column, budget, lines)).encode())
+    if _shown(path) == shown:
         return
     figure = Figure(figsize=(8.5, 4.5), dpi=100, layout="constrained")
     axis = figure.subplots()
-    networks = dict.fromkeys(row.network for row in table.rows)
-    styles = itertools.product(["-", "--"], color_sequences["tab10"])
-    style_of = dict(zip(networks, styles, strict=False))  # alike in all plots
-    for row in rows:
-        curves = [run["error_curve"] for run in records[budget, row.name]["runs"]]
+    for network, style, color, curves in lines:
         examples = [point[0] for point in curves[0]]
         errors = list(zip(*([point[1] for point in curve] for curve in curves), strict=True))
         means = [statistics.mean(each) for each in errors]
-        style, color = style_of[row.network]
-        axis.plot(examples, means, style, color=color, marker=".", label=row.network)
+        axis.plot(examples, means, style, color=color, marker=".", label=network)
         lowest, highest = [min(each) for each in errors], [max(each) for each in errors]
         axis.fill_between(examples, lowest, highest, color=color, alpha=0.2, lw=0)
     axis.set(
@@ -251,5 +262,14 @@ def _draw_curves(
     axis.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")
     content = io.BytesIO()
-    figure.savefig(content, format="png", metadata={"Software": None})
+    figure.savefig(content, format="png", metadata={"Software": None, "Comment": shown})
     write_atomically(path, content.getvalue())
+
+
+def _shown(path: Path) -> str | None:
+    """The digest within a plot; None where there is no plot, or a damaged one."""
+    try:
+        with Image.open(path) as plot:
+            return plot.info.get("Comment")
+    except OSError:
+        return None

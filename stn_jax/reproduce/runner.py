@@ -1,6 +1,7 @@
 """Runs the rows of a table that have not been run yet, one after the other."""
 
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -31,6 +32,7 @@ from stn_jax.training.loop import load, run, stop_on_sigterm
 from stn_jax.training.program import make_program
 
 MOST_SEEDS = 100
+TRACEBACK = "traceback.txt"
 
 
 def reproduce(
@@ -38,8 +40,8 @@ def reproduce(
 ) -> int:
     """Trains what is missing of a table's rows; after each one, writes its record and the report.
 
-    What is in training lies in `out/.work`, and goes on there however it was stopped. Processes may
-    share `out`: one waits for another that is at the same row.
+    What is in training lies in `out/.work`, and goes on there however it was stopped, by a command
+    for the same seeds. Processes may share `out`: one waits for another that is at the same row.
 
     Args:
         name: of a table.
@@ -70,25 +72,30 @@ def reproduce(
         raise UserError(f"--seeds must be in 1..{MOST_SEEDS}, got {seeds}")
     write_report(out, tables)
     code = code_version()
+    configs = {row: table.config(row.name, budget) for row in rows}
+    paths = {row: record_path(out, name, budget, row.name) for row in rows}
+    unfinished = [row for row in rows if seeds_to_run(read_record(paths[row]), configs[row], seeds)]
+    print(f"rows to run: {len(unfinished)}; on record: {len(rows) - len(unfinished)}", flush=True)
     failed, spent = 0, []
-    for place, row in enumerate(rows, 1):
-        print(f"[{place}/{len(rows)}] {row.name}, budget {budget}", flush=True)
+    for place, row in enumerate(unfinished, 1):
+        print(f"[{place}/{len(unfinished)}] {row.name}, budget {budget}", flush=True)
         started = time.monotonic()
         work = out / ".work" / name / budget / row.name
-        config = table.config(row.name, budget)
+        config = configs[row]
         config.data.update(data)
         try:
             work.mkdir(parents=True, exist_ok=True)
             with locked(work):  # a row is trained once, however many processes work on a table
-                record = read_record(record_path(out, name, budget, row.name))
+                record = read_record(paths[row])
                 missing = seeds_to_run(record, config, seeds)
                 if missing:
-                    runs = train_seeds(config, missing, work / _group(config, missing))
-                    runs = [run | code for run in runs]
+                    group = work / _group(config, missing)
+                    runs = [run | code for run in train_seeds(config, missing, group)]
                     record = add_runs(out, name, table, budget, row.name, runs)
+                    shutil.rmtree(group)
+                    (work / TRACEBACK).unlink(missing_ok=True)
                     write_report(out, tables)
                     spent.append(time.monotonic() - started)
-                _empty(work)  # itself it stays: it is what is locked
         except Exception as error:  # whatever it is, the other rows may do without it
             failed += 1
             print(f"{row.name} FAILED: {_explain(error, work)}", file=sys.stderr, flush=True)
@@ -98,19 +105,11 @@ def reproduce(
         assert record is not None
         paper = format_paper(row) + ("" if compares(table, record) else ", on other data")
         result = f"{row.name}: {format_error(record)} (paper: {paper})"
-        left = len(rows) - place
+        left = len(unfinished) - place
         if spent and left:
             result += f"; rows left: {left}, about {left * np.mean(spent) / 60:.0f} min"
         print(result, flush=True)
     return failed
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 def _group(config: ConfigDict, seeds: Sequence[int]) -> str:
@@ -123,7 +122,7 @@ def _explain(error: Exception, work: Path) -> str:
     if isinstance(error, UserError | TrainingDivergedError):
         return message
     work.mkdir(parents=True, exist_ok=True)
-    path = work / "traceback.txt"
+    path = work / TRACEBACK
     path.write_text("".join(traceback.format_exception(error)))
     return f"{type(error).__name__}: {message[:200]} (more in {path})"
 
@@ -144,7 +143,7 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
     with stop_on_sigterm() as stop_asked:
         trained = run(config, experiment, program, workdir, stop_asked)
     if trained is None:
-        raise SystemExit(0)
+        raise SystemExit(128 + signal.SIGTERM)
     # One seed alone gives numbers, many give lists of them.
     result = jax.tree.map(np.atleast_1d, trained.evaluation)
     curve = [

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -41,8 +42,18 @@ def test_the_repositorys_report_is_what_its_records_give(tables):
     results = REPOSITORY / "results"
     text = (results / "README.md").read_text()
     assert text == render(results, tables), "python -m stn_jax.reproduce writes it anew"
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert (results / target).exists(), target
+
+
+def test_the_repositorys_plots_are_what_its_records_give(tables, tmp_path):
+    results = REPOSITORY / "results"
+    copy = tmp_path / "results"
+    shutil.copytree(results, copy, ignore=shutil.ignore_patterns(".work"))
+    plots = list(copy.rglob("*.png"))
+    linked = re.findall(r"\]\(([^)]+)\)", (results / "README.md").read_text())
+    assert set(plots) == {copy / target for target in linked}
+    modified = {path: path.stat().st_mtime_ns for path in plots}
+    write_report(copy, tables)
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*.png")} == modified
 
 
 def test_nothing_that_was_not_run_appears(tables, tmp_path, add):
@@ -58,7 +69,7 @@ def test_a_row_has_mean_spread_difference_and_budget(tables, tmp_path, add):
     add("rts-fcn", seeds=(0, 1, 2))
     cells = line(render(tmp_path, tables), "rts-fcn")
     assert cells[1:9] == [
-        *("FCN", "5.50 ± 0.10", "5.2", "+0.30", "minutes", "3", "480,000", "30 s"),
+        *("FCN", "5.50 ± 0.10", "5.2", "+0.30", "`minutes`", "3", "480,000", "30 s"),
     ]
 
 
@@ -74,18 +85,32 @@ def test_errors_on_other_data_are_marked_and_not_compared(tables, tmp_path, add)
     add("r-fcn", budget="trial", error=0.0)
     add("64-multi", table="svhn", error=0.0)
     text = render(tmp_path, tables)
-    assert line(text, "r-fcn")[4:6] == ["-", "trial, embedded data"]
-    assert line(text, "64-multi")[4:6] == ["-", "minutes, synthetic data"]
+    assert line(text, "r-fcn")[4:6] == ["-", "`trial`, embedded data"]
+    assert line(text, "64-multi")[4:6] == ["-", "`minutes`, synthetic data"]
     assert "**" not in text
 
 
-def test_a_record_of_earlier_settings_says_so(tables, tmp_path, add):
-    add("r-fcn")
-    path = tmp_path / "mnist" / "minutes" / "r-fcn.json"
+@pytest.mark.parametrize(
+    ("budget", "mark"),
+    [("minutes", "*minutes, earlier settings*"), ("paper", "*earlier settings*")],
+)
+def test_a_record_of_earlier_settings_says_so(tables, tmp_path, add, budget, mark):
+    add("r-fcn", budget=budget)
+    path = tmp_path / "mnist" / budget / "r-fcn.json"
     record = json.loads(path.read_text())
     record["config"]["num_epochs"] = 3.0
     path.write_text(json.dumps(record))
-    assert line(render(tmp_path, tables), "r-fcn")[5] == "minutes, earlier settings"
+    text = render(tmp_path, tables)
+    assert line(text, "r-fcn")[5] == f"`{budget}`, earlier settings"
+    [overview] = [cells for cells in table_lines(text) if cells[0] == "FCN"]
+    assert overview[1] == f"**2.00** (2.1) {mark}"
+
+
+def test_other_recipes_are_explained_where_there_are_some(tables, tmp_path, add):
+    add("r-fcn")
+    assert "regularised" not in render(tmp_path, tables)
+    add("r-cnn-modern", error=1.0)
+    assert "no regularised recipe" in render(tmp_path, tables)
 
 
 def test_notes_stand_in_their_line(tables, tmp_path, add):
@@ -134,3 +159,28 @@ def test_each_column_gets_a_plot_that_is_drawn_once(tables, tmp_path, add):
     again = {path.name: path.stat().st_mtime_ns for path in tmp_path.rglob("*.png")}
     assert again["RTS.png"] == plots["RTS.png"]
     assert again["R.png"] > plots["R.png"]
+
+
+def test_a_plot_of_what_is_no_more_on_record_is_drawn_anew(tables, tmp_path, add):
+    add("r-fcn")
+    write_report(tmp_path, tables)
+    plot = tmp_path / "mnist" / "minutes" / "R.png"
+    alone = plot.read_bytes()
+    add("r-cnn")
+    write_report(tmp_path, tables)
+    assert plot.read_bytes() != alone
+    plot.with_name("r-cnn.json").unlink()
+    write_report(tmp_path, tables)
+    assert plot.read_bytes() == alone
+    plot.write_bytes(b"damaged")
+    write_report(tmp_path, tables)
+    assert plot.read_bytes() == alone
+
+
+def test_every_network_has_a_line_of_its_own_in_a_plot(tables, tmp_path, add):
+    rows = [row.name for row in tables["mnist"].rows if row.column == "R"]
+    for row in rows:
+        add(row, error=1.0)
+    write_report(tmp_path, tables)
+    assert len(rows) >= 20
+    assert (tmp_path / "mnist" / "minutes" / "R.png").exists()

@@ -31,6 +31,7 @@ def trained(monkeypatch):
         asked.append((row, tuple(seeds)))
         if row in broken:
             raise broken[row]
+        workdir.mkdir()
         return fake_runs(row, seeds)
 
     monkeypatch.chdir(REPOSITORY)
@@ -77,6 +78,23 @@ def test_a_finished_row_is_not_run_again_and_only_missing_seeds_are(trained, tmp
     assert [run["seed"] for run in read(tmp_path)["runs"]] == [0, 1, 2]
     reproduce(tmp_path, "--seeds=2")
     assert len(trained.asked) == 2
+
+
+def test_unfinished_work_of_other_seeds_and_settings_is_kept(trained, tmp_path):
+    work = tmp_path / ".work" / "mnist" / "minutes" / "r-fcn"
+    (work / "1-2-digest").mkdir(parents=True)
+    reproduce(tmp_path)
+    assert [path.name for path in work.iterdir()] == ["1-2-digest"]
+
+
+def test_rows_left_are_those_that_are_not_on_record(trained, tmp_path, capsys):
+    reproduce(tmp_path, rows="rts-fcn")
+    assert "rows to run: 1; on record: 0" in capsys.readouterr().out
+    reproduce(tmp_path, rows="r*-[fc][cn]n")
+    printed = capsys.readouterr().out
+    assert "rows to run: 3; on record: 1" in printed
+    assert "[3/3] rts-cnn" in printed
+    assert "r-cnn: 1.50 (paper: 1.2); rows left: 1, about" in printed
 
 
 def test_another_config_is_run_again_and_replaces_the_record(trained, tmp_path):
@@ -135,8 +153,8 @@ def test_a_row_that_fails_is_told_in_one_line_and_the_rest_is_run(
 
 
 def test_when_it_is_asked_to_stop_no_other_row_is_begun(trained, tmp_path):
-    trained.broken["r-fcn"] = SystemExit(0)
-    with pytest.raises(SystemExit):
+    trained.broken["r-fcn"] = SystemExit(143)
+    with pytest.raises(SystemExit, match="143"):
         reproduce(tmp_path, rows="r-*")
     assert [row for row, _ in trained.asked] == ["r-fcn"]
 
@@ -145,6 +163,7 @@ WRONG = {
     "table": (["mnits"], "unknown TABLE 'mnits': did you mean 'mnist'?"),
     "budget": (["mnist", "--budget=minute"], "did you mean 'minutes'?"),
     "rows": (["mnist", "--rows=fcn"], "--rows='fcn' matches no row of mnist; its rows: r-fcn,"),
+    "no table": (["--seeds=3"], "name a TABLE: mnist (section 4.1) or svhn (section 4.2)"),
     "no seeds": (["mnist", "--seeds=0"], "--seeds must be in 1..100, got 0"),
     "seeds": (["mnist", "--seeds=many"], "--seeds"),
     "option": (["mnist", "--bugdet=minutes"], "--bugdet=minutes"),
