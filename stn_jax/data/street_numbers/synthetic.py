@@ -134,7 +134,8 @@ def _process_pool(pictures: int) -> Iterator[ProcessPoolExecutor | None]:
     try:
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Not waiting: a thread that was interrupted as it started cannot be waited for.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _draw_in_order(

@@ -1,6 +1,7 @@
 import errno
 import json
 import tarfile
+import threading
 
 import numpy as np
 import pytest
@@ -116,6 +117,27 @@ def forbid_drawing(monkeypatch):
         raise AssertionError("drawn again")
 
     monkeypatch.setattr(synthetic, "draw_picture", called)
+
+
+def test_an_interruption_while_the_processes_start_comes_through(tmp_path, monkeypatch):
+    started = []
+
+    def interrupted(thread, start=threading.Thread.start):
+        start(thread)
+        if thread.daemon:  # the progress bar's
+            return
+        started.append((thread, thread._started))
+        thread._started = threading.Event()  # as it is while `start` waits for it
+        raise SystemExit(143)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(SystemExit, match="143"):
+        write_synthetic(tmp_path / "numbers", layout="close", train=400, test=20, seed=0)
+    assert not list(tmp_path.rglob("*.tar*"))
+    [(thread, event)] = started
+    thread._started = event
+    thread.join(timeout=60)
+    assert not thread.is_alive()
 
 
 def test_writing_again_does_nothing(written, monkeypatch):
