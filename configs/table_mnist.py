@@ -94,7 +94,8 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
         _budget(64.0, 16, slow_epochs=16.0),
     ),
     "night": (
-        "128 epochs by Adam, 32 where an example costs much more",
+        "128 epochs by Adam, 32 where an example costs much more: up to two and a half hours a row "
+        "on one CPU core",
         _budget(128.0, 16, slow_epochs=32.0),
     ),
     "paper": (

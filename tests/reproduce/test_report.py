@@ -1,8 +1,11 @@
 """The report says what the records say, and no more."""
 
 import json
+import math
 import re
 import shutil
+import statistics
+import tomllib
 
 import pytest
 
@@ -54,6 +57,19 @@ def test_the_repositorys_plots_are_what_its_records_give(tables, tmp_path):
     modified = {path: path.stat().st_mtime_ns for path in plots}
     write_report(copy, tables)
     assert {path: path.stat().st_mtime_ns for path in copy.rglob("*.png")} == modified
+
+
+def test_every_row_of_the_repository_that_falls_short_has_a_note(tables):
+    """Short: by more than two standard deviations of the paper's error on 10,000 test digits."""
+    results = REPOSITORY / "results"
+    notes = tomllib.loads((results / "notes.toml").read_text())["mnist"]
+    of_paper = {row.name: row.paper for row in tables["mnist"].rows}
+    for path in (results / "mnist").glob("*/*.json"):
+        record = json.loads(path.read_text())
+        error = statistics.mean(run["test_error_percent"] for run in record["runs"])
+        paper = of_paper[record["row"]]
+        if error > paper + 2 * math.sqrt(paper * (100 - paper) / 10_000):
+            assert record["row"] in notes[record["budget"]], (record["budget"], error, paper)
 
 
 def test_nothing_that_was_not_run_appears(tables, tmp_path, add):
