@@ -12,7 +12,7 @@ import pytest
 from stn_jax.errors import UserError
 from stn_jax.reproduce.records import add_runs
 from stn_jax.reproduce.report import render, write_report
-from stn_jax.reproduce.tables import find_tables
+from stn_jax.reproduce.tables import Row, find_tables
 from tests.reproduce.fakes import fake_runs
 from tests.training.tiny import REPOSITORY
 
@@ -193,10 +193,13 @@ def test_a_plot_of_what_is_no_more_on_record_is_drawn_anew(tables, tmp_path, add
     assert plot.read_bytes() == alone
 
 
-def test_every_network_has_a_line_of_its_own_in_a_plot(tables, tmp_path, add):
-    rows = [row.name for row in tables["mnist"].rows if row.column == "R"]
+def test_a_plot_bears_more_networks_than_there_are_today(tables, tmp_path):
+    rows = tuple(Row(f"r-network{i}", "R", f"network {i}", 2.0) for i in range(30))
+    table = tables["mnist"]._replace(
+        rows=rows, config=lambda row, budget: tables["mnist"].config("r-fcn", budget)
+    )
+    assert len({row.network for row in tables["mnist"].rows}) < len(rows)
     for row in rows:
-        add(row, error=1.0)
-    write_report(tmp_path, tables)
-    assert len(rows) >= 20
+        add_runs(tmp_path, "mnist", table, "minutes", row.name, fake_runs("r-fcn", (0,)))
+    write_report(tmp_path, {"mnist": table})
     assert (tmp_path / "mnist" / "minutes" / "R.png").exists()
