@@ -84,7 +84,8 @@ def test_the_regularised_recipe_is_what_the_modern_one_has_not():
             "data.augment.linear": (0.0, 0.1),
             "model.dropout": (0.0, 0.5),
             "model.features": ([32, 64, 64, 128], [48, 96, 96, 384]),
-            "model.output_size": (0, 20),
+            "model.output_size": (0, 40),
+            "model.pool": (1, 2),
         }
 
 
