@@ -11,7 +11,7 @@ def pytest_configure(config):
     """Compiles each program once, whichever test, process or run asks for it.
 
     And in a third of the time, by leaving the machine code as it comes: a test runs most programs
-    a few times. Commands that `launch` runs are compiled as for users.
+    a few times. CI's main job is compiled as for users.
     """
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     cache = config.cache.mkdir("jax") if config.cache else None

@@ -53,8 +53,9 @@ def launch(arguments: list[str], devices: int = 1, **options) -> subprocess.Comp
 
 
 def environment(devices: int) -> dict[str, str]:
+    flags = os.environ.get("XLA_FLAGS", "")
     return os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
     }
 
