@@ -153,7 +153,7 @@ def _regularised_recipe(config: ConfigDict) -> None:
     Every training digit is deformed, turned, stretched and sheared a little anew. Half of a CNN's
     last features are dropped; an FCN has none to spare. The deep CNN is wider, and reads 20x20
     pixels, the size of a digit's box, which costs a third of 28x28; they are pooled from 40x40
-    points, so that a turned digit is not aliased.
+    points, so that a turned digit is less aliased.
     """
     _modern_recipe(config)
     config.num_epochs = 64.0
