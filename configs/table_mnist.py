@@ -38,10 +38,7 @@ MODERN_NETWORKS = {name: label for name, label in PAPER_NETWORKS.items() if "cnn
 NETWORKS: dict[tuple[str, ...], dict[str, str]] = {
     (): PAPER_NETWORKS,
     ("modern",): MODERN_NETWORKS,
-    ("regularised",): {
-        name: label for name, label in PAPER_NETWORKS.items() if name.startswith("st_fcn")
-    }
-    | {"st_deep_cnn_affine": "ST deep CNN affine"},
+    ("regularised",): PAPER_NETWORKS | {"st_deep_cnn_affine": "ST deep CNN affine"},
 }
 """By recipe, if it is not the paper's."""
 
