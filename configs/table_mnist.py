@@ -95,6 +95,11 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
         "on one CPU core",
         _budget(128.0, 16, slow_epochs=32.0),
     ),
+    "day": (
+        "384 epochs by Adam, 96 where an example costs much more: up to seven hours a row on one "
+        "CPU core",
+        _budget(384.0, 24, slow_epochs=96.0),
+    ),
     "paper": (
         "the paper's schedule, 640 epochs, and momentum 0.9, of which the paper says nothing; as "
         "many examples for rows of other recipes",
