@@ -22,6 +22,12 @@ class Row(NamedTuple):
     column: str  # of the paper's table, such as "RTS"
     network: str  # as a reader calls it; the same in all columns
     paper: float | None  # the paper's error in per cent, if it has one
+    recipe: str = ""  # if it is not the paper's
+
+    @property
+    def label(self) -> str:
+        """The network, and the recipe if it is not the paper's."""
+        return f"{self.network}, {self.recipe} recipe" if self.recipe else self.network
 
 
 class Table(NamedTuple):

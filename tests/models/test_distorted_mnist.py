@@ -65,7 +65,7 @@ def test_the_papers_networks_have_about_400k_parameters(distortion):
     counts = {
         name: count(shapes_of(model_config(name, distortion), CANVAS[distortion])["params"])
         for name in MODELS
-        if "deep" not in name
+        if "deep" not in name and name != "fcn_256"
     }
     assert len(counts) == 8
     for name, total in counts.items():
@@ -98,6 +98,16 @@ def test_fcn_has_two_hidden_layers():
         "Dense_1": (350, 350),
         "Dense_2": (350, 10),
     }
+
+
+def test_fcn_256_has_256_units_a_layer_whatever_the_canvas():
+    for distortion in ("r", "tc"):
+        canvas = CANVAS[distortion]
+        assert kernels(shapes_of(model_config("fcn_256", distortion), canvas)["params"]) == {
+            "Dense_0": (canvas**2, 256),
+            "Dense_1": (256, 256),
+            "Dense_2": (256, 10),
+        }
 
 
 def test_cnn_has_a_9x9_and_a_7x7_convolution_pooled_by_2():

@@ -129,6 +129,23 @@ def test_other_recipes_are_explained_where_there_are_some(tables, tmp_path, add)
     assert "no regularised recipe" in render(tmp_path, tables)
 
 
+def test_the_first_table_has_each_network_at_its_lowest(tables, tmp_path, add):
+    add("r-cnn", budget="minutes", error=1.3)
+    add("r-cnn", budget="paper", error=1.1)
+    add("rts-cnn", budget="minutes", error=0.9)
+    add("rts-cnn-modern", budget="hours", error=0.9)
+    add("p-cnn", budget="paper", error=1.6)
+    add("p-cnn-modern", budget="paper", error=1.5)
+    add("e-cnn", budget="trial", error=0.1)
+    add("e-cnn-modern", budget="hours", error=1.5)
+    lowest, largest = [c for c in table_lines(render(tmp_path, tables)) if c[0] == "CNN"]
+    assert lowest[1:5] == [
+        *("**1.10** (1.2)", "0.90 (0.8) *minutes*"),  # the first of equals
+        *("**1.50** (1.5) *modern*", "1.50 (1.4) *modern, hours*"),  # on MNIST, as the paper's
+    ]
+    assert largest[3] == "1.60 (1.5)"
+
+
 def test_notes_stand_in_their_line(tables, tmp_path, add):
     add("r-fcn")
     add("r-cnn")
@@ -198,7 +215,7 @@ def test_a_plot_bears_more_networks_than_there_are_today(tables, tmp_path):
     table = tables["mnist"]._replace(
         rows=rows, config=lambda row, budget: tables["mnist"].config("r-fcn", budget)
     )
-    assert len({row.network for row in tables["mnist"].rows}) < len(rows)
+    assert len({row.label for row in tables["mnist"].rows}) < len(rows)
     for row in rows:
         add_runs(tmp_path, "mnist", table, "minutes", row.name, fake_runs("r-fcn", (0,)))
     write_report(tmp_path, {"mnist": table})
