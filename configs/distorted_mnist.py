@@ -21,8 +21,8 @@ MODELS = {
     "st_deep_cnn_tps": ("deep_cnn", "tps"),
 }
 """Classifier and transformation family: the paper's eight networks; its FCN with 256 units a
-layer, the most that it names, which for 60x60 pixels are more than its 400k parameters; and four
-whose classifier is as one would make it today, of 3x3 convolutions."""
+layer, the most that it speaks of, in place of 400k parameters (270k to 990k, by the canvas); and
+four whose classifier is as one would make it today, of 3x3 convolutions."""
 
 _DEEP_FEATURES, _WIDE_DEEP_FEATURES = (32, 64, 64, 128), (48, 96, 96, 384)
 # Widths of the paper's classifiers, so that each network has about 400k parameters; by the canvas

@@ -4,6 +4,7 @@ import io
 import itertools
 import statistics
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -35,13 +36,13 @@ the budget.
 
 ABOUT_LOWEST = """\
 Each network by the recipe and on the budget that ended lowest, which are chosen by the very errors
-that stand here: these are a little too low.
+that stand here: these are a little too low. Where no recipe is named, the budget is one.
 """
 
 ABOUT_OTHERS = """\
-The paper has no modern and no regularised recipe, no deep CNN, and about 400,000 parameters in each
-network, which an FCN of 256 units has not: in the brackets of these rows stands what it says of its
-own network with the same transformer, such as ST-CNN affine.
+The paper has neither these recipes nor a deep CNN, and its networks have about 400,000 parameters,
+which an FCN of 256 units has not. In brackets beside such rows stands what it says of its own
+network with the same transformer, such as ST-CNN affine.
 """
 
 
@@ -107,8 +108,10 @@ def _section(name: str, table: Table, records: Records, notes: Mapping) -> str:
     parts = [f"## {table.title}\n", ABOUT_CELLS]
     of_other_recipes = {row.name for row in table.rows if row.recipe}
     if any(row in of_other_recipes for _, row in records):
-        parts += [ABOUT_LOWEST, _lowest(table, records), ABOUT_OTHERS]
-        parts.append("Each row on the largest budget that it was run on:\n")
+        comparable = {key: record for key, record in records.items() if compares(table, record)}
+        if comparable:
+            parts += [ABOUT_LOWEST, _lowest(table, comparable)]
+        parts += ["Each row on the largest budget that it was run on:\n", ABOUT_OTHERS]
     parts.append(_overview(table, records))
     parts.append("Budgets:\n" + "".join(f"\n- `{b}`: {table.budgets[b]}" for b in budgets) + "\n")
     parts.append("### Row by row\n")
@@ -126,41 +129,37 @@ def _section(name: str, table: Table, records: Records, notes: Mapping) -> str:
 
 
 def _lowest(table: Table, records: Records) -> str:
-    """Each network by its lowest record, the first of equals."""
+    """The paper's table: each network by its lowest record, the first of equals."""
     rows = {row.name: row for row in table.rows}
-    lowest: dict[tuple[str, str], dict] = {}
+    found = defaultdict(list)
     for (_, name), record in records.items():
-        place = (rows[name].network, rows[name].column)
-        if compares(table, record) and (
-            place not in lowest or mean_error(record) < mean_error(lowest[place])
-        ):
-            lowest[place] = record
+        found[rows[name].network, rows[name].column].append(record)
     cells = {}
-    for place, record in lowest.items():
+    for place, candidates in found.items():
+        record = min(candidates, key=mean_error)
         row = rows[record["row"]]
-        cells[place] = _cell(table, row, record, [row.recipe] if row.recipe else [])
+        cells[place] = _cell(table, row, record, row.recipe)
     return _grid(table, [row.network for row in table.rows], cells)
 
 
 def _overview(table: Table, records: Records) -> str:
-    """The paper's table: each row on the largest budget that it was run on."""
+    """Each row on the largest budget that it was run on."""
     cells = {}
     for row in table.rows:
         budgets = [budget for budget in table.budgets if (budget, row.name) in records]
         if budgets:
             record = records[budgets[-1], row.name]
-            cells[row.label, row.column] = _cell(table, row, record, [])
+            cells[row.label, row.column] = _cell(table, row, record)
     return _grid(table, [row.label for row in table.rows], cells)
 
 
-def _cell(table: Table, row: Row, record: Mapping, marks: list[str]) -> str:
+def _cell(table: Table, row: Row, record: Mapping, recipe: str = "") -> str:
     error = format_error(record)
     difference = _difference(table, row, record)
     if difference is not None and difference <= 0:
         error = f"**{error}**"
-    if record["budget"] != PAPER:
-        marks = [*marks, record["budget"]]
-    marks = [*marks, *_marks(table, record)]
+    budget = "" if record["budget"] == PAPER else record["budget"]
+    marks = [*filter(None, (recipe, budget)), *_marks(table, record)]
     return f"{error} ({format_paper(row)})" + (f" *{', '.join(marks)}*" if marks else "")
 
 

@@ -20,13 +20,13 @@ class Row(NamedTuple):
 
     name: str  # such as "rts-st_cnn_affine"
     column: str  # of the paper's table, such as "RTS"
-    network: str  # as a reader calls it; the same in all columns
+    network: str  # as a reader calls it
     paper: float | None  # the paper's error in per cent, if it has one
-    recipe: str = ""  # if it is not the paper's
+    recipe: str = ""  # if it is not the budget's own
 
     @property
     def label(self) -> str:
-        """The network, and the recipe if it is not the paper's."""
+        """The network and its recipe: the same in all columns."""
         return f"{self.network}, {self.recipe} recipe" if self.recipe else self.network
 
 

@@ -126,7 +126,7 @@ def test_other_recipes_are_explained_where_there_are_some(tables, tmp_path, add)
     add("r-fcn")
     assert "regularised" not in render(tmp_path, tables)
     add("r-cnn-modern", error=1.0)
-    assert "no regularised recipe" in render(tmp_path, tables)
+    assert "neither these recipes" in render(tmp_path, tables)
 
 
 def test_the_first_table_has_each_network_at_its_lowest(tables, tmp_path, add):
@@ -144,6 +144,13 @@ def test_the_first_table_has_each_network_at_its_lowest(tables, tmp_path, add):
         *("**1.50** (1.5) *modern*", "1.50 (1.4) *modern, hours*"),  # on MNIST, as the paper's
     ]
     assert largest[3] == "1.60 (1.5)"
+
+
+def test_errors_on_other_data_are_no_lowest_ones(tables, tmp_path, add):
+    add("r-cnn-modern", budget="trial", error=0.1)
+    text = render(tmp_path, tables)
+    assert "ended lowest" not in text
+    assert len(table_lines(text)) == 3 + 3
 
 
 def test_notes_stand_in_their_line(tables, tmp_path, add):
