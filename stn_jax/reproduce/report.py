@@ -40,7 +40,7 @@ that stand here: these are a little too low. Where no recipe is named, the budge
 """
 
 ABOUT_OTHERS = """\
-The paper has neither these recipes nor a deep CNN, and its networks have about 400,000 parameters,
+The paper has neither other recipes nor a deep CNN, and its networks have about 400,000 parameters,
 which an FCN of 256 units has not. In brackets beside such rows stands what it says of its own
 network with the same transformer, such as ST-CNN affine.
 """
@@ -111,7 +111,7 @@ def _section(name: str, table: Table, records: Records, notes: Mapping) -> str:
         comparable = {key: record for key, record in records.items() if compares(table, record)}
         if comparable:
             parts += [ABOUT_LOWEST, _lowest(table, comparable)]
-        parts += ["Each row on the largest budget that it was run on:\n", ABOUT_OTHERS]
+        parts += [ABOUT_OTHERS, "Each row on the largest budget that it was run on:\n"]
     parts.append(_overview(table, records))
     parts.append("Budgets:\n" + "".join(f"\n- `{b}`: {table.budgets[b]}" for b in budgets) + "\n")
     parts.append("### Row by row\n")

@@ -126,7 +126,7 @@ def test_other_recipes_are_explained_where_there_are_some(tables, tmp_path, add)
     add("r-fcn")
     assert "regularised" not in render(tmp_path, tables)
     add("r-cnn-modern", error=1.0)
-    assert "neither these recipes" in render(tmp_path, tables)
+    assert "neither other recipes" in render(tmp_path, tables)
 
 
 def test_the_first_table_has_each_network_at_its_lowest(tables, tmp_path, add):
