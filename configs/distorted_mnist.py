@@ -25,10 +25,12 @@ layer, the most that it speaks of, in place of 400k parameters (270k to 990k, by
 four whose classifier is as one would make it today, of 3x3 convolutions."""
 
 _DEEP_FEATURES, _WIDE_DEEP_FEATURES = (32, 64, 64, 128), (48, 96, 96, 384)
-# Widths of the paper's classifiers, so that each network has about 400k parameters; by the canvas
-# and, where a transformer is before it, the size of the classifier's own input, in pixels.
+# Widths of the paper's classifiers, so that each network but fcn_256 has about 400k parameters; by
+# the canvas and, where a transformer is before it, the size of the classifier's own input, in
+# pixels.
 _FEATURES: dict[str, dict] = {
     "fcn": {28: (350, 350), 42: (202, 202), 60: (108, 108)},
+    "fcn_256": {28: (256, 256), 42: (256, 256), 60: (256, 256)},
     "cnn": {28: (32, 247), 42: (32, 206), 60: (32, 155)},
     "st_fcn": {
         (28, 28): (330, 330),
@@ -107,10 +109,8 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     if classifier == "deep_cnn":
         is_regularised = recipe == "regularised"
         config.model.features = _WIDE_DEEP_FEATURES if is_regularised else _DEEP_FEATURES
-    elif model == "fcn_256":
-        config.model.features = (256, 256)
     elif family == "none":
-        config.model.features = _FEATURES[classifier][canvas]
+        config.model.features = _FEATURES[model][canvas]
     else:
         size = (config.model.output_size or canvas) // config.model.pool
         config.model.features = _FEATURES[f"st_{classifier}"][canvas, size]
