@@ -16,11 +16,12 @@ from ml_collections import ConfigDict
 from benchmarks import report, timing
 from benchmarks.settings import Settings
 from configs import quickstart, svhn_cnn
-from stn_jax.data.loader import one_ahead, training_batches
-from stn_jax.training.experiment import make_experiment
-from stn_jax.training.logs import MetricLog, Progress, StepRecorder
-from stn_jax.training.parallel import parallel_train, put, replicate
-from stn_jax.training.steps import train_step
+from stn_jax.experiments.data.loader import one_ahead, training_batches
+from stn_jax.experiments.training.experiment import make_experiment
+from stn_jax.experiments.training.parallel import parallel_train, put, replicate
+from stn_jax.experiments.training.progress import Progress, StepRecorder
+from stn_jax.experiments.training.steps import train_step
+from stn_jax.experiments.workdir.metrics import MetricLog
 
 TITLE = "Input pipeline"
 
@@ -43,6 +44,7 @@ def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list
         train_step,
         model=experiment.model,
         optimizer=experiment.optimizer,
+        labels=experiment.labels,
         preprocess=experiment.data.preprocessing.train,
         seed=config.seed,
     )

@@ -10,7 +10,7 @@ from jax.scipy.ndimage import map_coordinates
 
 import stn_jax
 from benchmarks.peers import have
-from stn_jax.transforms import make_family
+from stn_jax.transforms import FamilyName, make_family
 
 KINDS = {"forward": (), "gradient to points": (1,), "gradient to image": (0,), "both": (0, 1)}
 """What is computed besides the values: gradients to these of (images, points)."""
@@ -49,7 +49,7 @@ def make_samplers() -> dict[str, Sampler]:
     return samplers
 
 
-def make_family_sampler(name: str) -> Sampler:
+def make_family_sampler(name: FamilyName) -> Sampler:
     """Ours with the family's grid: points are theta [B, ...]."""
     family = make_family(name)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax
 
-from stn_jax.training.environment import usable_cores
+from stn_jax.experiments.training.environment import usable_cores
 
 PACKAGES = ("stn_jax", "jax", "jaxlib", "flax", "numpy", "torch", "kornia", "dm_pix")
 

@@ -10,13 +10,15 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from optax import GradientTransformation
 
-from configs import distorted_mnist, street_numbers
-from stn_jax.data.examples import MAX_DIGITS, Batch
-from stn_jax.models import street_numbers as street_numbers_model
-from stn_jax.tasks import find_task
-from stn_jax.training.optimizer import make_optimizer
-from stn_jax.training.parallel import parallel_train, put, replicate
-from stn_jax.training.steps import DEVICES, TrainState, create_state, train_step
+from stn_jax.experiments.data.examples import Batch
+from stn_jax.experiments.distorted_mnist import config as distorted_mnist
+from stn_jax.experiments.street_numbers import config as street_numbers
+from stn_jax.experiments.street_numbers import network as street_numbers_network
+from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
+from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.training.optimizer import make_optimizer
+from stn_jax.experiments.training.parallel import parallel_train, put, replicate
+from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state, train_step
 
 NUM_STEPS = 1000
 """Of the training that the learning rate is made for."""
@@ -35,7 +37,7 @@ class Network(NamedTuple):
 
 
 def section_4_1(name: str, recipe: str) -> ConfigDict:
-    """RTS; `name` as in `configs.distorted_mnist.MODELS`."""
+    """RTS; `name` as in `stn_jax.experiments.distorted_mnist.config.MODELS`."""
     return distorted_mnist.make_config("rts", f"{name},{recipe}")
 
 
@@ -47,7 +49,7 @@ def section_4_2(name: str, size: int, recipe: str) -> ConfigDict:
 def shrink(config: ConfigDict) -> None:
     """Narrow layers and small images, to be compiled and run in a moment."""
     if config.task == "street_numbers":
-        config.model.filters = (4,) * street_numbers_model.NUM_CONVOLUTIONS
+        config.model.filters = (4,) * street_numbers_network.NUM_CONVOLUTIONS
         config.model.features = (8,)
         config.model.localisation_filters = (3, 3)
         config.data.crop = 20
@@ -86,6 +88,7 @@ def training(network: Network, steps: int) -> jax.stages.Wrapped:
         train_step,
         model=network.model,
         optimizer=network.optimizer,
+        labels=find_task(network.config).LABELS,
         preprocess=lambda images, ids, key: images,
         seed=0,
     )

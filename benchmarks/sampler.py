@@ -16,9 +16,10 @@ from benchmarks.checks import WrongResult, check_agreement
 from benchmarks.jax_samplers import KINDS, Sampler, in_pixels
 from benchmarks.peers import have
 from benchmarks.settings import Settings
+from stn_jax.transforms import FamilyName
 
 TITLE = "Sampler"
-FAMILIES = ("affine", "projective", "tps")
+FAMILIES: tuple[FamilyName, ...] = ("affine", "projective", "tps")
 
 
 def measure(settings: Settings, earlier: dict) -> list[dict]:

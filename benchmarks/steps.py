@@ -18,9 +18,9 @@ from benchmarks.checks import check_agreement
 from benchmarks.networks import Network
 from benchmarks.peers import have
 from benchmarks.settings import Settings
-from stn_jax.data.examples import Batch
-from stn_jax.training.optimizer import make_schedule
-from stn_jax.training.steps import TrainState
+from stn_jax.experiments.data.examples import Batch
+from stn_jax.experiments.training.optimizer import make_schedule
+from stn_jax.experiments.training.steps import TrainState
 
 TITLE = "Training steps"
 PLAIN = {"single": "cnn", "multi": "cnn"}

@@ -15,8 +15,9 @@ from torch import nn
 
 from benchmarks.torch_device import to_torch
 from benchmarks.torch_samplers import GRIDS
-from stn_jax.data.examples import MAX_DIGITS
-from stn_jax.models import distorted_mnist, street_numbers
+from stn_jax.experiments.distorted_mnist import network as distorted_mnist
+from stn_jax.experiments.street_numbers import network as street_numbers
+from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
 from stn_jax.transforms import make_family
 
 Shape = tuple[int, int, int]  # channels, height, width

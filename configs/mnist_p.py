@@ -10,9 +10,9 @@ Measured, modern recipe, seed 0, 2 CPU cores: fcn 7.41 in 20 s, st_fcn_affine 1.
 
 from ml_collections import ConfigDict
 
-from configs.distorted_mnist import make_config
+from stn_jax.experiments.distorted_mnist.config import make_config
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
-    """`variant` names a network and a recipe; see `configs.distorted_mnist.make_config`."""
+    """`variant` names a network and a recipe; see `make_config`."""
     return make_config("p", variant)

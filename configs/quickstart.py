@@ -10,8 +10,8 @@ Measured: 4.3% test error after 10 s of training on 2 CPU cores.
 
 from ml_collections import ConfigDict
 
-from configs.distorted_mnist import make_config
 from stn_jax.errors import UserError
+from stn_jax.experiments.distorted_mnist.config import make_config
 
 
 def get_config(variant: str | None = None) -> ConfigDict:

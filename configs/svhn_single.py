@@ -11,9 +11,9 @@ SVHN itself and the full widths have not been trained by us yet.
 
 from ml_collections import ConfigDict
 
-from configs.street_numbers import make_config
+from stn_jax.experiments.street_numbers.config import make_config
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
-    """`variant` names size, data and recipe; see `configs.street_numbers.make_config`."""
+    """`variant` names size, data and recipe; see `make_config`."""
     return make_config("single", variant)

@@ -1,6 +1,6 @@
 """Section 4.1, distorted MNIST: the whole table, and rows that the paper has not.
 
-Command: python -m stn_jax.reproduce mnist [--budget=BUDGET] [--rows=PATTERN] [--seeds=N]
+Command: stn-jax reproduce mnist [--budget=BUDGET] [--rows=PATTERN] [--seeds=N]
 
 A row is called:
 
@@ -16,9 +16,9 @@ from fnmatch import fnmatchcase
 
 from ml_collections import ConfigDict
 
-from configs.distorted_mnist import make_config
-from stn_jax.reproduce.tables import Row, Table
-from stn_jax.tasks.distorted_mnist import PAPER, PAPER_SOURCE
+from stn_jax.experiments.distorted_mnist import published
+from stn_jax.experiments.distorted_mnist.config import make_config
+from stn_jax.experiments.reproduce.paper_tables import PaperTable, Row
 
 PAPER_NETWORKS = {
     "fcn": "FCN",
@@ -114,10 +114,10 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
 """What it is, and settings by pattern of the rows that they are for, later ones winning."""
 
 
-def get_table() -> Table:
-    return Table(
+def get_table() -> PaperTable:
+    return PaperTable(
         title="Section 4.1, distorted MNIST: test error in per cent",
-        source=PAPER_SOURCE,
+        source=published.SOURCE,
         rows=tuple(
             Row(
                 name="-".join([distortion, network, *recipe]),
@@ -126,7 +126,7 @@ def get_table() -> Table:
                 paper=errors.get(network.replace("deep_", "").removesuffix("_256")),
                 recipe="".join(recipe),
             )
-            for distortion, errors in PAPER.items()
+            for distortion, errors in published.ERRORS.items()
             for recipe, networks in NETWORKS.items()
             for network, label in networks.items()
         ),

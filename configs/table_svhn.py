@@ -1,6 +1,6 @@
 """Section 4.2, whole street numbers: the paper's three networks at two sizes.
 
-Command: python -m stn_jax.reproduce svhn [--budget=BUDGET] [--rows=PATTERN] [--seeds=N]
+Command: stn-jax reproduce svhn [--budget=BUDGET] [--rows=PATTERN] [--seeds=N]
 
 A row is called SIZE-NETWORK. Budgets below the paper's read numbers that are drawn here, whose
 errors do not compare with SVHN's: the results say so.
@@ -8,9 +8,9 @@ errors do not compare with SVHN's: the results say so.
 
 from ml_collections import ConfigDict
 
-from configs.street_numbers import make_config
-from stn_jax.reproduce.tables import Row, Table
-from stn_jax.tasks.street_numbers import PAPER, PAPER_SOURCE
+from stn_jax.experiments.reproduce.paper_tables import PaperTable, Row
+from stn_jax.experiments.street_numbers import published
+from stn_jax.experiments.street_numbers.config import make_config
 
 NETWORKS = {
     "cnn": ("cnn", "CNN"),
@@ -36,13 +36,13 @@ BUDGETS: dict[str, tuple[str, str, dict]] = {
 """What it is, words of the config's variant, and settings."""
 
 
-def get_table() -> Table:
-    return Table(
+def get_table() -> PaperTable:
+    return PaperTable(
         title="Section 4.2, street numbers: numbers not wholly right in per cent",
-        source=PAPER_SOURCE,
+        source=published.SOURCE,
         rows=tuple(
             Row(name=f"{size}-{network}", column=f"{size} px", network=label, paper=errors[model])
-            for size, errors in PAPER.items()
+            for size, errors in published.ERRORS.items()
             for network, (model, label) in NETWORKS.items()
         ),
         budgets={name: description for name, (description, _, _) in BUDGETS.items()},

@@ -1,11 +1,15 @@
 """Spatial Transformer Networks (Jaderberg et al., NIPS 2015) in JAX and Flax.
 
-Pure functions act on one example and are batched with `jax.vmap`; everything beyond these names is
-reached by its module.
+`affine_grid` and its siblings turn theta into a sampling grid, `sample` reads an image there, and
+`spatial_transform` does both for a batch. `SpatialTransformer` is the Flax Linen module; that for
+NNX is `stn_jax.nnx.SpatialTransformer`.
 """
 
-from stn_jax.modules.spatial_transformer import SpatialTransformer
-from stn_jax.pretrained import load_pretrained
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from stn_jax.functional.spatial_transform import spatial_transform
+from stn_jax.linen.spatial_transformer import SpatialTransformer
 from stn_jax.sampling import sample
 from stn_jax.transforms import (
     affine_grid,
@@ -16,6 +20,9 @@ from stn_jax.transforms import (
     translation_grid,
 )
 
+if TYPE_CHECKING:
+    from stn_jax.experiments.pretrained import load_pretrained
+
 __all__ = [
     "SpatialTransformer",
     "affine_grid",
@@ -24,6 +31,26 @@ __all__ = [
     "projective_grid",
     "sample",
     "similarity_grid",
+    "spatial_transform",
     "tps_grid",
     "translation_grid",
 ]
+
+try:
+    __version__ = version("stn_jax")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `load_pretrained` on first use: its networks need the extra `experiments`."""
+    if name != "load_pretrained":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from stn_jax.experiments.pretrained import load_pretrained
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"load_pretrained needs {error.name}, which is not installed: "
+            "pip install 'stn_jax[experiments]'"
+        ) from error
+    return load_pretrained

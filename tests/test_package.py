@@ -1,22 +1,127 @@
+"""The package as a whole: its rooms, what they import, and what a user gets."""
+
+import ast
+import graphlib
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 import stn_jax
 
+PACKAGE = Path(stn_jax.__file__).parent
+EXTRAS = (
+    *("array_record", "chex", "gradio", "h5py", "matplotlib", "ml_collections"),
+    *("mlxtend", "PIL", "tensorboardX", "tensorflow", "tensorflow_datasets", "torch", "tqdm"),
+)
 
-def test_importing_brings_no_tensorflow_no_datasets_and_no_plots():
-    code = (
-        "import sys, stn_jax; "
-        "print(sorted(set(sys.modules) & "
-        "{'tensorflow', 'tensorflow_datasets', 'mlxtend', 'matplotlib', 'chex', 'torch'}))"
+
+def modules():
+    """All modules of the package by dotted name."""
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield ".".join(parts).removesuffix(".__init__"), path
+
+
+def imports(path, *, at_import_time):
+    """The modules of the package that a file imports, at the top level or anywhere in it."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if at_import_time else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stn_jax"):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("stn_jax"))
+
+
+def test_the_library_imports_no_experiment():
+    for name, path in modules():
+        if name.startswith("stn_jax.experiments"):
+            continue
+        found = [one for one in imports(path, at_import_time=False) if ".experiments" in one]
+        lazily = ["stn_jax.experiments.pretrained.load_pretrained"] * 2
+        assert found == (lazily if name == "stn_jax" else []), name
+
+
+def test_no_modules_import_each_other():
+    known = dict(modules())
+    graph = {}
+    for name, path in known.items():
+        graph[name] = set()
+        for target in imports(path, at_import_time=True):
+            module = target if target in known else target.rpartition(".")[0]
+            if not name.startswith(f"{module}."):  # a package's own parts
+                graph[name].add(module)
+    assert {len(list(graphlib.TopologicalSorter(graph).static_order()))} >= {len(known)}
+
+
+def test_no_file_is_longer_than_400_lines():
+    for path in PACKAGE.parent.glob("**/*.py"):
+        if not any(part.startswith(".") for part in path.parts):
+            assert len(path.read_text().splitlines()) <= 400, path
+
+
+BLOCK = f"""
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def run(code):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+
+
+def test_the_library_works_without_the_extras():
+    done = run(
+        f"{BLOCK}\nimport jax, numpy as np, stn_jax, stn_jax.functional, stn_jax.nnx\n"
+        "from stn_jax.linen import ConvLocalisation\n"
+        "images = np.ones((2, 28, 28, 1), np.float32)\n"
+        "module = stn_jax.SpatialTransformer(ConvLocalisation(), 'affine')\n"
+        "outputs, _ = module.init_with_output(jax.random.key(0), images)\n"
+        "print(float(abs(outputs - images).max()))\n"
     )
-    assert run.stdout.strip() == "[]"
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1e-5
+
+
+def test_what_needs_an_extra_names_it():
+    done = run(f"{BLOCK}\nimport stn_jax\nstn_jax.load_pretrained")
+    assert "ImportError: load_pretrained needs" in done.stderr
+    assert "pip install 'stn_jax[experiments]'" in done.stderr
+    for command, extra in [
+        ("train quickstart", "experiments"),
+        ("reproduce svhn", "experiments"),
+        ("demo", "demo"),
+    ]:
+        name, *rest = command.split()
+        done = run(
+            f"{BLOCK}\nsys.argv = {['stn-jax', name, *rest]}\n"
+            "from stn_jax.experiments.command_line import main\nmain()"
+        )
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith(f"stn-jax: {name} needs ")
+        assert f"pip install 'stn_jax[{extra}]'" in done.stderr
+
+
+def test_importing_brings_nothing_that_only_extras_need():
+    done = run(f"import sys, stn_jax; print(sorted(set(sys.modules) & {set(EXTRAS)}))")
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_the_public_names_are_there():
     assert stn_jax.__all__ == sorted(stn_jax.__all__)
     for name in stn_jax.__all__:
         assert getattr(stn_jax, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'smaple'"):
+        stn_jax.smaple  # noqa: B018
+    assert stn_jax.__version__[0].isdigit()
+    assert (PACKAGE / "py.typed").exists()

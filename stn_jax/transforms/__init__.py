@@ -4,6 +4,8 @@ All functions act on one example; batch them with `jax.vmap`. A grid has shape [
 axis is (x, y), and it maps target to source in normalised coordinates.
 """
 
+from typing import Literal, get_args
+
 from stn_jax.errors import check_choice
 from stn_jax.transforms import affine, attention, projective, similarity, tps, translation
 from stn_jax.transforms.affine import affine_grid
@@ -18,6 +20,7 @@ from stn_jax.transforms.translation import translation_grid
 __all__ = [
     "FAMILIES",
     "Family",
+    "FamilyName",
     "affine_grid",
     "attention_grid",
     "make_family",
@@ -28,27 +31,35 @@ __all__ = [
     "translation_grid",
 ]
 
-FAMILIES = ("attention", "translation", "similarity", "affine", "projective", "tps")
+FamilyName = Literal["attention", "translation", "similarity", "affine", "projective", "tps"]
+FAMILIES: tuple[FamilyName, ...] = get_args(FamilyName)
+
+_FIXED = {
+    module.FAMILY.name: module.FAMILY
+    for module in (attention, translation, similarity, affine, projective)
+}
+"""The families that take no option."""
 
 
-def make_family(
-    name: str, *, source_shape: tuple[int, int] | None = None, control_size: int = 4
-) -> Family:
-    """The family of that name.
+def make_family(family: FamilyName | Family, *, control_size: int = 4) -> Family:
+    """Returns the family of that name; a `Family` is returned as it is.
 
     Args:
-        name: "attention", "translation", "similarity", "affine", "projective" or "tps".
-        source_shape: (height, width) of the image to be sampled, for "similarity" alone; the
-            output's shape if None.
+        family: "attention", "translation", "similarity", "affine", "projective", "tps", or a
+            `Family` of your own.
         control_size: k, for "tps" alone: there are k x k control points.
 
     Raises:
-        ValueError: on an unknown name.
+        ValueError: the name is unknown, or `control_size` is below 2.
+
+    >>> make_family("affine").num_params
+    6
+    >>> make_family("tps", control_size=3).theta_shape
+    (9, 2)
     """
-    check_choice(name, FAMILIES, "family", ValueError)
-    if name == "similarity":
-        return similarity.family(source_shape)
-    if name == "tps":
+    if isinstance(family, Family):
+        return family
+    check_choice(family, FAMILIES, "family")
+    if family == "tps":
         return tps.family(control_size)
-    fixed = (attention.FAMILY, translation.FAMILY, affine.FAMILY, projective.FAMILY)
-    return next(family for family in fixed if family.name == name)
+    return _FIXED[family]

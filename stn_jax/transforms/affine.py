@@ -9,7 +9,9 @@ from stn_jax.transforms.regular_grid import Shape, regular_grid
 
 
 def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
-    """The sampling grid `(x_s, y_s) = theta (x_t, y_t, 1)`, as `torch.nn.functional.affine_grid`.
+    """Returns the sampling grid `(x_s, y_s) = theta (x_t, y_t, 1)` (paper, equation 1).
+
+    Agrees with `torch.nn.functional.affine_grid`.
 
     Args:
         theta: [2, 3], in normalised units (x right, y down), from target to source.
@@ -17,10 +19,14 @@ def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) 
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Returns:
-        [height, width, 2], (x, y) in the source for each target pixel, normalised.
+        [height, width, 2], the source point (x, y) of each target pixel, normalised.
 
     Raises:
-        ValueError: on a theta of another shape, or a `shape` that is not two positive integers.
+        ValueError: theta has another shape, or `shape` is not two positive integers.
+
+    >>> half_size = [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]  # reads twice as far out: zooms out
+    >>> affine_grid(half_size, (2, 2))[0].tolist()
+    [[-1.0, -1.0], [1.0, -1.0]]
     """
     theta = _checked(theta)
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
@@ -28,13 +34,13 @@ def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) 
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
-    """The theta [2, 3] of `x -> outer(inner(x))`."""
+    """Returns the theta [2, 3] of `x -> outer(inner(x))`."""
     outer, inner = _checked(outer), _checked(inner)
     return jnp.matmul(outer[:, :2], inner, precision="highest").at[:, 2].add(outer[:, 2])
 
 
 def inverse(theta: ArrayLike) -> jax.Array:
-    """The theta [2, 3] that undoes `theta`; not finite where its matrix is singular."""
+    """Returns the theta [2, 3] that undoes `theta`; not finite if its matrix is singular."""
     theta = _checked(theta)
     (a, b, x), (c, d, y) = theta
     adjugate = jnp.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])
@@ -45,14 +51,10 @@ def _checked(theta: ArrayLike) -> jax.Array:
     return checked_theta(theta, (2, 3), "affine theta")
 
 
-def _theta(params: jax.Array) -> jax.Array:
-    return checked_theta(params, (6,), "affine params").reshape(2, 3)
-
-
 PARAM_NAMES = (
     *("theta 11", "theta 12", "theta 13 (half widths)"),
     *("theta 21", "theta 22", "theta 23 (half heights)"),
 )
-"""As equation 1 of the paper numbers them, by row and column."""
+"""Numbered by row and column, as in equation 1 of the paper."""
 
-FAMILY = Family("affine", PARAM_NAMES, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), _theta, affine_grid)
+FAMILY = Family("affine", PARAM_NAMES, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (2, 3), affine_grid)

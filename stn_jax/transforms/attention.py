@@ -9,7 +9,7 @@ from stn_jax.transforms.regular_grid import Shape, regular_grid
 
 
 def attention_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
-    """The sampling grid of a crop: `x_s = s x_t + tx`, `y_s = s y_t + ty`.
+    """Returns the sampling grid of a crop: `x_s = s x_t + tx`, `y_s = s y_t + ty` (equation 2).
 
     The output shows the window of half-width s around (tx, ty), so s < 1 zooms in.
 
@@ -19,10 +19,14 @@ def attention_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fals
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Returns:
-        [height, width, 2], (x, y) in the source for each target pixel, normalised.
+        [height, width, 2], the source point (x, y) of each target pixel, normalised.
 
     Raises:
-        ValueError: on a theta of another shape, or a `shape` that is not two positive integers.
+        ValueError: theta has another shape, or `shape` is not two positive integers.
+
+    >>> upper_left_quarter = [0.5, -0.5, -0.5]
+    >>> attention_grid(upper_left_quarter, (2, 2))[0].tolist()
+    [[-0.75, -0.75], [-0.25, -0.75]]
     """
     theta = _checked(theta)
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
@@ -30,13 +34,13 @@ def attention_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fals
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
-    """The theta [3] of `x -> outer(inner(x))`."""
+    """Returns the theta [3] of `x -> outer(inner(x))`."""
     outer, inner = _checked(outer), _checked(inner)
     return jnp.concatenate([outer[:1] * inner[:1], outer[0] * inner[1:] + outer[1:]])
 
 
 def inverse(theta: ArrayLike) -> jax.Array:
-    """The theta [3] that undoes `theta`; not finite where the scale is 0."""
+    """Returns the theta [3] that undoes `theta`; not finite if the scale is 0."""
     theta = _checked(theta)
     return jnp.concatenate([1 / theta[:1], -theta[1:] / theta[0]])
 
@@ -45,4 +49,4 @@ def _checked(theta: ArrayLike) -> jax.Array:
     return checked_theta(theta, (3,), "attention theta")
 
 
-FAMILY = Family("attention", ("scale", *SHIFT_NAMES), (1.0, 0.0, 0.0), _checked, attention_grid)
+FAMILY = Family("attention", ("scale", *SHIFT_NAMES), (1.0, 0.0, 0.0), (3,), attention_grid)

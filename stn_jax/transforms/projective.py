@@ -11,23 +11,27 @@ from stn_jax.transforms.regular_grid import Shape, regular_grid
 
 
 def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
-    """The sampling grid `(x_s, y_s) = (u / w, v / w)` with `(u, v, w) = theta (x_t, y_t, 1)`.
+    """Returns the grid `(x_s, y_s) = (u / w, v / w)` with `(u, v, w) = theta (x_t, y_t, 1)`.
 
     The division is plain: points behind the viewer (w < 0) are read as well. On the horizon, where
-    |w| is below the dtype's epsilon, the coordinates are finite but so large that the sampler pads,
-    and no gradient flows from them to theta.
+    |w| is below the dtype's epsilon, the coordinates are finite but so large that the sampler reads
+    padding, and no gradient flows from them to theta.
 
     Args:
-        theta: [3, 3], in normalised units (x right, y down), from target to source; its scale
-            does not matter, as long as it is not so small that all is horizon.
+        theta: [3, 3], in normalised units (x right, y down), from target to source. Its scale has
+            no effect, unless it is so small that every point lies on the horizon.
         shape: (height, width) of the output in pixels.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Returns:
-        [height, width, 2], (x, y) in the source for each target pixel, normalised.
+        [height, width, 2], the source point (x, y) of each target pixel, normalised.
 
     Raises:
-        ValueError: on a theta of another shape, or a `shape` that is not two positive integers.
+        ValueError: theta has another shape, or `shape` is not two positive integers.
+
+    >>> tilted = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]  # divides by 1 + x
+    >>> projective_grid(tilted, (1, 2))[0].tolist()
+    [[-1.0, 0.0], [0.3333333432674408, 0.0]]
     """
     theta = _checked(theta)
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
@@ -37,10 +41,10 @@ def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fal
     u, v, w = jnp.matmul(theta, points, precision="highest")
     epsilon = jnp.finfo(theta.dtype).eps
     horizon = jnp.abs(w) < epsilon
-    # Not 0 / 0 in the branch that is not taken, whose gradient would be NaN.
+    # The untaken branch must not be 0 / 0: its gradient would be NaN.
     divisor = jnp.where(horizon, 1, w)
 
-    def divided(coordinate):
+    def divided(coordinate: jax.Array) -> jax.Array:
         far = jnp.where((coordinate < 0) == (w < 0), 1 / epsilon, -1 / epsilon)
         return jnp.where(horizon, far, coordinate / divisor)
 
@@ -48,21 +52,21 @@ def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fal
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
-    """The theta [3, 3] of `x -> outer(inner(x))`; its last entry need not be 1."""
+    """Returns the theta [3, 3] of `x -> outer(inner(x))`; its last entry need not be 1."""
     return jnp.matmul(_checked(outer), _checked(inner), precision="highest")
 
 
 def inverse(theta: ArrayLike) -> jax.Array:
-    """The theta [3, 3] that undoes `theta`; not finite where it is singular."""
+    """Returns the theta [3, 3] that undoes `theta`; not finite if it is singular."""
     return jnp.linalg.inv(_checked(theta))
 
 
 CORNERS = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-"""[4, 2], (x, y): the image's corners in normalised units, clockwise from the top left."""
+"""[4, 2], (x, y): the image's corners in normalised units, clockwise from the upper left."""
 
 
 def from_corners(corners: ArrayLike) -> jax.Array:
-    """The theta [3, 3] that takes `CORNERS` to the given corners.
+    """Returns the theta [3, 3] that maps `CORNERS` to the given corners.
 
     In closed form (Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989, 2.2.3).
 
@@ -70,7 +74,7 @@ def from_corners(corners: ArrayLike) -> jax.Array:
         corners: [4, 2], (x, y), of a quadrilateral with no three corners on a line.
 
     Raises:
-        ValueError: on another shape.
+        ValueError: `corners` has another shape.
     """
     corners = checked_theta(corners, (4, 2), "corners")
     first, second, third, fourth = corners
@@ -99,15 +103,10 @@ def _checked(theta: ArrayLike) -> jax.Array:
     return checked_theta(theta, (3, 3), "projective theta")
 
 
-def _theta(params: jax.Array) -> jax.Array:
-    params = checked_theta(params, (8,), "projective params")
-    return jnp.append(params, 1).reshape(3, 3)
-
-
 FAMILY = Family(
     "projective",
     (*PARAM_NAMES, "theta 31", "theta 32"),
     (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
-    _theta,
+    (3, 3),
     projective_grid,
 )

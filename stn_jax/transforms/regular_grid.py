@@ -1,4 +1,4 @@
-"""The regular grid of target points, which every transformation starts from."""
+"""The regular grid of target points, from which every transformation starts."""
 
 import operator
 from collections.abc import Sequence
@@ -13,27 +13,32 @@ Shape = Sequence[int]
 def regular_grid(
     shape: Shape, *, align_corners: bool = False, dtype: DTypeLike = jnp.float32
 ) -> np.ndarray:
-    """The centres of the pixels of an image of the given shape.
+    """Returns the centres of the pixels of an image of the given shape.
 
-    Made in NumPy at trace time, so that it is a constant of the compiled program.
+    The grid is computed in NumPy at trace time, so it is a constant of the compiled program.
 
     Args:
         shape: (height, width) in pixels.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
-        dtype: of the result; it is computed in float64.
+        dtype: the dtype of the result; it is computed in float64.
 
     Returns:
-        [height, width, 2], last axis (x, y), normalised; an axis of one pixel is at 0.
+        [height, width, 2], last axis (x, y), normalised. An axis of one pixel lies at 0.
 
     Raises:
-        ValueError: if `shape` is not two positive integers.
+        ValueError: `shape` is not two positive integers.
+
+    >>> regular_grid((1, 4))[0, :, 0].tolist()
+    [-0.75, -0.25, 0.25, 0.75]
+    >>> regular_grid((1, 2), align_corners=True)[0, :, 0].tolist()
+    [-1.0, 1.0]
     """
     y, x = (_centres(size, align_corners) for size in checked_shape(shape))
     return np.stack(np.meshgrid(x, y), axis=-1).astype(dtype)
 
 
 def checked_shape(shape: Shape) -> tuple[int, int]:
-    """`shape` as a pair of ints; ValueError if it is not two positive integers."""
+    """Returns `shape` as a pair of ints; raises ValueError unless it is two positive integers."""
     try:
         height, width = (operator.index(size) for size in shape)
     except (TypeError, ValueError):

@@ -13,7 +13,7 @@ from stn_jax.transforms.regular_grid import Shape, checked_shape, regular_grid
 
 
 def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
-    """The sampling grid of the smoothest map that takes each control point to its place in `theta`.
+    """Returns the grid of the smoothest map that moves each control point to its place in `theta`.
 
     The control points form a regular k x k grid on the target that spans -1..1 inclusive, whatever
     the alignment. `theta = control_points(k)` is the identity.
@@ -25,11 +25,15 @@ def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> 
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Returns:
-        [height, width, 2], (x, y) in the source for each target pixel, normalised.
+        [height, width, 2], the source point (x, y) of each target pixel, normalised.
 
     Raises:
-        ValueError: on a theta of another shape, a K that is not a square of at least 4, or a
-            `shape` that is not two positive integers.
+        ValueError: theta has another shape, K is not a square of at least 4, or `shape` is not two
+            positive integers.
+
+    >>> shifted = control_points(4) + 0.5
+    >>> tps_grid(shifted, (1, 2)).round(4).tolist()
+    [[[0.0, 0.5], [1.0, 0.5]]]
     """
     given = jnp.shape(theta)
     k = math.isqrt(given[0]) if given else 0
@@ -38,7 +42,7 @@ def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> 
     theta = checked_theta(theta, given, "tps theta")
     height, width = checked_shape(shape)
     influence = jnp.asarray(_influence((height, width), k, align_corners), theta.dtype)
-    # Displacements in place of positions: the identity is then exact.
+    # Displacements instead of positions make the identity exact.
     moved = theta - control_points(k).astype(theta.dtype)
     shift = jnp.matmul(influence, moved, precision="highest")
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
@@ -46,34 +50,34 @@ def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> 
 
 
 def control_points(k: int) -> np.ndarray:
-    """The k x k control points on the target: [k * k, 2] in float64, row by row, (x, y)."""
+    """Returns the k x k control points on the target: [k * k, 2] in float64, row by row, (x, y)."""
     return regular_grid((k, k), align_corners=True, dtype=np.float64).reshape(-1, 2)
 
 
-@functools.lru_cache
 def family(control_size: int = 4) -> Family:
-    """The family with `control_size` x `control_size` control points; ValueError if below 2."""
+    """Returns the family with `control_size` x `control_size` control points.
+
+    Raises:
+        ValueError: `control_size` is below 2.
+    """
     if control_size < 2:
         raise ValueError(f"control_size must be at least 2, got {control_size}")
+    count = control_size**2
     names = tuple(
         f"point {number} {coordinate}"
-        for number in range(1, control_size**2 + 1)
+        for number in range(1, count + 1)
         for coordinate in ("x (half widths)", "y (half heights)")
     )
-
-    def theta(params: jax.Array) -> jax.Array:
-        return checked_theta(params, (len(names),), "tps params").reshape(-1, 2)
-
     identity = tuple(control_points(control_size).ravel().tolist())
-    return Family("tps", names, identity, theta, tps_grid)
+    return Family("tps", names, identity, (count, 2), tps_grid)
 
 
 @functools.lru_cache(maxsize=32)
 def _influence(shape: tuple[int, int], k: int, align_corners: bool) -> np.ndarray:
-    """[H' * W', K]: how far each pixel moves when a control point moves by one.
+    """Returns [H' * W', K]: how far each pixel moves when a control point moves by one.
 
-    The spline is `f(p) = sum_i w_i U(|p - c_i|) + a_0 + a_x x + a_y y` with `U(r) = r^2 log r`; its
-    coefficients solve a linear system whose matrix holds the control points c alone.
+    The spline is `f(p) = sum_i w_i U(|p - c_i|) + a_0 + a_x x + a_y y` with `U(r) = r^2 log r`. Its
+    coefficients solve a linear system whose matrix depends on the control points c alone.
     """
     centres = control_points(k)
     affine = _affine_terms(centres)

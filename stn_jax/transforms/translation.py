@@ -8,7 +8,7 @@ from stn_jax.transforms.regular_grid import Shape, regular_grid
 
 
 def translation_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
-    """The sampling grid of a shift: `x_s = x_t + tx`, `y_s = y_t + ty`.
+    """Returns the sampling grid of a shift: `x_s = x_t + tx`, `y_s = y_t + ty`.
 
     A positive tx reads further right, so the picture moves left.
 
@@ -18,22 +18,25 @@ def translation_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fa
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Returns:
-        [height, width, 2], (x, y) in the source for each target pixel, normalised.
+        [height, width, 2], the source point (x, y) of each target pixel, normalised.
 
     Raises:
-        ValueError: on a theta of another shape, or a `shape` that is not two positive integers.
+        ValueError: theta has another shape, or `shape` is not two positive integers.
+
+    >>> translation_grid([1.0, 0.0], (1, 2)).tolist()  # by one pixel of two
+    [[[0.5, 0.0], [1.5, 0.0]]]
     """
     theta = _checked(theta)
     return theta + regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
-    """The theta [2] of `x -> outer(inner(x))`."""
+    """Returns the theta [2] of `x -> outer(inner(x))`."""
     return _checked(outer) + _checked(inner)
 
 
 def inverse(theta: ArrayLike) -> jax.Array:
-    """The theta [2] that undoes `theta`."""
+    """Returns the theta [2] that undoes `theta`."""
     return -_checked(theta)
 
 
@@ -41,4 +44,4 @@ def _checked(theta: ArrayLike) -> jax.Array:
     return checked_theta(theta, (2,), "translation theta")
 
 
-FAMILY = Family("translation", SHIFT_NAMES, (0.0, 0.0), _checked, translation_grid)
+FAMILY = Family("translation", SHIFT_NAMES, (0.0, 0.0), (2,), translation_grid)

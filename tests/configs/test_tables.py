@@ -7,11 +7,11 @@ from fnmatch import fnmatchcase
 import pytest
 
 from configs import table_mnist, table_svhn
-from configs.distorted_mnist import make_config
-from stn_jax.reproduce.tables import PAPER
-from stn_jax.tasks import find_task
-from stn_jax.training.optimizer import make_optimizer
-from stn_jax.workdir import settings
+from stn_jax.experiments.distorted_mnist.config import make_config
+from stn_jax.experiments.reproduce.paper_tables import PAPER
+from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.training.optimizer import make_optimizer
+from stn_jax.experiments.workdir.run_config import settings
 
 TABLES = {"mnist": table_mnist.get_table(), "svhn": table_svhn.get_table()}
 

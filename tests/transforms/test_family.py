@@ -1,4 +1,5 @@
 import functools
+import pickle
 
 import chex
 import jax
@@ -7,9 +8,9 @@ import numpy as np
 import pytest
 
 from stn_jax.sampling import METHODS, sample
+from stn_jax.transforms import FAMILIES as NAMES
 from stn_jax.transforms import make_family, regular_grid
 
-NAMES = ("attention", "translation", "similarity", "affine", "projective", "tps")
 SHAPE = (6, 9)
 
 
@@ -19,7 +20,7 @@ def nearby_params(family, count=3):
 
 
 def make_grid(family, params, align_corners=False):
-    return family.grid(family.theta(params), SHAPE, align_corners=align_corners)
+    return family.sampling_grid(params, SHAPE, source_shape=SHAPE, align_corners=align_corners)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
@@ -86,26 +87,58 @@ def test_gradients_of_the_grid_are_finite_differences(name):
         chex.assert_trees_all_close(slope, (ahead - behind) / 2e-6, atol=1e-8)
 
 
-def test_families_are_hashable_and_made_once():
-    for name in NAMES:
-        assert make_family(name) is make_family(name)
-        assert make_family(name).name == name
-        hash(make_family(name))
+@pytest.mark.parametrize("name", NAMES)
+def test_families_are_equal_hashable_and_survive_pickling(name):
+    family = make_family(name)
+    assert family.name == name
+    assert family == make_family(name) == make_family(family)
+    again = pickle.loads(pickle.dumps(family))
+    assert again == family
+    assert hash(again) == hash(family)
+
+
+def test_the_number_of_control_points_can_be_chosen():
     assert make_family("tps", control_size=3).num_params == 18
     assert make_family("tps", control_size=3) != make_family("tps")
 
 
-def test_the_source_shape_reaches_the_similarity():
-    params = jnp.array([1, 0.5, 0, 0])
-    square = make_family("similarity", source_shape=(5, 5))
-    assert not np.allclose(make_grid(square, params), make_grid(make_family("similarity"), params))
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_a_rotation_keeps_angles_whatever_the_shapes_are(align_corners):
+    """Distances in the source, in pixels, are those of the target times one scale."""
+    params, source_shape = jnp.array([0.8, 0.5, 0.1, -0.2]), (30, 10)
+    grid = make_family("similarity").sampling_grid(
+        params, (6, 9), source_shape=source_shape, align_corners=align_corners
+    )
+    half_sizes = (np.array(source_shape[::-1]) - align_corners) / 2
+    pixels = np.asarray(grid) * half_sizes
+    along_x, along_y = pixels[0, 1] - pixels[0, 0], pixels[1, 0] - pixels[0, 0]
+    assert abs(along_x @ along_y) < 1e-4
+    steps = 2 * half_sizes / (np.array([9, 6]) - align_corners)
+    np.testing.assert_allclose(np.hypot(*along_x), 0.8 * steps[0], rtol=1e-5)
+    np.testing.assert_allclose(np.hypot(*along_y), 0.8 * steps[1], rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_params_of_another_number_are_refused(name):
+def test_theta_is_taken_flat_or_in_its_shape(name):
     family = make_family(name)
-    with pytest.raises(ValueError, match=r"must have shape \(\d+,\), got \(5,\)"):
-        family.theta(np.zeros(5))
+    params = nearby_params(family)[0]
+    theta = family.theta(params)
+    assert theta.shape == family.theta_shape
+    np.testing.assert_array_equal(family.theta(theta), theta)
+    np.testing.assert_array_equal(np.ravel(theta)[: family.num_params], params)
+    np.testing.assert_array_equal(np.ravel(theta)[family.num_params :], 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_theta_of_another_shape_is_refused(name):
+    with pytest.raises(ValueError, match=rf"{name} theta must have shape .*, got \(5,\)"):
+        make_family(name).theta(np.zeros(5))
+
+
+@pytest.mark.parametrize("name", [3, None, ("affine",)])
+def test_a_name_that_is_no_text_is_refused(name):
+    with pytest.raises(ValueError, match="unknown family"):
+        make_family(name)
 
 
 @pytest.mark.parametrize(("name", "nearest"), [("afine", "affine"), ("TPS", "tps")])

@@ -1,1 +1,0 @@
-"""The data set `svhn_full_numbers` of tensorflow-datasets."""

@@ -1,0 +1,85 @@
+"""The command `stn-jax`, and the argument parser of its subcommands."""
+
+import argparse
+import importlib
+import sys
+from typing import NoReturn
+
+USAGE = """\
+usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
+       stn-jax eval --workdir=DIR
+       stn-jax predict --workdir=DIR IMAGE [IMAGE ...]
+       stn-jax report --workdir=DIR [--workdir=DIR2 ...]
+       stn-jax reproduce [TABLE] [--budget=BUDGET] [--rows=PATTERN] ...
+       stn-jax demo [--workdir=DIR] [--port=PORT]
+
+CONFIG is the name of a config that comes with the package, such as quickstart or
+svhn_multi:synthetic_small, or the path of a .py file.
+"""
+_MODULES = {
+    **dict.fromkeys(("train", "eval", "predict", "report"), "stn_jax.experiments.launcher"),
+    "reproduce": "stn_jax.experiments.reproduce.command",
+    "demo": "stn_jax.experiments.demo.command",
+}
+
+
+def main() -> NoReturn:
+    """Runs the subcommand that `sys.argv` names; exits with code 2 on wrong use."""
+    command, *arguments = sys.argv[1:] or ["--help"]
+    if command in ("-h", "--help"):
+        print(USAGE, end="")
+        sys.exit(0)
+    if command not in _MODULES:
+        fail("stn-jax", f"unknown command {command!r} (commands: {', '.join(_MODULES)})")
+    try:
+        sys.exit(_run(command, arguments))
+    except ModuleNotFoundError as error:
+        extra = "demo" if command == "demo" else "experiments"
+        fail(
+            "stn-jax",
+            f"{command} needs {error.name}, which is not installed: pip install 'stn_jax[{extra}]'",
+        )
+
+
+def _run(command: str, arguments: list[str]) -> int:
+    module = importlib.import_module(_MODULES[command])
+    if command in ("reproduce", "demo"):
+        return module.main(arguments)
+    program = f"stn-jax {command}"
+    if command == "train":
+        arguments = _with_config_path(program, arguments)
+    return module.launch([program, f"--mode={command}", *arguments], program)
+
+
+def _with_config_path(program: str, arguments: list[str]) -> list[str]:
+    """Returns the arguments with the name of the config, which comes first, as its path."""
+    from stn_jax.errors import UserError
+    from stn_jax.experiments.shipped_configs import config_names, config_path
+
+    try:
+        if not arguments or arguments[0].startswith("-"):
+            raise UserError(f"name a config first (configs: {', '.join(config_names())})")
+        name, colon, variant = arguments[0].partition(":")
+        return [f"--config={config_path(name)}{colon}{variant}", *arguments[1:]]
+    except UserError as error:
+        fail(program, str(error))
+
+
+def fail(program: str, message: str) -> NoReturn:
+    """Prints one line and exits with code 2."""
+    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that takes no abbreviations and reports mistakes in one line."""
+
+    def __init__(self, prog: str, description: str | None):
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        fail(self.prog, message)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The modes of `launch.py`: each checks its arguments, does the work and prints the result."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.prediction import predict_files
+from stn_jax.experiments.report import write_report
+from stn_jax.experiments.run_pictures import RunPictures
+from stn_jax.experiments.training.evaluation import evaluate_workdir
+from stn_jax.experiments.training.loop import train_and_evaluate
+
+
+def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
+    """Trains into the workdir, by default runs/NAME-seedN, and prints the result."""
+    _check_no_arguments(arguments)
+    if config is None:
+        raise UserError("--config is missing: name one, such as --config=configs/quickstart.py")
+    folder = _one(workdirs or [f"runs/{config.name}-seed{config.seed}"])
+    print(f"workdir: {folder}", flush=True)
+    result = train_and_evaluate(config, folder, RunPictures)
+    if result is not None:
+        print(
+            f"test error {result['test_error_percent']:.2f}% after {result['steps']} steps "
+            f"({result['train_seconds']:.0f} s of training); picture: "
+            f"{folder / 'figures' / 'samples.png'}"
+        )
+
+
+def evaluate(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
+    """Prints the test error of the newest checkpoint in the workdir."""
+    _check_no_arguments(arguments)
+    _check_no_config(config)
+    step, evaluation = evaluate_workdir(_one(workdirs))
+    print(
+        f"step {step}: test error {evaluation.error_percent:.2f}%, test loss {evaluation.loss:.4f}"
+    )
+    for name, value in evaluation.details.items():
+        print(f"  {name}: {value:.2f}")
+
+
+def predict(config: ConfigDict | None, workdirs: Sequence[str], images: list[str]) -> None:
+    """Prints the answer, its probability and each transformer's theta for each image file."""
+    _check_no_config(config)
+    for prediction in predict_files(_one(workdirs), [Path(name) for name in images]):
+        line = f"{prediction.path}: {prediction.text} (probability {prediction.probability:.3f})"
+        for theta in prediction.thetas.values():
+            numbers = np.array2string(
+                theta, precision=3, suppress_small=True, max_line_width=10_000
+            )
+            line += f" theta {numbers}"
+        print(line)
+
+
+def report(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
+    """Writes a page about the runs in the workdirs; prints its path."""
+    _check_no_arguments(arguments)
+    _check_no_config(config)
+    print(f"report: {write_report(_existing(workdirs))}")
+
+
+def _one(workdirs: Sequence[str]) -> Path:
+    folder, *more = _existing(workdirs)
+    if more:
+        raise UserError(
+            f"--workdir was given {len(workdirs)} times: only --mode=report takes several runs"
+        )
+    return folder
+
+
+def _existing(workdirs: Sequence[str]) -> list[Path]:
+    if not workdirs:
+        raise UserError("--workdir is missing: name the folder of a trained run")
+    return [Path(workdir) for workdir in workdirs]
+
+
+def _check_no_config(config: ConfigDict | None) -> None:
+    if config is not None:
+        raise UserError("--config is for --mode=train: other modes take the run's own")
+
+
+def _check_no_arguments(arguments: list[str]) -> None:
+    if arguments:
+        raise UserError(
+            f"cannot make sense of {' '.join(arguments)!r}: options start with --, and image "
+            "files go with --mode=predict"
+        )

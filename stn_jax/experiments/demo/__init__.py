@@ -1,0 +1,1 @@
+"""A local page to look at trained networks with: `stn-jax demo`."""

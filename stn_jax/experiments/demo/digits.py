@@ -1,0 +1,136 @@
+"""Digits of the demo: from a drawing, or from MNIST, to a network's input."""
+
+import base64
+import functools
+import io
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from PIL import Image
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.data.examples import Examples
+from stn_jax.experiments.distorted_mnist.distortions import DIGIT_SIZE
+from stn_jax.experiments.distorted_mnist.sources import load_mnist
+from stn_jax.sampling import sample
+from stn_jax.transforms import tps_grid
+from stn_jax.transforms.similarity import similarity_matrix
+from stn_jax.transforms.tps import control_points
+
+INK_SIZE = 20
+"""Pixels of the longer side of a digit's ink: MNIST was made so."""
+
+NOTHING_DRAWN = "Nothing is drawn: draw a digit on the black square, or pick one."
+_LARGEST_DRAWING = 1024  # pixels each way
+
+
+class Digit(NamedTuple):
+    """One of MNIST's."""
+
+    image: np.ndarray  # [28, 28, 1] float32, 0..1
+    label: int
+
+
+def pick(number: int) -> Digit:
+    """One of the 1,000 digits that `load_mnist` has for a test without a download.
+
+    They are of MNIST's training set, which the networks that come with the package have seen.
+    """
+    examples = _examples()
+    place = number % len(examples.labels)
+    return Digit(examples.images[place].astype(np.float32) / 255, int(examples.labels[place]))
+
+
+@functools.cache
+def _examples() -> Examples:
+    _, test = load_mnist("embedded", data_dir=None, manual_dir=None)
+    return test
+
+
+class Pose(NamedTuple):
+    """How a digit is shown. Lengths are in pixels, those of the digit and of the canvas alike."""
+
+    turn: float = 0.0  # degrees, counter-clockwise as seen
+    scale: float = 1.0  # above 1 is larger
+    right: float = 0.0
+    down: float = 0.0
+    bend: float = 0.0  # how far the digit's top and bottom edges lie to the right of its middle
+
+
+def read_drawing(data_url: object) -> np.ndarray:
+    """What the browser sends of a drawing, a PNG's `data:` URL, as [H, W] float32, 0..1.
+
+    Raises:
+        UserError: it is none, or it is larger than a drawing is.
+    """
+    try:
+        if not isinstance(data_url, str):  # a browser can send anything
+            raise ValueError("no text")
+        _, _, encoded = data_url.partition(";base64,")
+        with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as drawing:
+            if max(drawing.size) > _LARGEST_DRAWING:
+                raise ValueError("too large")
+            return np.asarray(drawing.convert("L"), np.float32) / 255
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError("The drawing cannot be read: clear it and draw again.") from error
+
+
+def centred(ink: np.ndarray) -> np.ndarray:
+    """A drawing as MNIST has its digits: shrunk or enlarged to 20 pixels, centred by its weight.
+
+    Args:
+        ink: [H, W], 0..1, bright where there is ink.
+
+    Returns:
+        [28, 28, 1] float32, 0..1.
+
+    Raises:
+        UserError: there is no ink.
+    """
+    rows, columns = (np.flatnonzero((ink > 0.1).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        raise UserError(NOTHING_DRAWN)
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
+    height, width = (max(1, round(INK_SIZE * side / max(ink.shape))) for side in ink.shape)
+    shrunk = Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
+    pixels = np.clip(np.asarray(shrunk), 0, 1)
+    weight = pixels.sum()
+    digit = np.zeros((DIGIT_SIZE, DIGIT_SIZE, 1), np.float32)
+    centre_of_mass = [
+        (pixels.sum(axis=1 - axis) @ (np.arange(side) + 0.5)) / weight
+        for axis, side in enumerate(pixels.shape)
+    ]
+    top, left = (
+        int(np.clip(round(DIGIT_SIZE / 2 - centre), 0, DIGIT_SIZE - side))
+        for centre, side in zip(centre_of_mass, pixels.shape, strict=True)
+    )
+    digit[top : top + height, left : left + width, 0] = pixels
+    return digit
+
+
+@functools.partial(jax.jit, static_argnames="canvas")
+def distort(digit: Array, pose: Pose, *, canvas: int) -> Array:
+    """Bends, turns, scales and shifts a digit, about its middle, in one resampling.
+
+    The way from the canvas to the digit is read off at 8x8 points, and a thin plate spline goes
+    through them: without a bend that is the affine map itself, to rounding.
+
+    Args:
+        digit: [28, 28, 1], 0..1.
+        pose: how it is shown.
+        canvas: height and width of the result in pixels.
+
+    Returns:
+        [canvas, canvas, 1]; with `Pose()` the digit in the middle of black.
+    """
+    zoom = canvas / (DIGIT_SIZE * pose.scale)
+    turn = similarity_matrix(
+        jnp.stack([zoom, jnp.deg2rad(pose.turn), 0.0, 0.0]), (DIGIT_SIZE, DIGIT_SIZE)
+    )[:, :2]
+    shift = jnp.stack([pose.right, pose.down]) / (canvas / 2)
+    points = jnp.matmul(control_points(8) - shift, turn.T, precision="highest")
+    bow = pose.bend / (DIGIT_SIZE / 2) * points[:, 1] ** 2
+    return sample(digit, tps_grid(points.at[:, 0].add(-bow), (canvas, canvas)))

@@ -1,0 +1,56 @@
+"""Street numbers of the demo: drawn here or photographed, and a network's input made of them."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.street_numbers.crops import crop_box
+from stn_jax.experiments.street_numbers.drawn.drawing import draw_picture, random_number
+from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
+from stn_jax.experiments.street_numbers.preprocessing import make_preprocessing
+
+
+class NumberPicture(NamedTuple):
+    """A picture that may show a number."""
+
+    pixels: Image.Image  # mode RGB
+    boxes: np.ndarray | None  # [digits, 4], left, top, right and bottom, where they are known
+
+
+def draw(number: str, scene: int) -> NumberPicture:
+    """A number on a wall, 128x128 pixels, as in the networks' training.
+
+    Args:
+        number: 1 to 5 digits.
+        scene: what else there is to choose comes from it: font, place, angle, colours, and so on.
+
+    Raises:
+        UserError: the number is not 1 to 5 digits.
+    """
+    number = number.strip()
+    if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS):
+        raise UserError(f"Type a number of 1 to {MAX_DIGITS} digits, such as 407.")
+    rng = np.random.default_rng(scene)
+    pixels, boxes = draw_picture(rng, "wide", [int(digit) for digit in number])
+    corners = [(box.left, box.top, box.left + box.width, box.top + box.height) for box in boxes]
+    return NumberPicture(Image.fromarray(pixels), np.array(corners))
+
+
+def any_number(seed: int) -> str:
+    """A number of a length as common as it is in the street."""
+    return "".join(map(str, random_number(np.random.default_rng(seed))))
+
+
+def network_input(picture: NumberPicture, config: ConfigDict) -> np.ndarray:
+    """[crop, crop, 3] about 0: cut as in training where the digits' boxes are known, else whole."""
+    size, context = config.data.size, config.data.context
+    box = None
+    if picture.boxes is not None:
+        box = crop_box(picture.boxes, context, *picture.pixels.size)
+    resized = picture.pixels.resize((size, size), Image.Resampling.BILINEAR, box)
+    stored = jnp.asarray(resized)[None]
+    return np.asarray(make_preprocessing(config.data).test(stored, jnp.zeros(1, jnp.int32))[0])

@@ -1,0 +1,256 @@
+"""The page itself: what is on it (Gradio), and what happens when it is used.
+
+Nothing that the browser sends is taken for a path: drawings come as `data:` URLs, and an uploaded
+file is one that the server has just stored under a name of its own choosing.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.data.picture_files import open_image
+from stn_jax.experiments.demo import digits, numbers
+from stn_jax.experiments.demo.cards import (
+    cards,
+    class_chart,
+    data_url,
+    message,
+    network_card,
+    number_chart,
+)
+from stn_jax.experiments.demo.shown_networks import Network, look
+from stn_jax.experiments.labels import LabelKind
+
+MAX_UPLOAD = "5mb"
+MAX_SCENE = 999
+
+_FOLDER = Path(__file__).parent
+_SLIDERS = {
+    "turn": ("Turn left (degrees)", -90, 90, 1),
+    "scale": ("Scale", 0.5, 1.5, 0.05),
+    "right": ("Shift right (pixels)", -14, 14, 0.5),
+    "down": ("Shift down (pixels)", -14, 14, 0.5),
+    "bend": ("Bend (pixels)", -8, 8, 0.5),
+}
+"""Of each field of a `digits.Pose`: label, lowest, highest, step."""
+
+_WAIT = message("Getting the networks ready.")
+
+# Each event is answered at once; of those that come while one is, the last is enough.
+_AT_ONCE: dict = {
+    "show_progress": "hidden",
+    "queue": False,
+    "trigger_mode": "always_last",
+    "api_visibility": "private",
+}
+
+
+def digit_view(
+    networks: Sequence[Network], digit: np.ndarray | None, pose: digits.Pose, note: str = ""
+) -> str:
+    """What each network makes of a digit [28, 28, 1] in a pose; None: there is none yet."""
+    if digit is None:
+        return message(digits.NOTHING_DRAWN)
+    # Floats, whatever a slider gives: other types would be compiled anew.
+    pose = digits.Pose(*map(float, pose))
+    shown = []
+    for network in networks:
+        image = np.asarray(digits.distort(digit, pose, canvas=network.input_shape[0]))
+        shown.append(_card(network, image, class_chart))
+    return cards(shown, note)
+
+
+def number_view(networks: Sequence[Network], picture: numbers.NumberPicture, note: str = "") -> str:
+    """What each network reads in a picture."""
+    shown = []
+    for network in networks:
+        image = numbers.network_input(picture, network.config)
+        shown.append(_card(network, image, number_chart))
+    return cards(shown, note)
+
+
+def _card(
+    network: Network, image: np.ndarray, chart: Callable[[np.ndarray, LabelKind], str]
+) -> str:
+    detail = f"{network.state.num_params:,} parameters"
+    return network_card(network.name, detail, image, look(network, image), network.labels, chart)
+
+
+def build_page(digit_networks: Sequence[Network], number_networks: Sequence[Network]) -> gr.Blocks:
+    """The page, not yet served."""
+    with gr.Blocks(title="Spatial transformer networks", analytics_enabled=False) as page:
+        gr.HTML(
+            "<h3>Spatial transformer networks</h3><p>Each network says where it looks: the grid "
+            "over its input. It reads the input there, and sees the output.</p>",
+            elem_classes="stn-title",
+        )
+        with gr.Tab("Digits"):
+            _digits_tab(page, digit_networks)
+        with gr.Tab("Street numbers"):
+            _numbers_tab(page, number_networks)
+    return page
+
+
+def serve(page: gr.Blocks, *, host: str, port: int) -> None:
+    """Serves the page from now on, and returns; `page.block_thread()` waits for an interruption.
+
+    Raises:
+        UserError: the port cannot be had.
+    """
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            max_file_size=MAX_UPLOAD,
+            theme=gr.themes.Default(
+                primary_hue="blue",
+                # A browser's own: others would be fetched from the network.
+                font=["system-ui", "sans-serif"],
+                font_mono=["ui-monospace", "monospace"],
+                spacing_size="sm",
+            ),
+            css=(_FOLDER / "page.css").read_text(),
+            footer_links=[],
+            ssr_mode=False,
+            quiet=True,
+            prevent_thread_lock=True,
+        )
+    except OSError as error:
+        raise UserError(
+            f"cannot serve on {host}:{port}: take another --port, or another --host"
+        ) from error
+
+
+def _within(limits: Sequence[tuple[float, float] | None]) -> str:
+    """JavaScript that keeps an event's inputs in their (lowest, highest), where they have such.
+
+    Of what is typed into a slider's field, the server would refuse what is outside.
+    """
+    return f"""(...inputs) => {{
+        const limits = {json.dumps(limits)};
+        return inputs.map((value, place) => limits[place] === null ? value
+            : Math.min(limits[place][1], Math.max(limits[place][0], Number(value) || 0)));
+    }}"""
+
+
+def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
+    digit = gr.State(None)  # [28, 28, 1], or None while nothing is drawn
+    note = gr.State("")
+    with gr.Row():
+        with gr.Column(scale=0, min_width=292, elem_classes="stn-controls"):
+            pad = gr.HTML(
+                value="",
+                html_template='<canvas width="280" height="280" role="img" '
+                'aria-label="Draw a digit here"></canvas>',
+                js_on_load=(_FOLDER / "drawing_pad.js").read_text(),
+                elem_classes="stn-pad",
+            )
+            with gr.Row():
+                pick = gr.Button("Pick one", size="sm", min_width=80)
+                clear = gr.Button("Clear", size="sm", min_width=80)
+                reset = gr.Button("Reset", size="sm", min_width=80)
+            sliders = [
+                gr.Slider(low, high, value, step=step, label=label, buttons=[])
+                for value, (label, low, high, step) in zip(
+                    digits.Pose(), _SLIDERS.values(), strict=True
+                )
+            ]
+        with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
+            view = gr.HTML(_WAIT, apply_default_css=False, elem_classes="stn-view")
+    gr.HTML(
+        "The networks that come with the package learned digits turned by up to 45 degrees, scaled "
+        "by 0.7 to 1.2, inside of the picture and not bent: the sliders go further. The digits to "
+        "pick from are of MNIST's training set: these networks have seen them.",
+        elem_classes="stn-note",
+    )
+
+    def shown(digit, note, *pose):
+        return digit_view(networks, digit, digits.Pose(*pose), note)
+
+    def drawn(drawing, *pose):
+        try:
+            digit = digits.centred(digits.read_drawing(drawing))
+        except UserError as error:
+            return None, "", message(str(error))
+        return digit, "", shown(digit, "", *pose)
+
+    def picked(*pose):
+        digit, label = digits.pick(int(np.random.default_rng().integers(1000)))
+        note = f"MNIST's label: {label}"
+        return data_url(digit), digit, note, shown(digit, note, *pose)
+
+    pad.input(drawn, [pad, *sliders], [digit, note, view], **_AT_ONCE)
+    pick.click(picked, sliders, [pad, digit, note, view], **_AT_ONCE)
+    clear.click(
+        lambda: ("", None, "", message(digits.NOTHING_DRAWN)),
+        None,
+        [pad, digit, note, view],
+        **_AT_ONCE,
+    )
+    reset.click(
+        lambda digit, note: (*digits.Pose(), shown(digit, note, *digits.Pose())),
+        [digit, note],
+        [*sliders, view],
+        **_AT_ONCE,
+    )
+    within = _within([None, None, *((low, high) for _, low, high, _ in _SLIDERS.values())])
+    for slider in sliders:
+        slider.input(shown, [digit, note, *sliders], view, js=within, **_AT_ONCE)
+    page.load(picked, sliders, [pad, digit, note, view], **_AT_ONCE)
+
+
+def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
+    with gr.Row():
+        with gr.Column(scale=0, min_width=292, elem_classes="stn-controls"):
+            number = gr.Textbox("407", label="Number, 1 to 5 digits", max_lines=1)
+            scene = gr.Slider(0, MAX_SCENE, 7, step=1, label="Scene", buttons=[])
+            another = gr.Button("Another one", size="sm")
+            upload = gr.UploadButton(
+                "Upload a picture (PNG or JPEG, up to 5 MB)",
+                file_types=["image"],
+                type="filepath",
+                size="sm",
+            )
+        with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
+            view = gr.HTML(_WAIT, apply_default_css=False, elem_classes="stn-view")
+    gr.HTML(
+        "The network that comes with the package was trained on such drawn numbers. Long ones were "
+        "rare among them, and no photograph was.",
+        elem_classes="stn-note",
+    )
+
+    def drawn(number, scene):
+        try:
+            return number_view(networks, numbers.draw(number, int(scene)))
+        except UserError as error:
+            return message(str(error))
+
+    def another_one(shown):
+        """Number and scene. The number is not the one shown: that it changes has it drawn."""
+        rng = np.random.default_rng()
+        while True:
+            scene = int(rng.integers(MAX_SCENE + 1))
+            if (number := numbers.any_number(scene)) != shown:
+                return number, scene
+
+    def uploaded(path):
+        file = Path(path)
+        try:
+            picture = numbers.NumberPicture(open_image(file), boxes=None)
+        except UserError as error:
+            # Where the server stores it means nothing to a person.
+            return message(f"{str(error).replace(str(file), file.name)}.")
+        return number_view(networks, picture, file.name)
+
+    # Its `input` would miss what is pasted.
+    number.change(drawn, [number, scene], view, **_AT_ONCE)
+    within = _within([None, (0, MAX_SCENE)])
+    scene.input(drawn, [number, scene], view, js=within, **_AT_ONCE)
+    another.click(another_one, number, [number, scene], **_AT_ONCE)
+    upload.upload(uploaded, upload, view, **_AT_ONCE)
+    page.load(drawn, [number, scene], view, **_AT_ONCE)

@@ -1,0 +1,155 @@
+"""The networks of section 4.1, distorted MNIST: FCN, CNN and their spatial transformer forms."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flax import linen as nn
+from jax import Array
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError, check_choice
+from stn_jax.functional import max_pool_2x2
+from stn_jax.linen import (
+    BatchNorm,
+    Conv,
+    ConvLocalisation,
+    Dropout,
+    FullyConnectedLocalisation,
+    SpatialTransformer,
+)
+from stn_jax.transforms import FAMILIES, make_family
+
+NUM_CLASSES = 10
+
+
+class FullyConnectedClassifier(nn.Module):
+    """FCN: hidden fully connected ReLU layers, then class scores. [B, H, W, C] -> [B, 10]."""
+
+    features: tuple[int, ...]
+    batch_norm: bool = False
+    dropout: float = 0.0
+    """Rate before the class scores."""
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        x = images.reshape(images.shape[0], -1)
+        for width in self.features:
+            x = nn.Dense(width)(x)
+            if self.batch_norm:
+                x = BatchNorm(self.axis_name)(x, train)
+            x = nn.relu(x)
+        x = Dropout(self.dropout, self.axis_name)(x, train)
+        return nn.Dense(NUM_CLASSES)(x)
+
+
+class ConvolutionalClassifier(nn.Module):
+    """Convolutions without padding, class scores. [B, H, W, C] -> [B, 10].
+
+    By default the paper's CNN: conv 9x9, max-pool 2, conv 7x7, max-pool 2. Pooling keeps the last
+    odd row and column: at 21x21 pixels, what a transformer hands on after pooling 42x42, the 7x7
+    convolution would not fit otherwise.
+    """
+
+    features: tuple[int, ...]
+    kernel_sizes: tuple[int, ...] = (9, 7)
+    pooled: tuple[int, ...] = (0, 1)
+    """Indices of the convolutions that max-pool 2 follows."""
+    batch_norm: bool = False
+    dropout: float = 0.0
+    """Rate before the class scores."""
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        x = images
+        sizes = zip(self.features, self.kernel_sizes, strict=True)
+        for layer, (filters, size) in enumerate(sizes):
+            x = Conv(filters, (size, size), padding="VALID")(x)
+            if self.batch_norm:
+                x = BatchNorm(self.axis_name)(x, train)
+            x = nn.relu(x)
+            if layer in self.pooled:
+                x = max_pool_2x2(x)
+        x = Dropout(self.dropout, self.axis_name)(x.reshape(x.shape[0], -1), train)
+        return nn.Dense(NUM_CLASSES)(x)
+
+
+class TransformedClassifier(nn.Module):
+    """A spatial transformer at the input, average pooling, then a classifier: ST-FCN, ST-CNN."""
+
+    transformer: SpatialTransformer
+    classifier: nn.Module
+    pool: int = 1
+
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        x = self.transformer(images, train=train)
+        x = nn.avg_pool(x, (self.pool, self.pool), (self.pool, self.pool))
+        return self.classifier(x, train=train)
+
+
+CLASSIFIERS: dict[str, Callable[..., Any]] = {
+    "fcn": FullyConnectedClassifier,
+    "cnn": ConvolutionalClassifier,
+    "deep_cnn": partial(ConvolutionalClassifier, kernel_sizes=(3, 3, 3, 3), pooled=(0, 2)),
+}
+LOCALISATIONS = {"fcn": FullyConnectedLocalisation, "cnn": ConvLocalisation}
+_NUM_WIDTHS = {"fcn": 2, "cnn": 2, "deep_cnn": 4}
+# Height and width that leave the last layer something.
+_SMALLEST_INPUT = {"fcn": 1, "cnn": 21, "deep_cnn": 19}
+
+
+def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) -> nn.Module:
+    """Builds the network of `config.model` for images [B, canvas, canvas, 1].
+
+    Args:
+        config: the `model` part of a config: `classifier` ("fcn", "cnn" or "deep_cnn": four 3x3
+          convolutions, max-pool 2 after the first and the third), `features` (widths of its hidden
+          layers), `batch_norm`, `dropout` (rate before the class scores), `family` of the
+          transformer ("none": no transformer), `localisation` ("fcn" or "cnn"), `output_size` (the
+          transformer's, in pixels; 0: as the input's), `pool` (average pooling after the
+          transformer).
+        canvas: the images' height and width in pixels.
+        axis_name: of the devices that batch statistics are averaged over in training.
+
+    Raises:
+        UserError: a name in the config is unknown, or a size does not fit.
+    """
+    check_choice(config.classifier, CLASSIFIERS, "config.model.classifier")
+    check_choice(config.localisation, LOCALISATIONS, "config.model.localisation")
+    check_choice(config.family, ("none", *FAMILIES), "config.model.family")
+    num_widths = _NUM_WIDTHS[config.classifier]
+    if len(config.features) != num_widths or not all(
+        isinstance(width, int) and width > 0 for width in config.features
+    ):
+        raise UserError(
+            f"config.model.features must be {num_widths} positive widths with config.model."
+            f"classifier={config.classifier}, got {config.features}"
+        )
+    if not 0 <= config.dropout < 1:
+        raise UserError(
+            f"config.model.dropout must be at least 0 and less than 1, got {config.dropout}"
+        )
+    options = {"batch_norm": config.batch_norm, "axis_name": axis_name}
+    classifier = CLASSIFIERS[config.classifier](
+        features=tuple(config.features), dropout=config.dropout, **options
+    )
+    if config.family == "none":
+        return classifier
+    size = config.output_size or canvas
+    if config.pool < 1:
+        raise UserError(f"config.model.pool must be at least 1, got {config.pool}")
+    smallest = config.pool * _SMALLEST_INPUT[config.classifier]
+    if size < smallest:
+        raise UserError(
+            f"config.model.output_size must be at least {smallest} pixels with config.model.pool="
+            f"{config.pool} and config.model.classifier={config.classifier}, got {size}"
+        )
+    family = make_family(config.family)
+    transformer = SpatialTransformer(
+        localisation=LOCALISATIONS[config.localisation](family=family, **options),
+        family=family,
+        output_shape=(size, size),
+    )
+    return TransformedClassifier(transformer, classifier, config.pool)

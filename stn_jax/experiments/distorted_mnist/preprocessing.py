@@ -1,0 +1,96 @@
+"""From stored examples to the images that a network sees.
+
+The host sends raw bytes; everything random happens on the device, inside the step, per example:
+a training image's key comes from the seed, the step and the example's id, a test image's from
+its id alone.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.data.augmentation import (
+    make_jitter,
+    random_crop,
+    random_linear_map,
+    random_warp,
+)
+from stn_jax.experiments.data.examples import Examples, Preprocessing
+from stn_jax.experiments.distorted_mnist.distortions import DIGIT_SIZE, make_distortion
+
+CLUTTER_DIGITS = 1024
+_TEST_SET_SEED = 1506_02025
+
+
+def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
+    """The distortion and augmentations of `config.data`.
+
+    Clutter is cropped from the first digits of the training set, in the test set too.
+
+    Raises:
+        UserError: the distortion is unknown or an augmentation's range is not usable.
+    """
+    others = jnp.asarray(train.images[:CLUTTER_DIGITS], jnp.float32) / 255
+    distort = make_distortion(config.distortion, others)
+    augment = _make_augmentation(config.augment)
+    make_warp = _make_warp(config.augment)
+
+    def train_image(image: Array, key: Array) -> Array:
+        # The first two are those of a split in two: what is newer comes after them.
+        distort_key, augment_key, warp_key, linear_key = jax.random.split(key, 4)
+        warp = make_warp(warp_key, linear_key)
+        return augment(distort(image, distort_key, warp), augment_key)
+
+    def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
+        return jax.vmap(train_image)(images.astype(jnp.float32) / 255, keys)
+
+    def preprocess_test(images: Array, ids: Array) -> Array:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(_TEST_SET_SEED), ids)
+        return jax.vmap(distort)(images.astype(jnp.float32) / 255, keys)
+
+    return Preprocessing(preprocess_train, preprocess_test)
+
+
+def _make_warp(config: ConfigDict) -> Callable[[Array, Array], Array | None]:
+    deformation, linear = config.deformation, config.linear
+    if not 0 <= deformation < DIGIT_SIZE:
+        raise UserError(
+            "config.data.augment.deformation must be at least 0 and less than "
+            f"{DIGIT_SIZE} pixels, got {deformation}"
+        )
+    if not 0 <= linear <= 1:
+        raise UserError(f"config.data.augment.linear must be in 0..1, got {linear}")
+
+    def make_warp(warp_key: Array, linear_key: Array) -> Array | None:
+        if deformation == linear == 0:
+            return None
+        shape = (DIGIT_SIZE, DIGIT_SIZE)
+        warp = random_warp(warp_key, shape, deviation=deformation / (DIGIT_SIZE / 2))
+        if linear == 0:
+            return warp
+        linear_map = random_linear_map(linear_key, deviation=linear)
+        return jnp.matmul(warp, linear_map, precision="highest")
+
+    return make_warp
+
+
+def _make_augmentation(config: ConfigDict) -> Callable[[Array, Array], Array]:
+    if not 0 <= config.shift < DIGIT_SIZE:
+        raise UserError(
+            f"config.data.augment.shift must be in 0..{DIGIT_SIZE - 1} pixels, got {config.shift}"
+        )
+    jitter = make_jitter(config)
+
+    def augment(image: Array, key: Array) -> Array:
+        shift_key, light_key = jax.random.split(key)
+        if config.shift > 0:
+            height, width, _ = image.shape
+            image = random_crop(image, shift_key, (height, width), pad=config.shift)
+        return jitter(image, light_key)
+
+    return augment

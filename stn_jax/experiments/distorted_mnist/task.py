@@ -1,0 +1,81 @@
+"""Section 4.1: distorted MNIST digits."""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+from PIL import Image
+
+from stn_jax.errors import check_choice
+from stn_jax.experiments.data.examples import Data
+from stn_jax.experiments.data.picture_files import open_image
+from stn_jax.experiments.distorted_mnist import published
+from stn_jax.experiments.distorted_mnist.distortions import CANVAS
+from stn_jax.experiments.distorted_mnist.network import NUM_CLASSES, make_model
+from stn_jax.experiments.distorted_mnist.preprocessing import make_preprocessing
+from stn_jax.experiments.distorted_mnist.sources import first_per_class, load_mnist
+from stn_jax.experiments.labels import ClassLabels, LabelKind
+
+PAPER_SOURCE = published.SOURCE
+LABELS: LabelKind = ClassLabels(tuple(map(str, range(NUM_CLASSES))), "digit")
+
+
+def input_shape(config: ConfigDict) -> tuple[int, int, int]:
+    check_choice(config.data.distortion, CANVAS, "config.data.distortion")
+    canvas = CANVAS[config.data.distortion]
+    return canvas, canvas, 1
+
+
+def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
+    canvas, _, _ = input_shape(config)
+    return make_model(config.model, canvas, axis_name)
+
+
+def model_name(config: ConfigDict) -> str:
+    family, classifier = config.model.family, config.model.classifier
+    return classifier if family == "none" else f"st_{classifier}_{family}"
+
+
+def paper_errors(config: ConfigDict) -> Mapping[str, float]:
+    return published.ERRORS.get(config.data.distortion, {})
+
+
+def load_data(config: ConfigDict) -> Data:
+    data = config.data
+    all_train, test = _load_once(data.source, data_dir=data.data_dir, manual_dir=data.manual_dir)
+    train = first_per_class(all_train, data.subset)
+    return Data(
+        train=train,
+        test=test,
+        # Clutter comes from the whole set, so that a subset leaves the test images as they are.
+        preprocessing=make_preprocessing(data, all_train),
+        name=f"mnist {data.distortion} ({data.source}: {len(train.labels)} train, "
+        f"{len(test.labels)} test)",
+    )
+
+
+# A table's rows are trained in one process, and all start from the same digits.
+_load_once = functools.lru_cache(maxsize=1)(load_mnist)
+
+
+def read_image(path: Path, config: ConfigDict) -> np.ndarray:
+    """An image file as the networks see digits: bright on black, [canvas, canvas, 1] in 0..1.
+
+    Turned grey, on white where it is transparent; inverted if its border is brighter than mid-grey;
+    shrunk to fit the canvas if it is larger (never enlarged) and put in its middle, on black.
+    """
+    canvas, _, _ = input_shape(config)
+    grey = open_image(path).convert("L")
+    grey.thumbnail((canvas, canvas), Image.Resampling.LANCZOS)
+    pixels = np.asarray(grey, np.float32) / 255
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    if np.median(border) > 0.5:
+        pixels = 1 - pixels
+    height, width = pixels.shape
+    image = np.zeros((canvas, canvas, 1), np.float32)
+    top, left = (canvas - height) // 2, (canvas - width) // 2
+    image[top : top + height, left : left + width, 0] = pixels
+    return image

@@ -1,0 +1,159 @@
+"""The official `mnist` of tensorflow-datasets (tfds), prepared and read without TensorFlow."""
+
+import contextlib
+import importlib.util
+import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.data import tfds_support
+
+Arrays = tuple[np.ndarray, np.ndarray]  # images [N, 28, 28, 1] uint8, labels [N] int32
+
+
+def load(data_dir: str | None, manual_dir: str | None) -> tuple[Arrays, Arrays]:
+    """Returns train and test, in tfds's order. Prepares the data first where they are not yet.
+
+    Args:
+        data_dir: tfds's folder, with `mnist/` in it. None: tfds's own default.
+        manual_dir: the folder of the four archives, if they are not to be downloaded.
+
+    Raises:
+        UserError: archives missing or damaged, no network to fetch them, a `data_dir` that cannot
+          be written, or prepared data that cannot be read.
+    """
+    import tensorflow_datasets as tfds  # takes a second
+
+    tfds_support.progress_on_a_terminal_only()
+    root = tfds_support.root(data_dir)
+    with tfds_support.user_error(
+        f"cannot read the MNIST data in {root / 'mnist'}",
+        "delete that folder to have it prepared anew, or choose another --config.data.data_dir=DIR",
+    ):
+        builder = tfds.builder("mnist", data_dir=root, file_format="array_record")
+        if not builder.data_path.exists():
+            _prepare(builder, root, manual_dir)
+        return _read(builder, "train"), _read(builder, "test")
+
+
+def _read(builder: Any, split: str) -> Arrays:
+    # Raw records and Pillow take 5 s for all of MNIST, tfds's feature decoding takes 11 s.
+    import tensorflow_datasets as tfds
+    from PIL import Image
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    raw_bytes = tfds.decode.DeserializeMethod.RAW_BYTES
+    source = builder.as_data_source(split, deserialize_method=raw_bytes)
+    images = np.empty((len(source), 28, 28, 1), np.uint8)
+    labels = np.empty(len(source), np.int32)
+    for i, record in enumerate(source.__getitems__(range(len(source)))):
+        feature = tf_example_pb2.Example.FromString(record).features.feature
+        png = io.BytesIO(feature["image"].bytes_list.value[0])
+        images[i, :, :, 0] = np.asarray(Image.open(png, formats=("PNG",)))
+        labels[i] = feature["label"].int64_list.value[0]
+    return images, labels
+
+
+def _prepare(builder: Any, root: Path, manual_dir: str | None) -> None:
+    """Has tfds write the data below `root`, from `manual_dir` or else from the network."""
+    import tensorflow_datasets as tfds
+
+    if manual_dir:
+        _check_archives(builder, Path(manual_dir).expanduser())
+    elif not tfds_support.answers(next(iter(builder.url_infos))):
+        raise UserError(
+            f"MNIST is not in {root} and {builder.URL} cannot be reached: run with "
+            "--config.data.source=embedded, or with --config.data.manual_dir=DIR that holds the "
+            f"archives {', '.join(_names(builder))}, or on a machine with a network, or with "
+            "--config.data.data_dir=DIR where MNIST is prepared already"
+        )
+    # tfds reuses what it once extracted by file name alone, and Fashion-MNIST's archives are
+    # called the same: extract to a folder of our own.
+    with (
+        tfds_support.user_error(
+            f"cannot prepare MNIST in {root}",
+            "see to that and run again, or choose another --config.data.data_dir=DIR",
+        ),
+        tempfile.TemporaryDirectory() as scratch,
+        _without_tensorflow(),
+    ):
+        builder.download_and_prepare(
+            download_dir=scratch,
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None),
+        )
+
+
+def _names(builder: Any) -> list[str]:
+    return [info.filename for info in builder.url_infos.values()]
+
+
+def _check_archives(builder: Any, folder: Path) -> None:
+    """Raises UserError unless all four archives are in `folder` with tfds's checksums.
+
+    tfds checks too, but would download those that are missing, and starts to write first.
+    """
+    from tensorflow_datasets.core.download import checksums
+
+    missing = [name for name in _names(builder) if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"--config.data.manual_dir={folder} lacks {', '.join(missing)}: "
+            f"fetch what is missing from {builder.URL}"
+        )
+    for url, expected in builder.url_infos.items():
+        archive = folder / expected.filename
+        try:
+            actual = checksums.compute_url_info(archive)
+        except OSError as error:
+            raise UserError(
+                f"cannot read {archive} ({error.strerror}): make it readable"
+            ) from error
+        if actual != expected:
+            raise UserError(
+                f"{archive} is damaged ({actual.size} bytes, {expected.size} expected; its "
+                f"checksum differs from tensorflow-datasets' own): fetch it again from {url}"
+            )
+
+
+@contextlib.contextmanager
+def _without_tensorflow() -> Iterator[None]:
+    """Lends tfds the four TensorFlow functions with which its builder prepares MNIST.
+
+    They open files, pass a path through and encode PNGs; builder, checksums and records remain
+    tfds's own. Where TensorFlow is installed nothing is lent.
+    """
+    if importlib.util.find_spec("tensorflow"):
+        yield
+        return
+    from PIL import Image
+    from tensorflow_datasets.core.download import extractor
+    from tensorflow_datasets.core.features import image_feature
+    from tensorflow_datasets.core.utils import tf_utils
+    from tensorflow_datasets.image_classification import mnist
+
+    def encode_png(image: np.ndarray) -> SimpleNamespace:
+        png = io.BytesIO()
+        Image.fromarray(image[:, :, 0]).save(png, "png")
+        return SimpleNamespace(numpy=png.getvalue)
+
+    lent = SimpleNamespace(
+        io=SimpleNamespace(gfile=SimpleNamespace(GFile=open)),
+        compat=SimpleNamespace(as_text=str),
+        image=SimpleNamespace(encode_png=encode_png),
+        executing_eagerly=lambda: True,
+    )
+    modules: tuple[Any, ...] = (extractor, image_feature, tf_utils, mnist)
+    lazy_tensorflow = mnist.tf
+    try:
+        for module in modules:
+            module.tf = lent
+        yield
+    finally:
+        for module in modules:
+            module.tf = lazy_tensorflow

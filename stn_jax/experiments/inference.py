@@ -1,0 +1,66 @@
+"""What a network makes of images: probabilities, and what its transformers did."""
+
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+from jax import Array
+
+from stn_jax.experiments.training.steps import TrainState
+from stn_jax.linen import SpatialTransformer
+
+
+class TransformerView(NamedTuple):
+    """What one spatial transformer did with a batch."""
+
+    inputs: Array  # [B, H, W, C]
+    theta: Array  # [B, ...]
+    grid: Array  # [B, H', W', 2]
+    outputs: Array  # [B, H', W', C]
+
+
+class Inference(NamedTuple):
+    """A network's answers to B images, and what its transformers did."""
+
+    probabilities: Array  # [B, classes], or [B, digits, classes] for numbers
+    transformers: Mapping[str, TransformerView]  # by path, in order from the input
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def infer(model: nn.Module, state: TrainState, images: Array) -> Inference:
+    """Runs the network on images that are already preprocessed."""
+    logits, captured = model.apply(
+        {"params": state.params, "batch_stats": state.batch_stats},
+        images,
+        capture_intermediates=lambda module, _: isinstance(module, SpatialTransformer),
+        mutable=["intermediates"],
+    )
+    inner = {
+        path: value[0]
+        for path, value in flatten_dict(captured.get("intermediates", {}), sep="/").items()
+    }
+    paths = [name.removesuffix("/theta") for name in inner if name.endswith("/theta")]
+    views = {
+        path: TransformerView(
+            inputs=inner[f"{path}/inputs"],
+            theta=inner[f"{path}/theta"],
+            grid=inner[f"{path}/grid"],
+            outputs=inner[f"{path}/__call__"],
+        )
+        for path in sorted(paths)
+    }
+    return Inference(jax.nn.softmax(logits.astype(jnp.float32)), views)
+
+
+def most_probable(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the best labels and the probability that all of their parts are right.
+
+    [B, classes] -> [B], [B]; [B, digits, classes] -> [B, digits], [B].
+    """
+    best = probabilities.max(axis=-1).reshape(len(probabilities), -1)
+    return probabilities.argmax(axis=-1), best.prod(axis=1)

@@ -1,0 +1,86 @@
+"""What a task's labels are: their loss, errors and names."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+
+class LabelKind(Protocol):
+    """What the training, the evaluation and the report need to know about a task's labels.
+
+    Shapes are those of the kind: labels are [B] or [B, ...], logits have one more axis, the scores.
+    """
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The names of the scores, in order."""
+
+    @property
+    def group_name(self) -> str:
+        """What `groups` are, such as "digit"."""
+
+    @property
+    def confusion_caption(self) -> str:
+        """What a confusion matrix over all labels shows."""
+
+    @property
+    def group_errors_caption(self) -> str | None:
+        """The caption of a table of errors by group; None if it would say nothing."""
+
+    def loss(self, logits: Array, labels: Array) -> Array:
+        """Returns the loss of each example in nats, [B]."""
+
+    def is_wrong(self, logits: Array, labels: Array) -> Array:
+        """Returns 1.0 where any part of the answer is wrong, else 0.0, [B]."""
+
+    def error_sums(self, logits: Array, labels: Array, weights: Array) -> dict[str, Array]:
+        """Returns sums over a batch with weights [B] from which `error_details` follow."""
+
+    def error_details(self, sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns more errors, in per cent by name; sums may start with [seeds]."""
+
+    def groups(self, labels: np.ndarray) -> np.ndarray:
+        """Returns the integer [B] by which examples are grouped in reports."""
+
+    def texts(self, labels: np.ndarray) -> list[str]:
+        """Returns labels as a person writes them."""
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """One class per image: labels [B], logits [B, classes].
+
+    >>> ClassLabels(("cat", "dog"), "animal").texts(np.array([1, 0]))
+    ['dog', 'cat']
+    """
+
+    class_names: tuple[str, ...]
+    group_name: str
+    group_errors_caption: None = None
+
+    @property
+    def confusion_caption(self) -> str:
+        return f"{self.group_name.capitalize()} and answer"
+
+    def loss(self, logits: Array, labels: Array) -> Array:
+        return optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), labels)
+
+    def is_wrong(self, logits: Array, labels: Array) -> Array:
+        return (logits.argmax(axis=-1) != labels).astype(jnp.float32)
+
+    def error_sums(self, logits: Array, labels: Array, weights: Array) -> dict[str, Array]:
+        return {}
+
+    def error_details(self, sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {}
+
+    def groups(self, labels: np.ndarray) -> np.ndarray:
+        return labels
+
+    def texts(self, labels: np.ndarray) -> list[str]:
+        return [self.class_names[label] for label in labels]

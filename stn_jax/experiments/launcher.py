@@ -1,0 +1,84 @@
+"""The flags of `launch.py` and of `stn-jax train`, `eval`, `predict` and `report`."""
+
+import sys
+from typing import NoReturn
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.training.diverged import TrainingDivergedError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, for --mode=train.")
+_WORKDIRS = flags.DEFINE_multi_string(
+    "workdir", [], "The run's folder (default: runs/CONFIG); --mode=report takes several."
+)
+MODES = ("train", "eval", "predict", "report")
+_MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+
+
+def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoReturn:
+    """Parses the flags, runs one mode and exits: 0, 1 if training diverged, 2 on wrong use.
+
+    Args:
+        argv: the program's name and its arguments; `sys.argv` if None.
+        program: the name that error messages start with.
+    """
+
+    def fail(error: Exception | str, *, exit_code: int) -> NoReturn:
+        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(exit_code)
+
+    def parse_flags(argv: list[str]) -> list[str]:
+        try:
+            arguments = flags.FLAGS(argv)
+            if _CONFIG.value is not None:
+                _CONFIG.value.keys()  # a missing config file is only noticed when it is used
+            return arguments
+        except (AttributeError, KeyError) as error:
+            cause: BaseException = error
+            while cause.args and isinstance(cause.args[0], BaseException):
+                cause = cause.args[0]
+            fail(f"in --config: {cause.args[0] if cause.args else cause!r}", exit_code=2)
+        except (flags.Error, OSError, TypeError, ValueError) as error:
+            fail(_from_config_file(error) or error, exit_code=2)
+
+    def main(argv: list[str]) -> None:
+        try:
+            _run_mode(argv[1:])
+        except UserError as error:
+            fail(error, exit_code=2)
+        except OSError as error:
+            path = error.filename or ", ".join(_WORKDIRS.value)
+            fail(f"{path}: {error.strerror or error}", exit_code=2)
+        except TrainingDivergedError as error:
+            fail(error, exit_code=1)
+
+    app.run(main, argv=argv, flags_parser=parse_flags)
+    raise AssertionError("app.run does not return")
+
+
+def _from_config_file(error: BaseException | None) -> UserError | None:
+    """Returns the UserError that a config file raised; its message comes wrapped in a traceback."""
+    found = None
+    while error is not None:
+        if isinstance(error, UserError):
+            found = error
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _run_mode(arguments: list[str]) -> None:
+    # Imported only once the flags are known to be right.
+    from stn_jax.cache import keep_compiled_programs
+    from stn_jax.experiments import commands
+
+    keep_compiled_programs()
+    logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
+    run = {
+        "train": commands.train,
+        "eval": commands.evaluate,
+        "predict": commands.predict,
+        "report": commands.report,
+    }[_MODE.value]
+    run(_CONFIG.value, _WORKDIRS.value, arguments)

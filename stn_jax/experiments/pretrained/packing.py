@@ -1,0 +1,164 @@
+"""Makes a pretrained network from a run: weights, config and model card."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.pretrained import FOLDER, read_weights
+from stn_jax.experiments.training.checkpoints import restore
+from stn_jax.experiments.training.evaluation import Evaluation, make_evaluate
+from stn_jax.experiments.training.experiment import Experiment, make_experiment
+from stn_jax.experiments.training.parallel import replicate
+from stn_jax.experiments.workdir.result import read_result
+from stn_jax.experiments.workdir.run_config import read_config
+from stn_jax.files import write_atomically
+
+
+def pack(workdir: Path, name: str, *, command: str, commit: str) -> Path:
+    """Packs the newest checkpoint of a finished run into the package, as `name`.
+
+    Parameters are rounded to float16; the running statistics of batch normalisation, which are few
+    and range widely, stay float32. The test error on the card is that of the packed weights.
+
+    Args:
+        workdir: the run's folder; its data are read again to measure the error.
+        name: of the network: letters, digits and underscores.
+        command: what trained it, for the card.
+        commit: of the code that trained it, for the card.
+
+    Returns:
+        The network's folder.
+
+    Raises:
+        UserError: the name is not usable, or the run is not finished or cannot be read.
+    """
+    if not name.isidentifier():
+        raise UserError(f"NAME must be of letters, digits and underscores, got {name!r}")
+    config = read_config(workdir)
+    result = read_result(workdir)
+    if not result:
+        raise UserError(f"the run in {workdir} has not ended (no result.json)")
+    _, state = restore(workdir, config)
+    experiment = make_experiment(config)
+    evaluate = make_evaluate(experiment, config.eval_batch_size)
+    weights = write_weights({"params": state.params, "batch_stats": state.batch_stats})
+    packed = state.replace(**read_weights(io.BytesIO(weights)))
+    before, after = (evaluate(replicate(weights)) for weights in (state, packed))
+
+    # Where the data lay is the packer's own affair.
+    config.data.data_dir = config.data.manual_dir = ""
+    folder = FOLDER / name
+    folder.mkdir(exist_ok=True)
+    write_atomically(folder / "config.json", config.to_json(indent=2, sort_keys=True) + "\n")
+    card = _card(name, config, experiment, result, before, after, command, commit)
+    write_atomically(folder / "README.md", card)
+    write_atomically(folder / "weights.npz", weights)
+    return folder
+
+
+def write_weights(variables: dict[str, Any]) -> bytes:
+    """An .npz of arrays named by their paths: parameters in float16, all else in float32."""
+    arrays = {
+        path: np.asarray(leaf, np.float16 if path.startswith("params/") else np.float32)
+        for path, leaf in flatten_dict(variables, sep="/").items()
+    }
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+_MNIST = """\
+## Limits
+
+Reads one handwritten digit, bright on black, that was distorted as in training (the distortions are
+described in `stn_jax/experiments/distorted_mnist/distortions.py`). It answers with one of the ten
+digits whatever it is shown, and its probabilities are not calibrated. There was no validation set:
+the recipe was chosen by the test error of one seed. Meant to be looked at and built upon.
+
+## Licence
+
+Weights and card: Apache-2.0, as the package. The digits of MNIST (Y. LeCun, C. Cortes, C. Burges)
+are not part of them."""
+
+_NUMBERS = """\
+## Limits
+
+{origin}
+Long numbers are rare in training, and come out wrong more often than short ones. It gives an answer
+whatever it is shown, and its probabilities are not calibrated.
+
+## Licence
+
+Weights and card: Apache-2.0, as the package. {rights}"""
+
+_LIMITS_AND_LICENCE = {
+    "tfds": _MNIST,
+    "embedded": _MNIST,
+    "synthetic": _NUMBERS.format(
+        origin="Trained and measured on drawn numbers alone; how it does on photographs was not "
+        "measured.",
+        rights="The pictures were drawn by the package itself.",
+    ),
+    "svhn": _NUMBERS.format(
+        origin="Trained on photographs of house numbers that were cut around the number.",
+        rights="The pictures of SVHN (Y. Netzer and others) are for non-commercial use only.",
+    ),
+}
+"""By where the examples come from, `config.data.source`."""
+
+_OUTPUTS = {
+    "distorted_mnist": "[B, 10], of the ten digits",
+    "street_numbers": "[B, 5, 11]: for each of five places the ten digits and none",
+}
+
+_RANGES = {"distorted_mnist": "0..1, bright on black", "street_numbers": "0..1 less its own mean"}
+
+
+def _card(
+    name: str,
+    config: ConfigDict,
+    experiment: Experiment,
+    result: dict,
+    before: Evaluation,
+    after: Evaluation,
+    command: str,
+    commit: str,
+) -> str:
+    height, width, channels = experiment.input_shape
+    optimizer = config.optimizer
+    rows = {
+        "network": f"{result['model']}, {result['num_params']:,} parameters",
+        "images": f"[B, {height}, {width}, {channels}] float32, {_RANGES[config.task]}",
+        "logits": _OUTPUTS[config.task],
+        "data": result["dataset"],
+        "recipe": f"{optimizer.name}, {optimizer.schedule}, learning rate "
+        f"{optimizer.learning_rate:g}, batches of {config.batch_size}, {result['epochs']:g} epochs "
+        f"({result['steps']} steps, {result['train_seconds'] / 60:.0f} minutes on "
+        f"{result['device']}), seed {config.seed}; all settings: [`config.json`](config.json)",
+        "command": f"`{command}`",
+        "commit": f"`{commit}`, JAX {result['versions']['jax']}, Flax {result['versions']['flax']}",
+        "test error": f"**{after.error_percent:.2f}%** with these weights, in float16; "
+        f"{before.error_percent:.2f}% before they were rounded",
+        **{
+            key.replace("_percent", "").replace("_", " "): f"{value:.2f}%"
+            for key, value in after.details.items()
+        },
+    }
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    return f"""\
+# {name}
+
+`stn_jax.load_pretrained("{name}")`. Written by
+`python -m stn_jax.experiments.pretrained`, which measured the errors.
+
+| | |
+|---|---|
+{table}
+
+{_LIMITS_AND_LICENCE[config.data.source]}
+"""

@@ -1,0 +1,133 @@
+"""What a trained network makes of its test set, as arrays to draw and count."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import Array
+
+from stn_jax.experiments.data.examples import Data, Examples
+from stn_jax.experiments.inference import infer, most_probable
+from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.training.experiment import Experiment
+from stn_jax.experiments.training.steps import TrainState
+
+NUM_SHOWN = 32
+"""So many examples are looked at from inside at a time: feature maps of more would fill memory."""
+
+NUM_AVERAGED = 512
+
+
+class Shown(NamedTuple):
+    """Some examples and what the network does with each: all start with [B], as NumPy arrays."""
+
+    images: np.ndarray  # [B, H, W, C], as the network gets them
+    # Of each transformer, from the input on: inputs, sampling grids and outputs.
+    transformers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    labels: np.ndarray  # [B], or [B, digits]
+    answers: np.ndarray  # as labels
+    probabilities: np.ndarray  # [B], of the answers
+    losses: np.ndarray  # [B], nats
+
+    def head(self, count: int) -> "Shown":
+        """The first `count` of them."""
+        return _first(self, count)
+
+
+class Findings(NamedTuple):
+    """A network on its test set of N examples."""
+
+    labels: np.ndarray  # [N], or [N, digits]
+    answers: np.ndarray  # as labels
+    losses: np.ndarray  # [N], nats
+    first: Shown  # the first examples
+    worst: Shown  # those of the highest loss, the wrong ones before the others
+    images: np.ndarray  # [M, H, W, C], the first M <= `NUM_AVERAGED` as the network gets them
+    outputs: np.ndarray | None  # [M, H', W', C], what its first transformer makes of them, if any
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """[N] bool: any part of the answer is wrong."""
+        return _is_wrong(self.answers, self.labels)
+
+
+def examine(
+    experiment: Experiment, model: nn.Module, state: TrainState, batch_size: int
+) -> Findings:
+    """Answers the whole test set, `batch_size` at a time, and looks more closely at some of it."""
+    data = experiment.data
+    state = jax.device_put(state.replace(opt_state=()))
+    answers, losses = _answer(data, experiment.labels, model, state, batch_size)
+    look = functools.partial(_look, data, model, state)
+    images, outputs = [], []
+    for some, result in look(np.arange(min(NUM_AVERAGED, len(losses)))):
+        images.append(some)
+        outputs += [view.outputs for view in list(result.transformers.values())[:1]]
+
+    def show(ids: np.ndarray) -> Shown:
+        ((some, result),) = look(ids)
+        views = [(view.inputs, view.grid, view.outputs) for view in result.transformers.values()]
+        _, probabilities = most_probable(result.probabilities)
+        labels = data.test.labels[ids]
+        return Shown(some, views, labels, answers[ids], probabilities, losses[ids])
+
+    return Findings(
+        labels=data.test.labels,
+        answers=answers,
+        losses=losses,
+        first=show(np.arange(min(NUM_SHOWN, len(losses)))),
+        worst=show(np.lexsort((-losses, ~_is_wrong(answers, data.test.labels)))[:NUM_SHOWN]),
+        images=np.concatenate(images),
+        outputs=np.concatenate(outputs) if outputs else None,
+    )
+
+
+def _is_wrong(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return (answers != labels).reshape(len(labels), -1).any(axis=1)
+
+
+def _answer(
+    data: Data, kind: LabelKind, model: nn.Module, state: TrainState, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The answers, as labels, and the losses [N]."""
+
+    @jax.jit
+    def run(state: TrainState, images: Array, labels: Array, ids: Array) -> tuple[Array, Array]:
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        logits: Any = model.apply(variables, data.preprocessing.test(images, ids))
+        return logits.argmax(axis=-1), kind.loss(logits, labels)
+
+    parts = [
+        _first(jax.device_get(run(state, *batch)), len(ids))
+        for ids, batch in _batches(data.test, np.arange(len(data.test.labels)), batch_size)
+    ]
+    answers, losses = zip(*parts, strict=True)
+    return np.concatenate(answers), np.concatenate(losses)
+
+
+def _look(
+    data: Data, model: nn.Module, state: TrainState, ids: np.ndarray
+) -> Iterator[tuple[np.ndarray, Any]]:
+    """Images as the network gets them, and its `Inference` of NumPy arrays, some at a time."""
+    for some, (stored, _, places) in _batches(data.test, ids, NUM_SHOWN):
+        images = data.preprocessing.test(jnp.asarray(stored), jnp.asarray(places))
+        seen = jax.device_get((images, infer(model, state, images)))
+        yield _first(seen, len(some))
+
+
+def _batches(
+    examples: Examples, ids: np.ndarray, size: int
+) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    """Parts of `ids`, and images, labels and ids of each, filled up to `size` by repetition."""
+    for start in range(0, len(ids), size):
+        part = ids[start : start + size]
+        full = np.resize(part, size)
+        yield part, (examples.images[full], examples.labels[full], full.astype(np.int32))
+
+
+def _first(arrays: Any, count: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[:count], arrays)

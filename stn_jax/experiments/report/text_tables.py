@@ -1,0 +1,137 @@
+"""The numbers of a report as tables of plain text: titles and rows, a column for each run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from stn_jax.experiments.report.runs import Run
+from stn_jax.experiments.workdir.run_config import settings
+
+NOTHING = "-"
+
+
+class TextTable(NamedTuple):
+    """Texts to lay out."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]  # as many texts in each as in `head`
+    marked: int = 0  # so many rows, from the first on, stand out
+
+
+def results(runs: Sequence[Run]) -> TextTable:
+    """What came out of each run, beside what the paper says of the same network."""
+    rows: dict[str, Callable[[Run], str]] = {
+        "test error": lambda run: f"{error_percent(run):.2f}%",
+        "the paper's, same network": _paper_error,
+        "difference": _difference,
+        "test loss": lambda run: f"{run.findings.losses.mean():.4f} nats",
+        "network": lambda run: run.network,
+        "parameters": lambda run: f"{run.num_params:,}",
+        "test set": lambda run: run.dataset,
+        "steps": lambda run: f"{run.step:,} of {run.num_steps:,}",
+        "training examples seen": lambda run: f"{run.step * run.config.batch_size:,}",
+        "training time": _training_time,
+        "training speed": _training_speed,
+        "device": lambda run: run.result.get("device", NOTHING),
+        "versions": lambda run: (
+            ", ".join(f"{name} {version}" for name, version in run.result["versions"].items())
+            if "versions" in run.result
+            else NOTHING
+        ),
+    }
+    return TextTable(
+        ["", *(run.name for run in runs)],
+        [[name, *(text(run) for run in runs)] for name, text in rows.items()],
+        marked=1,
+    )
+
+
+def error_percent(run: Run) -> float:
+    """Of the newest checkpoint on the whole test set."""
+    return 100 * float(run.findings.wrong.mean())
+
+
+def paper(runs: Sequence[Run]) -> TextTable | None:
+    """The paper's errors of all networks on such data; None if it has no such data."""
+    columns: dict[str, Mapping[str, float]] = {}
+    for run in runs:
+        if run.paper_errors not in columns.values():
+            columns[run.name] = run.paper_errors
+    networks = dict.fromkeys(network for errors in columns.values() for network in errors)
+    if not networks:
+        return None
+    head = ["network", *(columns if len(columns) > 1 else ["error"])]
+    rows = [
+        [network, *(_percent(errors.get(network)) for errors in columns.values())]
+        for network in networks
+    ]
+    return TextTable(head, rows)
+
+
+def by_group(runs: Sequence[Run]) -> TextTable | None:
+    """Returns the test errors by group of examples; None if the task has no use for them."""
+    labels = runs[0].labels
+    if labels.group_errors_caption is None:
+        return None
+    groups = [labels.groups(run.findings.labels) for run in runs]
+    rows = []
+    for group in np.unique(np.concatenate(groups)):
+        row = [str(group)]
+        for run, of_run in zip(runs, groups, strict=True):
+            wrong = run.findings.wrong[of_run == group]
+            row.append(f"{100 * wrong.mean():.2f}% of {len(wrong):,}" if len(wrong) else NOTHING)
+        rows.append(row)
+    return TextTable([labels.group_name, *(run.name for run in runs)], rows)
+
+
+def all_settings(runs: Sequence[Run]) -> TextTable:
+    """The configs by dotted key: first, marked, the settings that differ between the runs."""
+    configs = [settings(run.config) for run in runs]
+    keys = sorted({key for config in configs for key in config})
+    values = {key: [_setting(config, key) for config in configs] for key in keys}
+    ordered = sorted(keys, key=lambda key: len(set(values[key])) == 1)
+    return TextTable(
+        ["setting", *(run.name for run in runs)],
+        [[key, *values[key]] for key in ordered],
+        marked=sum(len(set(texts)) > 1 for texts in values.values()),
+    )
+
+
+def _setting(config: dict[str, object], key: str) -> str:
+    if key not in config:
+        return NOTHING
+    value = config[key]
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _paper_error(run: Run) -> str:
+    return _percent(run.paper_errors.get(run.network))
+
+
+def _difference(run: Run) -> str:
+    if run.network not in run.paper_errors:
+        return NOTHING
+    if not run.compares:
+        return "other test data"
+    return f"{error_percent(run) - run.paper_errors[run.network]:+.2f} percentage points"
+
+
+def _percent(error: float | None) -> str:
+    return NOTHING if error is None else f"{error:.1f}%"
+
+
+def _seconds(run: Run) -> float:
+    return max((record.get("train_seconds", 0.0) for record in run.records), default=0.0)
+
+
+def _training_time(run: Run) -> str:
+    seconds = _seconds(run)
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+
+
+def _training_speed(run: Run) -> str:
+    seconds = _seconds(run)
+    if not seconds:
+        return NOTHING
+    return f"{run.step * run.config.batch_size / seconds:,.0f} examples/s"

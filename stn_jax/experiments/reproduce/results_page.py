@@ -1,0 +1,316 @@
+"""`OUT/README.md` and plots, made from the records alone: nothing that was not run appears."""
+
+import io
+import itertools
+import statistics
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from matplotlib import color_sequences
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from PIL import Image
+
+from stn_jax.errors import UserError, check_choice
+from stn_jax.experiments.locks import locked
+from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable, Row
+from stn_jax.experiments.reproduce.row_records import read_record, record_path, row_settings
+from stn_jax.files import digest, write_atomically
+
+Records = dict[tuple[str, str], dict]  # by budget and row, in the table's order
+
+INTRODUCTION = """\
+# The paper's tables, run by this code
+
+Written by `stn-jax reproduce` from the records beside it, one JSON file per row and
+budget; only `notes.toml` is written by hand. Errors are those of the last step on the whole test
+set, in per cent: the mean over seeds ± their standard deviation, where there are more than one.
+"""
+
+ABOUT_CELLS = """\
+In brackets the paper's; bold where ours is no higher; in italics what is not the paper's, such as
+the budget.
+"""
+
+ABOUT_LOWEST = """\
+Each network by the recipe and on the budget that ended lowest, which are chosen by the very errors
+that stand here: these are a little too low. Where no recipe is named, the budget is one.
+"""
+
+ABOUT_OTHERS = """\
+The paper has neither other recipes nor a deep CNN, and its networks have about 400,000 parameters,
+which an FCN of 256 units has not. In brackets beside such rows stands what it says of its own
+network with the same transformer, such as ST-CNN affine.
+"""
+
+
+def write_report(out: Path, tables: Mapping[str, PaperTable]) -> None:
+    """Writes `README.md`, and the plots that show something else than the records say.
+
+    Raises:
+        UserError: `out` cannot be written, or something in it cannot be read.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            write_atomically(out / "README.md", render(out, tables))
+            for name, table in tables.items():
+                records = _read_records(out, name, table)
+                for budget, column in _columns(table, records):
+                    _draw_curves(
+                        out / _plot_path(name, budget, column), table, records, budget, column
+                    )
+    except OSError as error:
+        raise UserError(f"cannot write to --out={out}: {error.strerror}") from error
+
+
+def render(out: Path, tables: Mapping[str, PaperTable]) -> str:
+    """What `README.md` says of the records and notes in `out`.
+
+    Raises:
+        UserError: one of them cannot be read, or is of a row that no table has.
+    """
+    notes = _read_notes(out / "notes.toml", tables)
+    sections = []
+    for name, table in tables.items():
+        records = _read_records(out, name, table)
+        if records:
+            sections.append(_section(name, table, records, notes.get(name, {})))
+    return "\n".join([INTRODUCTION, *(sections or ["Nothing has been run yet.\n"])])
+
+
+def mean_error(record: Mapping) -> float:
+    """Mean over seeds, in per cent."""
+    return statistics.mean(run["test_error_percent"] for run in record["runs"])
+
+
+def format_error(record: Mapping) -> str:
+    """Mean over seeds and standard deviation, in per cent."""
+    errors = [run["test_error_percent"] for run in record["runs"]]
+    spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+    return f"{mean_error(record):.2f}{spread}"
+
+
+def format_paper(row: Row) -> str:
+    """The paper's error in per cent."""
+    return "-" if row.paper is None else f"{row.paper:.1f}"
+
+
+def compares(table: PaperTable, record: Mapping) -> bool:
+    """Whether the errors are on the data that the paper's are on."""
+    return record["config"]["data.source"] == table.source
+
+
+def _section(name: str, table: PaperTable, records: Records, notes: Mapping) -> str:
+    budgets = [budget for budget in table.budgets if any(b == budget for b, _ in records)]
+    parts = [f"## {table.title}\n", ABOUT_CELLS]
+    of_other_recipes = {row.name for row in table.rows if row.recipe}
+    if any(row in of_other_recipes for _, row in records):
+        comparable = {key: record for key, record in records.items() if compares(table, record)}
+        if comparable:
+            parts += [ABOUT_LOWEST, _lowest(table, comparable)]
+        parts += [ABOUT_OTHERS, "Each row on the largest budget that it was run on:\n"]
+    parts.append(_overview(table, records))
+    parts.append("Budgets:\n" + "".join(f"\n- `{b}`: {table.budgets[b]}" for b in budgets) + "\n")
+    parts.append("### Row by row\n")
+    parts.append(_details(table, records, notes))
+    parts.append(
+        f"A row's command: `stn-jax reproduce {name} --budget=BUDGET --rows=ROW "
+        "--seeds=N`, with the budget, the row and the number of seeds of its line.\n"
+    )
+    parts.append("### Error against training examples\n")
+    parts += [
+        f"![{column}, budget {budget}]({_plot_path(name, budget, column)})\n"
+        for budget, column in _columns(table, records)
+    ]
+    return "\n".join(parts)
+
+
+def _lowest(table: PaperTable, records: Records) -> str:
+    """The paper's table: each network by its lowest record, the first of equals."""
+    rows = {row.name: row for row in table.rows}
+    found = defaultdict(list)
+    for (_, name), record in records.items():
+        found[rows[name].network, rows[name].column].append(record)
+    cells = {}
+    for place, candidates in found.items():
+        record = min(candidates, key=mean_error)
+        row = rows[record["row"]]
+        cells[place] = _cell(table, row, record, row.recipe)
+    return _grid(table, [row.network for row in table.rows], cells)
+
+
+def _overview(table: PaperTable, records: Records) -> str:
+    """Each row on the largest budget that it was run on."""
+    cells = {}
+    for row in table.rows:
+        budgets = [budget for budget in table.budgets if (budget, row.name) in records]
+        if budgets:
+            record = records[budgets[-1], row.name]
+            cells[row.label, row.column] = _cell(table, row, record)
+    return _grid(table, [row.label for row in table.rows], cells)
+
+
+def _cell(table: PaperTable, row: Row, record: Mapping, recipe: str = "") -> str:
+    error = format_error(record)
+    difference = _difference(table, row, record)
+    if difference is not None and difference <= 0:
+        error = f"**{error}**"
+    budget = "" if record["budget"] == PAPER else record["budget"]
+    marks = [*filter(None, (recipe, budget)), *_marks(table, record)]
+    return f"{error} ({format_paper(row)})" + (f" *{', '.join(marks)}*" if marks else "")
+
+
+def _grid(table: PaperTable, networks: list[str], cells: Mapping[tuple[str, str], str]) -> str:
+    """A line for each network, in this order, that has a cell in one of the table's columns."""
+    columns = list(dict.fromkeys(row.column for row in table.rows))
+    lines = [_line(["network", *columns]), _line(["---"] * (1 + len(columns)))]
+    for network in dict.fromkeys(networks):
+        errors = [cells.get((network, column), "") for column in columns]
+        if any(errors):
+            lines.append(_line([network, *errors]))
+    return "\n".join(lines) + "\n"
+
+
+def _details(table: PaperTable, records: Records, notes: Mapping) -> str:
+    titles = ["row", "network", "ours", "paper", "difference", "budget", "seeds"]
+    titles += ["examples a seed", "training, all seeds", "on", "notes"]
+    lines = [_line(titles), _line(["---"] * len(titles))]
+    for row in table.rows:
+        for budget in table.budgets:
+            record = records.get((budget, row.name))
+            if record is None:
+                continue
+            runs = record["runs"]
+            difference = _difference(table, row, record)
+            seconds = sum(run["train_seconds"] / run["seeds_together"] for run in runs)
+            lines.append(
+                _line(
+                    [
+                        f"`{row.name}`",
+                        row.label,
+                        format_error(record),
+                        format_paper(row),
+                        "-" if difference is None else f"{difference:+.2f}",
+                        ", ".join([f"`{budget}`", *_marks(table, record)]),
+                        str(len(runs)),
+                        f"{runs[0]['examples']:,}",
+                        f"{seconds:.0f} s",
+                        ", ".join(dict.fromkeys(run["device"] for run in runs)),
+                        notes.get(budget, {}).get(row.name, ""),
+                    ]
+                )
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _marks(table: PaperTable, record: Mapping) -> list[str]:
+    """What makes the error something else than the row's own on its budget."""
+    marks = []
+    if not compares(table, record):
+        marks.append(f"{record['config']['data.source']} data")
+    if record["config"] != row_settings(table.config(record["row"], record["budget"])):
+        marks.append("earlier settings")
+    return marks
+
+
+def _difference(table: PaperTable, row: Row, record: Mapping) -> float | None:
+    """Our error less the paper's, where they compare."""
+    if row.paper is None or not compares(table, record):
+        return None
+    return mean_error(record) - row.paper
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _read_records(out: Path, name: str, table: PaperTable) -> Records:
+    rows = [row.name for row in table.rows]
+    for path in sorted((out / name).glob("*/*.json")):
+        if path.stem not in rows or path.parent.name not in table.budgets:
+            raise UserError(f"{path} is of no row or budget of {name}: remove it")
+    read = {
+        (budget, row): read_record(record_path(out, name, budget, row))
+        for budget in table.budgets
+        for row in rows
+    }
+    return {key: record for key, record in read.items() if record is not None}
+
+
+def _read_notes(path: Path, tables: Mapping[str, PaperTable]) -> dict:
+    """Notes by table, budget and row, all of which must be there."""
+    try:
+        notes = tomllib.loads(path.read_text()) if path.exists() else {}
+    except (tomllib.TOMLDecodeError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    for name, budgets in notes.items():
+        check_choice(name, tables, f"table in {path}")
+        for budget, rows in budgets.items():
+            check_choice(budget, tables[name].budgets, f"budget in {path}")
+            for row in rows:
+                check_choice(row, [row.name for row in tables[name].rows], f"row in {path}")
+    return notes
+
+
+def _columns(table: PaperTable, records: Records) -> list[tuple[str, str]]:
+    """Budgets and columns of which there are records: one plot each."""
+    column = {row.name: row.column for row in table.rows}
+    return list(dict.fromkeys((budget, column[row]) for budget, row in records))
+
+
+def _plot_path(name: str, budget: str, column: str) -> str:
+    return f"{name}/{budget}/{column.replace(' ', '_')}.png"
+
+
+def _draw_curves(path: Path, table: PaperTable, records: Records, budget: str, column: str) -> None:
+    """Each row's mean test error against training examples, and the range over seeds.
+
+    A plot that shows this already is left alone: what it shows is told by a digest within.
+    """
+    labels = dict.fromkeys(row.label for row in table.rows)
+    styles = itertools.product(["-", "--", "-.", ":"], color_sequences["tab10"])
+    style_of = dict(zip(labels, styles, strict=False))  # alike in all plots
+    lines = [
+        (row.label, *style_of[row.label], [run["error_curve"] for run in record["runs"]])
+        for row in table.rows
+        if row.column == column and (record := records.get((budget, row.name)))
+    ]
+    shown = digest(repr((column, budget, lines)).encode())
+    if _shown(path) == shown:
+        return
+    figure = Figure(figsize=(8.5, 4.5), dpi=100, layout="constrained")
+    axis = figure.subplots()
+    for label, style, color, curves in lines:
+        examples = [point[0] for point in curves[0]]
+        errors = list(zip(*([point[1] for point in curve] for curve in curves), strict=True))
+        means = [statistics.mean(each) for each in errors]
+        axis.plot(examples, means, style, color=color, marker=".", label=label)
+        lowest, highest = [min(each) for each in errors], [max(each) for each in errors]
+        axis.fill_between(examples, lowest, highest, color=color, alpha=0.2, lw=0)
+    axis.set(
+        title=f"{column}, budget {budget}",
+        xlabel="training examples seen, in thousands",
+        ylabel="test error, per cent",
+        yscale="log",
+    )
+    axis.xaxis.set_major_formatter(lambda examples, _: f"{examples / 1000:,g}")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="small")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": None, "Comment": shown})
+    write_atomically(path, content.getvalue())
+
+
+def _shown(path: Path) -> str | None:
+    """The digest within a plot; None where there is no plot, or a damaged one."""
+    try:
+        with Image.open(path) as plot:
+            return plot.info.get("Comment")
+    except OSError:
+        return None

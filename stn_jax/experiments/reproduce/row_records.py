@@ -1,0 +1,106 @@
+"""What was run: one small JSON per row and budget, `OUT/TABLE/BUDGET/ROW.json`.
+
+table, row, budget
+config: all settings but the seed, the name and where data lie, by dotted key
+scaled: {key: [the row's setting on the budget `paper`, this one]}, what the budget changes
+runs: one per seed, as `runner.train_seeds` returns them, and the `code_version` of the process that
+    finished it
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable
+from stn_jax.experiments.workdir.run_config import settings
+from stn_jax.files import write_atomically
+
+_CODE = ("stn_jax", "configs")
+_REPOSITORY = Path(__file__).parents[3]
+
+
+def record_path(out: Path, table: str, budget: str, row: str) -> Path:
+    """Where the record of a row is."""
+    return out / table / budget / f"{row}.json"
+
+
+def read_record(path: Path) -> dict | None:
+    """A record, or None if there is none yet.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        record = json.loads(path.read_text())
+        if not isinstance(record, dict) or not record.keys() >= {"config", "runs"}:
+            raise ValueError("it is not a record")
+        return record
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read ({error}): remove it to run it again") from error
+
+
+def row_settings(config: ConfigDict) -> dict[str, object]:
+    """What the results of a row depend on, the seed apart."""
+    return {key: value for key, value in settings(config).items() if key != "seed"}
+
+
+def seeds_to_run(record: dict | None, config: ConfigDict, seeds: int) -> tuple[int, ...]:
+    """Of the seeds 0..seeds-1 those that were not run yet with this config."""
+    current = record is not None and record["config"] == row_settings(config)
+    done = {run["seed"] for run in record["runs"]} if record is not None and current else set()
+    return tuple(seed for seed in range(seeds) if seed not in done)
+
+
+def add_runs(
+    out: Path, table_name: str, table: PaperTable, budget: str, row: str, runs: Sequence[dict]
+) -> dict:
+    """The record of a row with these runs added; those of another config make room for them."""
+    config = row_settings(table.config(row, budget))
+    paper = row_settings(table.config(row, PAPER))
+    path = record_path(out, table_name, budget, row)
+    before = read_record(path)
+    if before is not None and before["config"] == config:
+        runs = [*before["runs"], *runs]
+    record = {
+        "table": table_name,
+        "row": row,
+        "budget": budget,
+        "config": config,
+        "scaled": {
+            key: [paper.get(key), config.get(key)]
+            for key in sorted(config.keys() | paper.keys())
+            if paper.get(key) != config.get(key)
+        },
+        "runs": sorted(runs, key=lambda run: run["seed"]),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, indent=1)
+    # An entry a line, but lists of numbers in one.
+    text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+    write_atomically(path, text + "\n")
+    return record
+
+
+def code_version() -> dict[str, str | bool | None]:
+    """Returns the `commit` of this code, and `modified`, whether the code differs from it.
+
+    Both are None if the code is not in a repository, or if git is missing.
+    """
+    try:
+        _git("ls-files", "--error-unmatch", *_CODE)  # not some other repository around the package
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "modified": bool(_git("status", "--porcelain", "--", *_CODE))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "modified": None}
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(_REPOSITORY), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,179 @@
+"""Runs the rows of a table that have not been run yet, one after the other."""
+
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError, check_choice
+from stn_jax.experiments.locks import locked
+from stn_jax.experiments.reproduce.paper_tables import find_tables
+from stn_jax.experiments.reproduce.results_page import (
+    compares,
+    format_error,
+    format_paper,
+    write_report,
+)
+from stn_jax.experiments.reproduce.row_records import (
+    add_runs,
+    code_version,
+    read_record,
+    record_path,
+    row_settings,
+    seeds_to_run,
+)
+from stn_jax.experiments.training.diverged import TrainingDivergedError
+from stn_jax.experiments.training.environment import environment
+from stn_jax.experiments.training.loop import load, run, stop_on_sigterm
+from stn_jax.experiments.training.program import make_program
+from stn_jax.experiments.workdir.metrics import read_metrics
+from stn_jax.files import digest
+
+MOST_SEEDS = 100
+TRACEBACK = "traceback.txt"
+
+
+def reproduce(
+    name: str, *, budget: str, pattern: str, seeds: int, out: Path, data: Mapping[str, str]
+) -> int:
+    """Trains what is missing of a table's rows; after each one, writes its record and the report.
+
+    What is in training lies in `out/.work`, and goes on there however it was stopped, by a command
+    for the same seeds. Processes may share `out`: one waits for another that is at the same row.
+
+    Args:
+        name: of a table.
+        budget: one of the table's.
+        pattern: of the names of the rows to run, as in a shell.
+        seeds: how many; those of a row train together.
+        out: the folder of records and report.
+        data: settings of `config.data` that say where the data lie on this machine.
+
+    Returns:
+        How many rows failed. Each is reported in one line, and does not stop the rest.
+
+    Raises:
+        UserError: there is no such table, budget or row, or `out` cannot be used.
+        SystemExit: SIGTERM asked for it.
+    """
+    tables = find_tables()
+    check_choice(name, tables, "TABLE")
+    table = tables[name]
+    check_choice(budget, table.budgets, "--budget")
+    rows = [row for row in table.rows if fnmatchcase(row.name, pattern)]
+    if not rows:
+        raise UserError(
+            f"--rows={pattern!r} matches no row of {name}; its rows: "
+            f"{', '.join(row.name for row in table.rows)}"
+        )
+    if not 0 < seeds <= MOST_SEEDS:
+        raise UserError(f"--seeds must be in 1..{MOST_SEEDS}, got {seeds}")
+    write_report(out, tables)
+    code = code_version()
+    configs = {row: table.config(row.name, budget) for row in rows}
+    paths = {row: record_path(out, name, budget, row.name) for row in rows}
+    unfinished = [row for row in rows if seeds_to_run(read_record(paths[row]), configs[row], seeds)]
+    print(f"rows to run: {len(unfinished)}; on record: {len(rows) - len(unfinished)}", flush=True)
+    failed, spent = 0, []
+    for place, row in enumerate(unfinished, 1):
+        print(f"[{place}/{len(unfinished)}] {row.name}, budget {budget}", flush=True)
+        started = time.monotonic()
+        work = out / ".work" / name / budget / row.name
+        config = configs[row]
+        config.data.update(data)
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            with locked(work):  # a row is trained once, however many processes work on a table
+                record = read_record(paths[row])
+                missing = seeds_to_run(record, config, seeds)
+                if missing:
+                    group = work / _group(config, missing)
+                    runs = [run | code for run in train_seeds(config, missing, group)]
+                    record = add_runs(out, name, table, budget, row.name, runs)
+                    shutil.rmtree(group)
+                    (work / TRACEBACK).unlink(missing_ok=True)
+                    write_report(out, tables)
+                    spent.append(time.monotonic() - started)
+        except Exception as error:  # whatever it is, the other rows may do without it
+            failed += 1
+            print(f"{row.name} FAILED: {_explain(error, work)}", file=sys.stderr, flush=True)
+            continue
+        finally:
+            jax.clear_caches()  # the next row has programs of its own
+        assert record is not None
+        paper = format_paper(row) + ("" if compares(table, record) else ", on other data")
+        result = f"{row.name}: {format_error(record)} (paper: {paper})"
+        left = len(unfinished) - place
+        if spent and left:
+            result += f"; rows left: {left}, about {left * np.mean(spent) / 60:.0f} min"
+        print(result, flush=True)
+    return failed
+
+
+def _group(config: ConfigDict, seeds: Sequence[int]) -> str:
+    """The folder's name of what trains together: with other settings it is another."""
+    return f"{'-'.join(map(str, seeds))}-{digest(repr(row_settings(config)).encode())}"
+
+
+def _explain(error: Exception, work: Path) -> str:
+    message = " ".join(str(error).split())
+    if isinstance(error, UserError | TrainingDivergedError):
+        return message
+    work.mkdir(parents=True, exist_ok=True)
+    path = work / TRACEBACK
+    path.write_text("".join(traceback.format_exception(error)))
+    return f"{type(error).__name__}: {message[:200]} (more in {path})"
+
+
+def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list[dict]:
+    """Trains seeds together, or goes on where the run in `workdir` was.
+
+    Returns:
+        For each seed its result and what it took. `error_curve` has pairs of the training examples
+        seen and the test error in per cent; `train_seconds` are those of all `seeds_together`.
+
+    Raises:
+        UserError, TrainingDivergedError: as `train_and_evaluate`.
+        SystemExit: SIGTERM asked for it.
+    """
+    experiment = load(config)
+    program = make_program(config, experiment, seeds)
+    with stop_on_sigterm() as stop_asked:
+        trained = run(config, experiment, program, workdir, stop_asked)
+    if trained is None:
+        raise SystemExit(128 + signal.SIGTERM)
+    # One seed alone gives numbers, many give lists of them.
+    result = jax.tree.map(np.atleast_1d, trained.evaluation)
+    curve = [
+        (r["step"] * config.batch_size, np.atleast_1d(r["test_error_percent"]))
+        for r in read_metrics(workdir / "metrics.jsonl")
+        if "test_error_percent" in r
+    ]
+    steps = int(trained.state.step)
+    return [
+        {
+            "seed": seed,
+            "test_error_percent": round(float(result.error_percent[place]), 4),
+            **{f"test_{key}": float(value[place]) for key, value in result.details.items()},
+            "test_loss": float(result.loss[place]),
+            "steps": steps,
+            "examples": steps * config.batch_size,
+            "train_seconds": round(trained.train_seconds, 1),
+            "seeds_together": len(seeds),
+            "num_params": trained.state.num_params // len(seeds),
+            "dataset": experiment.data.name,
+            **environment(),
+            "error_curve": [
+                [examples, round(float(errors[place]), 4)] for examples, errors in curve
+            ],
+        }
+        for place, seed in enumerate(seeds)
+    ]

@@ -1,0 +1,222 @@
+"""Draws what the network of a run does while it trains: samples, theta, and a film."""
+
+import functools
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jax import Array
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.inference import infer, most_probable
+from stn_jax.experiments.training.experiment import Experiment
+from stn_jax.experiments.training.steps import TrainState
+from stn_jax.experiments.workdir.film_frames import frame_due, keep_frame, read_frames
+from stn_jax.experiments.workdir.metrics import MetricLog, read_metrics
+from stn_jax.experiments.workdir.theta_history import add_thetas
+from stn_jax.files import write_atomically
+from stn_jax.visualization import draw_samples, png_bytes
+from stn_jax.visualization.film import draw_film, gif_bytes, mp4_bytes
+
+NUM_EXAMPLES = 256
+NUM_SAMPLES = 16
+NUM_TOGETHER = 32  # examples that pass through the network at a time: more would fill memory
+MOST_HISTOGRAMS = 8  # of one transformer: a thin plate spline has 32 parameters
+
+SHARE = 0.01  # of the training time, for drawings and for histograms each
+SECONDS_A_DRAWING, SECONDS_FOR_HISTOGRAMS = 1.5, 0.03  # expected for the first ones
+
+
+class Allowance:
+    """Decides when something may be done that must not exceed a share of the training time.
+
+    Args:
+        train_seconds: the training time so far.
+        share: of the training time from now on, 0..1.
+        expected: how many seconds the first time is expected to take; later ones are expected to
+            take as long as the longest so far.
+    """
+
+    def __init__(self, train_seconds: float, *, share: float, expected: float):
+        self._start = train_seconds
+        self._share = share
+        self._expected = expected
+        self._spent = 0.0
+
+    def allows(self, train_seconds: float) -> bool:
+        """Returns whether the share is still kept if it is done now."""
+        return self._spent + self._expected <= self._share * (train_seconds - self._start)
+
+    def spend(self, seconds: float) -> None:
+        """Records how long it took."""
+        self._spent += seconds
+        self._expected = max(self._expected, seconds)
+
+
+class RunPictures:
+    """Draws and records what the network of one seed does with fixed test examples.
+
+    Writes `figures/samples.png`, `theta.npz`, pictures and histograms for TensorBoard and, where
+    `config.log.film` asks for it, `film/`, `figures/training.gif` and `figures/training.mp4`. It
+    only reads the state, on one device, so training ends with the same parameters as without it.
+
+    A `stn_jax.experiments.training.hooks.Hook`: pass the class to `train_and_evaluate`.
+    """
+
+    def __init__(self, config: ConfigDict, experiment: Experiment, workdir: Path, log: MetricLog):
+        self._experiment = experiment
+        self._workdir = workdir
+        self._log = log
+        self._for_drawings, self._for_histograms = (
+            Allowance(log.train_seconds, share=SHARE, expected=expected)
+            for expected in (SECONDS_A_DRAWING, SECONDS_FOR_HISTOGRAMS)
+        )
+        data = experiment.data
+        self._labels = data.test.labels[:NUM_EXAMPLES]
+        self._groups = experiment.labels.groups(self._labels)
+        self._images = data.preprocessing.test(
+            jnp.asarray(data.test.images[:NUM_EXAMPLES]), jnp.arange(len(self._labels))
+        )
+        self._film = bool(config.log.film)
+        # One example of each group.
+        self._film_places = np.unique(self._groups, return_index=True)[1]
+
+    def begin(self, state: TrainState) -> None:
+        """Records the start, if this process is at the start; raises UserError like `look`."""
+        if int(state.step) == 0:
+            self._record_thetas(0, state)
+            if self._film:
+                self.look(0, state)
+
+    def wants(self, start: int, end: int) -> bool:
+        """Returns whether the film has a frame after steps start..end-1."""
+        return self._film and frame_due(start, end, self._experiment.num_steps)
+
+    def look(self, step: int, state: TrainState) -> None:
+        """Keeps the film's frame of this step.
+
+        Raises:
+            UserError: the network has no transformer.
+        """
+        images = self._images[self._film_places]
+        seen = jax.device_get(infer(self._experiment.model, _on_one_device(state), images))
+        if not seen.transformers:
+            raise UserError(
+                f"config.log.film shows transformers, and {self._experiment.model_name} has none: "
+                "leave it out"
+            )
+        answers, _ = most_probable(seen.probabilities)
+        texts = self._experiment.labels.texts
+        labels = self._labels[self._film_places]
+        keep_frame(self._workdir, step, seen, texts(answers), texts(labels))
+
+    def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
+        """Records theta, and draws what there is time for."""
+        thetas = self._record_thetas(step, state)
+        for allowance, show in (
+            (self._for_histograms, lambda: self._write_histograms(step, thetas)),
+            (self._for_drawings, lambda: self._draw_samples(step, state)),
+        ):
+            if allowance.allows(train_seconds):
+                started = time.perf_counter()
+                show()
+                allowance.spend(time.perf_counter() - started)
+
+    def finish(self, state: TrainState) -> None:
+        """Records and draws the end; raises UserError like `make_film`."""
+        step = int(state.step)
+        self._write_histograms(step, self._record_thetas(step, state))
+        self._draw_samples(step, state)
+        if self._film:
+            make_film(self._workdir, self._experiment.num_steps)
+
+    def _record_thetas(self, step: int, state: TrainState) -> dict[str, np.ndarray]:
+        model, state = self._experiment.model, _on_one_device(state)
+        parts = [
+            jax.device_get(_thetas(model, state, self._images[start : start + NUM_TOGETHER]))
+            for start in range(0, len(self._images), NUM_TOGETHER)
+        ]
+        thetas = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        if thetas:
+            add_thetas(self._workdir, step, thetas, self._groups)
+        return thetas
+
+    def _draw_samples(self, step: int, state: TrainState) -> None:
+        inputs, labels = self._images[:NUM_SAMPLES], self._labels[:NUM_SAMPLES]
+        seen = infer(self._experiment.model, _on_one_device(state), inputs)
+        images, seen = jax.device_get((inputs, seen))
+        if len(seen.transformers) > 1:  # each example takes more room: show half as many
+            images, labels, seen = jax.tree.map(
+                lambda leaf: leaf[: NUM_SAMPLES // 2], (images, labels, seen)
+            )
+        answers, probabilities = most_probable(seen.probabilities)
+        png = png_bytes(
+            draw_samples(
+                images,
+                [(view.inputs, view.grid, view.outputs) for view in seen.transformers.values()],
+                answers=self._experiment.labels.texts(answers),
+                labels=self._experiment.labels.texts(labels),
+                probabilities=probabilities,
+            )
+        )
+        folder = self._workdir / "figures"
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / "samples.png", png)
+        self._log.write_picture(step, "samples", png)
+
+    def _write_histograms(self, step: int, thetas: dict[str, np.ndarray]) -> None:
+        for path, values in thetas.items():
+            count = values.shape[1]
+            shown = np.linspace(0, count - 1, min(MOST_HISTOGRAMS, count)).round().astype(int)
+            for parameter in shown:
+                self._log.write_histogram(step, f"{path}/theta/{parameter}", values[:, parameter])
+
+
+def _on_one_device(state: TrainState) -> TrainState:
+    """Copies what the network needs to one device; the optimiser's part may be twice as large."""
+    return jax.device_put(jax.device_get(state.replace(opt_state=())))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _thetas(model: nn.Module, state: TrainState, images: Array) -> dict[str, Array]:
+    """Returns each transformer's theta [B, P] by path; the compiler drops everything else."""
+    views = infer(model, state, images).transformers
+    return {path: view.theta.reshape(len(images), -1) for path, view in views.items()}
+
+
+def make_film(workdir: Path, num_steps: int) -> None:
+    """Writes `figures/training.gif` and, if ffmpeg is installed, `training.mp4` from the frames.
+
+    Raises:
+        UserError: there are no frames, or one is damaged.
+    """
+    frames = read_frames(workdir)
+    if not frames:
+        raise UserError(
+            f"{workdir} holds no frames of a film: they are kept while a run trains with "
+            "--config.log.film=True"
+        )
+    records = [r for r in read_metrics(workdir / "metrics.jsonl") if "error" in r]
+    pictures = list(
+        draw_film(
+            frames,
+            num_steps=num_steps,
+            error_steps=np.array([record["step"] for record in records]),
+            error_percents=np.array([100 * record["error"] for record in records]),
+        )
+    )
+    folder = workdir / "figures"
+    folder.mkdir(exist_ok=True)
+    write_atomically(folder / "training.gif", gif_bytes(pictures))
+    try:
+        video = mp4_bytes(pictures)
+    except RuntimeError as error:  # the GIF is there, and training was not for the film alone
+        print(f"no training.mp4: {error}", file=sys.stderr)
+    else:
+        if video is not None:
+            write_atomically(folder / "training.mp4", video)

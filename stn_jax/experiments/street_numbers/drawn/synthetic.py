@@ -1,0 +1,166 @@
+"""Archives of synthetic street numbers, in Format 1 as SVHN's own: section 4.2 with no download."""
+
+import collections
+import contextlib
+import functools
+import io
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from stn_jax.errors import UserError, check_choice
+from stn_jax.experiments.street_numbers.drawn.drawing import LAYOUTS, draw_picture
+from stn_jax.experiments.street_numbers.svhn.format1 import Box, write_archive
+
+GENERATOR_VERSION = 1
+"""To be raised whenever the same settings would give other pictures."""
+
+RECORD = "synthetic.json"
+_SPLITS = ("train", "test")
+_CHUNK = 32  # pictures that a process draws at a time
+_MAX_PROCESSES = 16
+_WORTH_PROCESSES = 200  # pictures; starting processes takes as long as drawing a few hundred
+
+DrawnPicture = tuple[bytes, list[Box]]  # a PNG, and its digits
+
+
+def write_synthetic(folder: Path, *, layout: str, train: int, test: int, seed: int) -> None:
+    """Draws street numbers into `folder`/train.tar.gz and `folder`/test.tar.gz.
+
+    Does nothing if they are there with these very settings, which are kept beside them in
+    synthetic.json. Picture i of a split depends on layout, seed, split and i alone. Processes that
+    share the work are spawned, so a script that calls this needs its `__main__` guard.
+
+    Args:
+        folder: made if it is missing.
+        layout: "close" or "wide", as in `draw_picture`.
+        train: number of pictures in the training set, at least 1.
+        test: number of pictures in the test set, at least 1.
+        seed: at least 0.
+
+    Raises:
+        UserError: a setting out of its range, a folder that holds other archives, or one that
+          cannot be written. The folder is left as it was.
+    """
+    check_choice(layout, LAYOUTS, "layout of synthetic numbers")
+    for name, value, least in (("train", train, 1), ("test", test, 1), ("seed", seed, 0)):
+        if value < least:
+            raise UserError(f"config.data.synthetic.{name} must be at least {least}, got {value}")
+    settings = {
+        "layout": layout,
+        "train": train,
+        "test": test,
+        "seed": seed,
+        "generator_version": GENERATOR_VERSION,
+    }
+    if _is_written(folder, settings):
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        print(f"drawing {train} + {test} street numbers into {folder}", flush=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as beside:
+            _write(Path(beside), settings)
+            # The record goes first: archives without one would be taken for somebody else's.
+            for name in (RECORD, *map(_archive, _SPLITS)):
+                Path(beside, name).replace(folder / name)
+    except (OSError, BrokenProcessPool) as error:
+        raise UserError(
+            f"cannot write synthetic numbers to {folder} ({getattr(error, 'strerror', error)}): "
+            "make room there or choose another --config.data.data_dir=DIR"
+        ) from error
+
+
+def _archive(split: str) -> str:
+    return f"{split}.tar.gz"
+
+
+def _is_written(folder: Path, settings: dict[str, Any]) -> bool:
+    """Raises UserError if the folder holds anything else."""
+    present = [_archive(split) for split in _SPLITS if (folder / _archive(split)).exists()]
+    remedy = "delete that folder to have them drawn anew, or choose another"
+    try:
+        recorded = json.loads((folder / RECORD).read_text())
+    except FileNotFoundError:
+        if present:
+            raise UserError(
+                f"{folder} holds {' and '.join(present)} but no {RECORD}, so they are not the "
+                "synthetic numbers asked for: choose another folder"
+            ) from None
+        return False
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / RECORD} cannot be read ({error}): {remedy}") from error
+    if recorded != settings:
+        raise UserError(
+            f"{folder} holds synthetic numbers of other settings ({json.dumps(recorded)}, not "
+            f"{json.dumps(settings)}): {remedy}"
+        )
+    return len(present) == len(_SPLITS)
+
+
+def _write(folder: Path, settings: dict[str, Any]) -> None:
+    (folder / RECORD).write_text(json.dumps(settings) + "\n")
+    with _process_pool(settings["train"] + settings["test"]) as pool:
+        for number, split in enumerate(_SPLITS):
+            draw = functools.partial(_draw_range, settings["layout"], (settings["seed"], number))
+            pictures = tqdm(
+                _draw_in_order(draw, settings[split], pool),
+                total=settings[split],
+                desc=f"drawing {split} numbers",
+                disable=not sys.stderr.isatty(),
+            )
+            write_archive(folder / _archive(split), split, pictures)
+
+
+@contextlib.contextmanager
+def _process_pool(pictures: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes to draw so many pictures, none if they are few."""
+    if pictures < _WORTH_PROCESSES:
+        yield None
+        return
+    # Spawned, because JAX's threads may hold locks that a forked process would wait for.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, _MAX_PROCESSES), context)
+    try:
+        yield pool
+    finally:
+        # Not waiting: a thread that was interrupted as it started cannot be waited for.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _draw_in_order(
+    draw: Callable[[int, int], list[DrawnPicture]], count: int, pool: ProcessPoolExecutor | None
+) -> Iterator[DrawnPicture]:
+    """Pictures 0 to `count`; a pool draws ahead, but only so far as memory stays small."""
+    ahead: collections.deque[Future[list[DrawnPicture]]] = collections.deque()
+    for start in range(0, count, _CHUNK):
+        stop = min(start + _CHUNK, count)
+        if pool is None:
+            yield from draw(start, stop)
+            continue
+        ahead.append(pool.submit(draw, start, stop))
+        if len(ahead) > 2 * _MAX_PROCESSES:
+            yield from ahead.popleft().result()
+    while ahead:
+        yield from ahead.popleft().result()
+
+
+def _draw_range(layout: str, seed: tuple[int, int], start: int, stop: int) -> list[DrawnPicture]:
+    pictures = []
+    for index in range(start, stop):
+        image, boxes = draw_picture(np.random.default_rng((*seed, index)), layout)
+        png = io.BytesIO()
+        # A higher level takes twice as long and, of noise, saves nothing.
+        Image.fromarray(image).save(png, "PNG", compress_level=1)
+        pictures.append((png.getvalue(), boxes))
+    return pictures

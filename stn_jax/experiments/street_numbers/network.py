@@ -1,0 +1,134 @@
+"""The networks of section 4.2, whole street numbers: CNN, ST-CNN Single and ST-CNN Multi."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jax.typing import DTypeLike
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError, check_choice
+from stn_jax.experiments.street_numbers.labels import MAX_DIGITS, NO_DIGIT
+from stn_jax.functional import max_pool_2x2
+from stn_jax.linen import (
+    BatchNorm,
+    Conv,
+    ConvLocalisation,
+    Dropout,
+    FullyConnectedLocalisation,
+    SpatialTransformer,
+)
+from stn_jax.transforms import FAMILIES, make_family
+
+NUM_CLASSES = NO_DIGIT + 1
+NUM_CONVOLUTIONS = 8
+NETWORKS = ("cnn", "single", "multi")
+DTYPES = ("float32", "bfloat16")
+
+
+class StreetNumberNetwork(nn.Module):
+    """The paper's CNN for whole numbers, with transformers before its first convolutions.
+
+    5x5 convolutions, max-pool 2 after the first and every second one after it, fully connected
+    layers, and five scores over the ten digits and "none". Images [B, H, W, 3] give logits
+    [B, 5, 11] in float32.
+
+    Attributes:
+        filters, features: widths of the convolutions and of the fully connected layers.
+        transformers: the i-th one stands before the i-th convolution: none for the CNN, one for
+            ST-CNN Single, four for ST-CNN Multi.
+        dropout: rate after every layer but the first convolution and the scores.
+        batch_norm: whether each layer but the scores is batch-normalised.
+        axis_name: of the devices that a batch is split over.
+        dtype: of the layers' arithmetic; parameters, grids and scores are float32.
+    """
+
+    filters: Sequence[int]
+    features: Sequence[int]
+    transformers: Sequence[SpatialTransformer] = ()
+    dropout: float = 0.0
+    batch_norm: bool = False
+    axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        x = images.astype(self.dtype)
+        for layer, filters in enumerate(self.filters):
+            if layer < len(self.transformers):
+                x = self.transformers[layer](x, train=train)
+            x = self._activated(Conv(filters, (5, 5), dtype=self.dtype)(x), train)
+            if layer % 2 == 0:
+                x = max_pool_2x2(x)
+            if layer > 0:
+                x = Dropout(self.dropout, self.axis_name)(x, train)
+        x = x.reshape(x.shape[0], -1)
+        for width in self.features:
+            x = self._activated(nn.Dense(width, dtype=self.dtype)(x), train)
+            x = Dropout(self.dropout, self.axis_name)(x, train)
+        scores = nn.Dense(MAX_DIGITS * NUM_CLASSES)(x.astype(jnp.float32))
+        return scores.reshape(-1, MAX_DIGITS, NUM_CLASSES)
+
+    def _activated(self, x: Array, train: bool) -> Array:
+        if self.batch_norm:
+            x = BatchNorm(self.axis_name, self.dtype)(x, train)
+        return nn.relu(x)
+
+
+def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
+    """Builds the network of `config.model`.
+
+    Args:
+        config: the `model` part of a config: `network` ("cnn", "single" or "multi"), `filters`
+            (widths of the eight convolutions), `features` (of the fully connected layers),
+            `family` of the transformers, `localisation_filters` and `localisation_features`
+            (widths of the localisation networks; Multi's have no convolutions), `dropout`,
+            `batch_norm`, `dtype` ("float32" or "bfloat16").
+        axis_name: of the devices that a batch is split over.
+
+    Raises:
+        UserError: a name in the config is unknown, or a width is not usable.
+    """
+    check_choice(config.network, NETWORKS, "config.model.network")
+    check_choice(config.family, FAMILIES, "config.model.family")
+    check_choice(config.dtype, DTYPES, "config.model.dtype")
+    for name in ("filters", "features", "localisation_filters", "localisation_features"):
+        if not all(isinstance(width, int) and width > 0 for width in config[name]):
+            raise UserError(f"config.model.{name} must be positive widths, got {config[name]}")
+    if len(config.filters) != NUM_CONVOLUTIONS:
+        raise UserError(
+            f"config.model.filters must be {NUM_CONVOLUTIONS} widths, got {config.filters}"
+        )
+    if not 0 <= config.dropout < 1:
+        raise UserError(f"config.model.dropout must be in 0..1, got {config.dropout}")
+    options = {
+        "batch_norm": config.batch_norm,
+        "axis_name": axis_name,
+        "dtype": jnp.dtype(config.dtype),
+    }
+    family = make_family(config.family)
+    features = tuple(config.localisation_features)
+    if config.network == "single":
+        localisations: list[nn.Module] = [
+            ConvLocalisation(
+                family,
+                filters=tuple(config.localisation_filters),
+                features=features,
+                downsample=1,
+                padding="SAME",
+                **options,
+            )
+        ]
+    else:
+        count = 4 if config.network == "multi" else 0
+        localisations = [
+            FullyConnectedLocalisation(family, features=features, **options) for _ in range(count)
+        ]
+    return StreetNumberNetwork(
+        filters=tuple(config.filters),
+        features=tuple(config.features),
+        transformers=tuple(SpatialTransformer(part, family) for part in localisations),
+        dropout=config.dropout,
+        **options,
+    )

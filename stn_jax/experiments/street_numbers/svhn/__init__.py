@@ -1,0 +1,1 @@
+"""Street View House Numbers: its archives, and the prepared data set."""

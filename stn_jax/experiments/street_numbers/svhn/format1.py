@@ -1,0 +1,286 @@
+"""SVHN's "Format 1": archives of pictures and the boxes of their digits in a MATLAB file.
+
+An archive `train.tar.gz` holds a folder with `1.png`, `2.png`, ... and `digitStruct.mat`, in any
+order. It is read as a stream, twice, and never unpacked: the official archives have gigabytes.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import io
+import os
+import posixpath
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.street_numbers.svhn.digit_struct import (
+    DigitStruct,
+    digit_struct_writer,
+    read_digit_struct,
+)
+
+URL = "http://ufldl.stanford.edu/housenumbers/"
+SPLITS = ("train", "test", "extra")
+DIGIT_STRUCT = "digitStruct.mat"
+_CHUNK = 1 << 20
+
+
+class Box(NamedTuple):
+    """A digit and the box around it, in pixels of the picture; (0, 0) is its upper left corner."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    digit: int  # 0..9; as read from a file -1 where the label is not one of 1..10
+
+
+class ArchivePicture(NamedTuple):
+    """A picture of an archive, with what digitStruct.mat says of it."""
+
+    name: str
+    png: bytes  # the file as it is in the archive, PNG or not
+    boxes: tuple[Box, ...]  # in the order of the file, which is that of reading
+
+
+class Archive(NamedTuple):
+    """What is known of an archive once it has been read through and found sound."""
+
+    path: Path
+    num_bytes: int
+    sha256: str
+    digit_struct: DigitStruct
+    rows: dict[str, int]  # file name -> its row in digit_struct, a repeated name's first
+    members: dict[str, int]  # listed file that is there -> its place among the tar's members
+
+
+def archives_in(folder: Path | None) -> dict[str, Path]:
+    """The archives, by split, that lie in a folder under their own names."""
+    if folder is None:
+        return {}
+    paths = {split: folder / f"{split}.tar.gz" for split in SPLITS}
+    return {split: path for split, path in paths.items() if path.exists()}
+
+
+def archive_url(split: str) -> str:
+    """Where the official archive of a split is to be had."""
+    return f"{URL}{split}.tar.gz"
+
+
+def check_archive(path: Path, split: str) -> Archive:
+    """Reads an archive to its end, and its digitStruct.mat; no picture is looked at.
+
+    Args:
+        path: the `.tar.gz`.
+        split: "train", "test" or "extra"; an archive with the folder of another is refused.
+
+    Raises:
+        UserError: it is missing, truncated, altered, not a Format 1 archive, or not to be trusted.
+    """
+    places: dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as scratch, _archive_errors(path), path.open("rb") as raw:
+        hashing = _HashingReader(raw)
+        folders = []
+        for place, (member, tar) in enumerate(_members(hashing)):
+            name = _checked_name(member)
+            if not member.isfile():
+                continue
+            folder, base = posixpath.split(name)
+            if base == DIGIT_STRUCT:
+                folders.append(folder)
+                _copy(_content(tar, member), Path(scratch, DIGIT_STRUCT))
+            else:
+                places[name] = place
+        if not folders:
+            raise ValueError(f"has no {DIGIT_STRUCT}")
+        if len(folders) > 1:
+            raise ValueError(f"has more than one {DIGIT_STRUCT}, in {', '.join(folders)}")
+        (folder,) = folders
+        if folder in SPLITS and folder != split:
+            raise ValueError(f"holds the split {folder} instead of {split}")
+        try:
+            digit_struct = read_digit_struct(Path(scratch, DIGIT_STRUCT))
+        except ValueError as error:
+            raise ValueError(f"has a {DIGIT_STRUCT} that {error}") from error
+        if not digit_struct.names:
+            raise ValueError(f"has a {DIGIT_STRUCT} that lists no pictures")
+        rows: dict[str, int] = {}
+        members = {}
+        for row, listed in enumerate(digit_struct.names):
+            rows.setdefault(listed, row)
+            if (member_name := posixpath.join(folder, listed)) in places:
+                members[listed] = places[member_name]
+        return Archive(path, raw.tell(), hashing.sha256.hexdigest(), digit_struct, rows, members)
+
+
+def read_pictures(archive: Archive) -> Iterator[ArchivePicture]:
+    """The listed pictures, in the order in which they lie in the archive: the same every time.
+
+    Raises:
+        UserError: the archive has changed since it was checked.
+    """
+    names = {place: name for name, place in archive.members.items()}
+    with _archive_errors(archive.path), archive.path.open("rb") as raw:
+        for place, (member, tar) in enumerate(_members(raw)):
+            if (name := names.pop(place, None)) is None:
+                continue
+            if posixpath.basename(member.name) != posixpath.basename(name):
+                raise ValueError("has changed while it was read")
+            png = _content(tar, member).read()
+            yield ArchivePicture(name, png, _boxes(archive.digit_struct, archive.rows[name]))
+        if names:
+            raise ValueError("has changed while it was read")
+
+
+def _boxes(digit_struct: DigitStruct, row: int) -> tuple[Box, ...]:
+    start, stop = digit_struct.starts[row : row + 2]
+    return tuple(
+        Box(left, top, width, height, int(label) % 10 if label in range(1, 11) else -1)
+        for left, top, width, height, label in digit_struct.boxes[start:stop].tolist()
+    )
+
+
+def write_archive(path: Path, split: str, pictures: Iterable[tuple[bytes, Sequence[Box]]]) -> None:
+    """Writes an archive as MATLAB and tar would. The same input gives the same bytes.
+
+    Args:
+        path: the `.tar.gz`. It appears once it is complete.
+        split: the name of its folder.
+        pictures: PNG files and their boxes, at least one each; they are called 1.png, 2.png, ...
+            in this order and taken one by one.
+
+    Raises:
+        ValueError: a picture has no box, or a box's digit is not in 0..9.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    digit_struct = path.with_name(f".{path.name}.{os.getpid()}.mat")
+    try:
+        with (
+            beside.open("wb") as raw,
+            # The fastest level: PNGs hardly get smaller.
+            gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as zipped,
+            tarfile.open(fileobj=zipped, mode="w|", bufsize=_CHUNK) as tar,
+        ):
+            tar.addfile(_tar_info(split, kind=tarfile.DIRTYPE, mode=0o755))
+            with digit_struct_writer(digit_struct) as add:
+                for number, (png, boxes) in enumerate(pictures, start=1):
+                    add(f"{number}.png", _rows(boxes))
+                    tar.addfile(_tar_info(f"{split}/{number}.png", len(png)), io.BytesIO(png))
+                    tar.members = []  # type: ignore[attr-defined]  # see _members
+            with digit_struct.open("rb") as content:
+                size = digit_struct.stat().st_size
+                tar.addfile(_tar_info(f"{split}/{DIGIT_STRUCT}", size), content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+        digit_struct.unlink(missing_ok=True)
+
+
+def _rows(boxes: Sequence[Box]) -> list[list[float]]:
+    if not boxes or not all(0 <= box.digit <= 9 for box in boxes):
+        raise ValueError(f"a picture needs boxes of digits 0..9, got {boxes}")
+    return [[*box[:4], box.digit or 10] for box in boxes]
+
+
+def _tar_info(
+    name: str, size: int = 0, *, kind: bytes = tarfile.REGTYPE, mode: int = 0o644
+) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.mode = size, kind, mode
+    return info
+
+
+class _HashingReader:
+    """A file that hashes what is read from it."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._file.read(size)
+        self.sha256.update(content)
+        return content
+
+
+def _members(raw: Any) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+    """The members of a gzipped tar, read to the last byte, so that gzip's checksum is compared."""
+    with gzip.GzipFile(fileobj=raw, mode="rb") as zipped:
+        try:
+            with tarfile.open(fileobj=zipped, mode="r|", bufsize=_CHUNK) as tar:
+                while (member := tar.next()) is not None:
+                    yield member, tar
+                    # Else they take a kilobyte each.
+                    tar.members = []  # type: ignore[attr-defined]
+        except tarfile.TarError:
+            _drain(zipped)  # if the bytes are not those that were zipped, say that
+            raise
+        _drain(zipped)
+
+
+def _drain(file: gzip.GzipFile) -> None:
+    while file.read(_CHUNK):
+        pass
+
+
+def _copy(source: IO[bytes], path: Path) -> None:
+    try:
+        with path.open("wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+    except gzip.BadGzipFile:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"cannot copy {path.name} to {path.parent.parent} ({error.strerror}): make room there, "
+            "or set TMPDIR to another folder"
+        ) from error
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    content = tar.extractfile(member)
+    assert content is not None  # it is a file
+    return content
+
+
+def _checked_name(member: tarfile.TarInfo) -> str:
+    """The member's name without "./"; ValueError if it, or what it links to, leads outside."""
+    target = "."
+    if member.issym():
+        target = posixpath.join(posixpath.dirname(member.name), member.linkname)
+    elif member.islnk():
+        target = member.linkname
+    outside = posixpath.normpath(target).split("/")[0] in ("", "..")
+    if outside or member.name.startswith("/") or ".." in member.name.split("/"):
+        link = f" -> {member.linkname}" if member.linkname else ""
+        raise ValueError(f"has a member that leads outside of its folder ({member.name}{link})")
+    return posixpath.normpath(member.name)
+
+
+@contextlib.contextmanager
+def _archive_errors(path: Path) -> Iterator[None]:
+    """Turns what goes wrong while an archive is read into a UserError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: put the archive there") from error
+    except EOFError as error:
+        raise UserError(f"{path} is truncated: fetch or make it again") from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        if "Not a gzipped file" in str(error):
+            raise UserError(
+                f"{path} is not a gzipped tar archive: fetch or make it again"
+            ) from error
+        raise UserError(
+            f"{path} is altered, its checksum is wrong ({error}): fetch or make it again"
+        ) from error
+    except (tarfile.TarError, ValueError) as error:
+        problem = "is not a sound tar archive" if isinstance(error, tarfile.TarError) else error
+        raise UserError(f"{path} {problem}: fetch or make it again") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): make it readable") from error

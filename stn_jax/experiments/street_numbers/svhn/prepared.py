@@ -1,0 +1,192 @@
+"""Street numbers that tensorflow-datasets (tfds) keeps on disk: prepared once, then only read."""
+
+import contextlib
+import io
+import shutil
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.data import tfds_support
+from stn_jax.experiments.locks import locked
+from stn_jax.experiments.street_numbers.svhn.format1 import URL, archive_url, archives_in
+
+OFFICIAL = "svhn"
+REQUIRED_SPLITS = ("train", "test")
+_RECORDS_AT_ONCE = 256
+
+
+class Number(NamedTuple):
+    """A picture of a number of up to five digits."""
+
+    png: bytes  # RGB, 8 bits
+    digits: np.ndarray  # [5] int32: 0..9, and 10 after the last digit
+    length: int  # 1..5
+    boxes: np.ndarray  # [length, 4] float32: left, top, right, bottom in pixels, in the picture
+
+
+def prepare(data_dir: str | None, manual_dir: str | None, name: str = OFFICIAL) -> Any:
+    """Returns tfds's builder of the street numbers; prepares them first where they are not yet.
+
+    What was left out or cut while they were prepared goes to stderr, one line for each split, and
+    can be had later from `builder.info.metadata[split]`. `builder.info.splits` has "train", "test"
+    and, if there was an archive of it, "extra".
+
+    Args:
+        data_dir: tfds's folder, with `svhn_full_numbers/` in it. Empty: tfds's own default.
+        manual_dir: a folder with train.tar.gz, test.tar.gz and, if there is one, extra.tar.gz.
+            Empty: the official archives are downloaded.
+        name: keeps data sets from different archives apart; "svhn" is the official one.
+
+    Raises:
+        UserError: archives missing or unusable, no network to fetch them, a `data_dir` that cannot
+            be written, prepared data that are damaged or were made from other archives.
+    """
+    archives = archives_in(Path(manual_dir).expanduser() if manual_dir else None)
+    root = tfds_support.root(data_dir)
+    builder = _make_builder(root, name)
+    folder = Path(builder.data_path).parent
+    if not builder.data_path.exists():
+        _check_sources(root, manual_dir, name, archives)
+        _prepare(builder, manual_dir)
+        builder = _make_builder(root, name)
+    with _damage_reported(folder):
+        prepared_from = {
+            split: builder.info.metadata[split]["archive_bytes"] for split in builder.info.splits
+        }
+    sizes = {split: path.stat().st_size for split, path in archives.items()}
+    if archives and sizes != prepared_from:
+        raise UserError(
+            f"the street numbers in {folder} were prepared from other archives than those in "
+            f"{manual_dir}: delete that folder, or choose another --config.data.data_dir=DIR"
+        )
+    return builder
+
+
+def _make_builder(root: Path, name: str) -> Any:
+    import tensorflow_datasets as tfds  # takes a second
+
+    from stn_jax.experiments.street_numbers.svhn.svhn_full_numbers import Builder
+
+    tfds_support.progress_on_a_terminal_only()
+    config = None if name == OFFICIAL else tfds.core.BuilderConfig(name=name)
+    with _damage_reported(root / Builder.name / name), _no_warnings():
+        return Builder(config=config, data_dir=root, file_format="array_record")
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """tfds warns of every configuration that its builder does not list; here that is meant."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def read_numbers(builder: Any, split: str) -> Iterator[Number]:
+    """The numbers of a split, always in the same order, read as they are needed.
+
+    Raises:
+        UserError: the prepared data are damaged.
+    """
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    raw_bytes = tfds.decode.DeserializeMethod.RAW_BYTES
+    with _damage_reported(builder.data_path.parent):
+        source = builder.as_data_source(split, deserialize_method=raw_bytes)
+        for start in range(0, len(source), _RECORDS_AT_ONCE):
+            stop = min(start + _RECORDS_AT_ONCE, len(source))
+            for record in source.__getitems__(range(start, stop)):
+                yield _parse(tf_example_pb2.Example.FromString(record).features.feature)
+
+
+def _parse(feature: Any) -> Number:
+    png = feature["image"].bytes_list.value[0]
+    width, height = struct.unpack(">II", png[16:24])  # of the PNG's header
+    digits = np.array(feature["digits"].int64_list.value, np.int32)
+    (length,) = feature["length"].int64_list.value
+    edges = np.array(feature["bboxes"].float_list.value, np.float32).reshape(length, 4)
+    boxes = edges[:, [1, 0, 3, 2]] * np.array([width, height, width, height], np.float32)
+    return Number(png, digits, length, boxes)
+
+
+def _check_sources(
+    root: Path, manual_dir: str | None, name: str, archives: dict[str, Path]
+) -> None:
+    """UserError unless there are archives to prepare from, or a network to fetch them."""
+    if manual_dir:
+        missing = [f"{split}.tar.gz" for split in REQUIRED_SPLITS if split not in archives]
+        if missing:
+            raise UserError(
+                f"--config.data.manual_dir={manual_dir} lacks {', '.join(missing)}: put archives "
+                f"of SVHN's format 1 there, such as those of {URL}"
+            )
+    elif name != OFFICIAL:
+        raise UserError(
+            f"the street numbers {name} are not in {root}: give the folder of their archives with "
+            "--config.data.manual_dir=DIR, or that where they are prepared with "
+            "--config.data.data_dir=DIR"
+        )
+    elif not tfds_support.answers(archive_url("train")):
+        raise UserError(
+            f"SVHN is not in {root} and {URL} cannot be reached: run with "
+            "--config.data.source=synthetic, or with --config.data.manual_dir=DIR that holds the "
+            "archives train.tar.gz, test.tar.gz and extra.tar.gz, or on a machine with a network, "
+            "or with --config.data.data_dir=DIR where SVHN is prepared already"
+        )
+
+
+def _prepare(builder: Any, manual_dir: str | None) -> None:
+    import tensorflow_datasets as tfds
+
+    folder = Path(builder.data_path).parent
+    with tfds_support.user_error(
+        f"cannot prepare the street numbers in {folder}",
+        "see to that and run again, or choose another --config.data.data_dir=DIR",
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            if builder.data_path.exists():  # by another process, meanwhile
+                return
+            for leftover in folder.glob("incomplete.*"):  # of a process that was killed
+                shutil.rmtree(leftover)
+            print(f"preparing street numbers in {folder}", flush=True)
+            quiet: contextlib.AbstractContextManager = contextlib.nullcontext()
+            if manual_dir:  # tfds would say that it downloads
+                quiet = contextlib.redirect_stdout(io.StringIO())
+            with tempfile.TemporaryDirectory() as scratch, quiet:
+                # Downloads stay in tfds's own place, so that they are not to be had twice.
+                builder.download_and_prepare(
+                    download_dir=scratch if manual_dir else None,
+                    download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None),
+                )
+            for split in builder.info.splits:
+                print(_summary(split, builder.info.metadata[split]), file=sys.stderr)
+
+
+def _summary(split: str, report: dict[str, Any]) -> str:
+    line = f"{split}: {report['kept']} of {report['listed']} numbers prepared"
+    for reason, entry in report["left_out"].items():
+        more = ", ..." if entry["count"] > len(entry["names"]) else ""
+        line += f"; left out, {reason}: {entry['count']} ({', '.join(entry['names'])}{more})"
+    if report["cut_at_the_edge"]:
+        line += f"; with boxes cut at the picture's edge: {report['cut_at_the_edge']}"
+    return line
+
+
+def _damage_reported(folder: Path) -> contextlib.AbstractContextManager[None]:
+    return tfds_support.user_error(
+        f"cannot read the street numbers in {folder}",
+        "delete that folder to have them prepared anew, or choose another "
+        "--config.data.data_dir=DIR",
+    )

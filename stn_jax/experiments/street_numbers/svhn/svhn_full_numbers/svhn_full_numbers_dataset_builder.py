@@ -1,0 +1,168 @@
+"""SVHN's full numbers as a data set of tensorflow-datasets (tfds), written without TensorFlow.
+
+Importing this file makes `tfds.builder("svhn_full_numbers")` known.
+"""
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.street_numbers.labels import MAX_DIGITS, NO_DIGIT
+from stn_jax.experiments.street_numbers.svhn.format1 import (
+    SPLITS,
+    URL,
+    Archive,
+    ArchivePicture,
+    archive_url,
+    archives_in,
+    check_archive,
+    read_pictures,
+)
+from stn_jax.experiments.street_numbers.svhn.svhn_full_numbers.usable import (
+    TOO_LONG,
+    UnusableError,
+    to_example,
+)
+
+LARGEST_UNUSABLE_SHARE = 0.01
+_SHARD_BYTES = 64 << 20
+
+KeyedExamples = Iterator[tuple[int, dict[str, Any]]]
+
+
+class Builder(tfds.core.ShardBasedBuilder):
+    """SVHN's full numbers, or other numbers from archives of the same format.
+
+    Based on shards, not on one generator: tfds would otherwise keep a gigabyte in memory and need
+    TensorFlow beyond that. The order of the examples is the archive's.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        tfds.core.BuilderConfig(name="svhn", description="The official Street View House Numbers.")
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "The archives train.tar.gz and test.tar.gz, and extra.tar.gz if there is one, the official "
+        "ones or others of the same format. With none of them there, the official ones are fetched."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+                    "file_name": tfds.features.Text(),
+                    "length": tfds.features.Scalar(np.int32, doc="How many digits, 1..5."),
+                    "digits": tfds.features.Tensor(
+                        shape=(MAX_DIGITS,),
+                        dtype=np.int32,
+                        doc=f"0..9, and {NO_DIGIT} after the last digit.",
+                    ),
+                    "bboxes": tfds.features.Sequence(
+                        tfds.features.BBoxFeature(), doc="One for each digit, cut at the edge."
+                    ),
+                }
+            ),
+            supervised_keys=("image", "digits"),
+            homepage=URL,
+            license="non-commercial use only",
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _shard_iterators_per_split(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> Mapping[str, Sequence[Callable[[], KeyedExamples]]]:
+        manual_dir = None
+        with contextlib.suppress(AssertionError):  # there is none, or it is empty
+            manual_dir = dl_manager.manual_dir
+        if not (paths := archives_in(manual_dir)):
+            urls = {split: archive_url(split) for split in SPLITS}
+            paths = {split: Path(path) for split, path in dl_manager.download(urls).items()}
+        archives = {split: self._checked(path, split) for split, path in paths.items()}
+        return {split: self._shards(split, archive) for split, archive in archives.items()}
+
+    def _checked(self, path: Path, split: str) -> Archive:
+        archive = check_archive(path, split)
+        official = self.url_infos[archive_url(split)]
+        has_official_size = archive.num_bytes == int(official.size)
+        if has_official_size and archive.sha256 != official.checksum:
+            raise UserError(
+                f"{path} is altered, it has the size of the official archive but another checksum: "
+                f"fetch it again from {archive_url(split)}"
+            )
+        report = self.info.metadata[split] = {
+            "archive_bytes": archive.num_bytes,
+            "archive_sha256": archive.sha256,
+            "official": has_official_size,
+            "listed": len(archive.digit_struct.names),
+            "kept": 0,
+            "cut_at_the_edge": 0,
+            "left_out": {},
+        }
+        for row, name in enumerate(archive.digit_struct.names):
+            if archive.rows[name] != row:
+                _leave_out(report, "listed twice", name, path)
+            elif name not in archive.members:
+                _leave_out(report, "not in the archive", name, path)
+        return archive
+
+    def _shards(self, split: str, archive: Archive) -> list[Callable[[], KeyedExamples]]:
+        """Functions that take the archive's pictures one after another, each its share.
+
+        tfds keeps what it writes to a shard in memory until the shard is complete.
+        """
+        total = len(archive.members)
+        pictures = iter(
+            tqdm(
+                read_pictures(archive),
+                f"preparing {split}",
+                total,
+                unit=" pictures",
+                disable=None,  # not on a terminal
+            )
+        )
+        count = max(1, min(archive.num_bytes // _SHARD_BYTES, total))
+        sizes = np.diff([total * i // count for i in range(count + 1)])
+        shares = [*(itertools.islice(pictures, size) for size in sizes[:-1]), pictures]
+        return [functools.partial(self._examples, split, archive, share) for share in shares]
+
+    def _examples(
+        self, split: str, archive: Archive, pictures: Iterator[ArchivePicture]
+    ) -> KeyedExamples:
+        report = self.info.metadata[split]
+        for picture in pictures:
+            try:
+                example, cut = to_example(picture)
+            except UnusableError as error:
+                _leave_out(report, str(error), picture.name, archive.path)
+                continue
+            report["cut_at_the_edge"] += cut
+            report["kept"] += 1
+            yield report["kept"], example
+        if not report["kept"]:
+            raise UserError(f"{archive.path} has no picture that can be used: fetch another")
+
+
+def _leave_out(report: dict[str, Any], reason: str, name: str, path: Path) -> None:
+    """Counts a picture that is left out; UserError if they are too many."""
+    entry = report["left_out"].setdefault(reason, {"count": 0, "names": []})
+    entry["count"] += 1
+    if len(entry["names"]) < 5:
+        entry["names"].append(name)
+    counts = {key: entry["count"] for key, entry in report["left_out"].items() if key != TOO_LONG}
+    if sum(counts.values()) > LARGEST_UNUSABLE_SHARE * report["listed"]:
+        reasons = ", ".join(f"{key}: {count}" for key, count in counts.items())
+        raise UserError(
+            f"{path}: more than {LARGEST_UNUSABLE_SHARE:.0%} of its {report['listed']} pictures "
+            f"cannot be used (so far {reasons}; the last is {name}): fetch or make it again"
+        )

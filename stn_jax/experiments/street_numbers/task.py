@@ -1,0 +1,63 @@
+"""Section 4.2: whole street numbers of one to five digits."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+from PIL import Image
+
+from stn_jax.experiments.data.examples import Data
+from stn_jax.experiments.data.picture_files import open_image
+from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.street_numbers import published
+from stn_jax.experiments.street_numbers.labels import NumberLabels
+from stn_jax.experiments.street_numbers.network import make_model
+from stn_jax.experiments.street_numbers.preprocessing import check_crop, make_preprocessing
+from stn_jax.experiments.street_numbers.sources import load_street_numbers
+
+PAPER_SOURCE = published.SOURCE
+LABELS: LabelKind = NumberLabels()
+
+
+def input_shape(config: ConfigDict) -> tuple[int, int, int]:
+    check_crop(config.data)
+    return config.data.crop, config.data.crop, 3
+
+
+def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
+    return make_model(config.model, axis_name)
+
+
+def model_name(config: ConfigDict) -> str:
+    network = config.model.network
+    return network if network == "cnn" else f"st_cnn_{network}"
+
+
+def paper_errors(config: ConfigDict) -> Mapping[str, float]:
+    return published.ERRORS.get(config.data.size, {})
+
+
+def load_data(config: ConfigDict) -> Data:
+    preprocessing = make_preprocessing(config.data)
+    train, test = load_street_numbers(config.data)
+    return Data(
+        train=train,
+        test=test,
+        preprocessing=preprocessing,
+        name=f"street numbers, {config.data.size} px ({config.data.source}: {len(train.labels)} "
+        f"train, {len(test.labels)} {config.data.evaluate_on})",
+    )
+
+
+def read_image(path: Path, config: ConfigDict) -> np.ndarray:
+    """A picture of a number as the networks see it: its middle, [crop, crop, 3] about 0.
+
+    The picture should show the number with about as much around it as in training.
+    """
+    size = config.data.size
+    resized = open_image(path).resize((size, size), Image.Resampling.BILINEAR)
+    test = make_preprocessing(config.data).test
+    return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])

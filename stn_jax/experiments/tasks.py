@@ -1,0 +1,54 @@
+"""What the shared code asks of an experiment, and the list of experiments.
+
+Adding an experiment means adding a folder with a `task.py` and a line to `TASKS`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from stn_jax.errors import check_choice
+from stn_jax.experiments.data.examples import Data
+from stn_jax.experiments.distorted_mnist import task as distorted_mnist
+from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.street_numbers import task as street_numbers
+
+
+class Task(Protocol):
+    """The module `task.py` of an experiment; functions raise UserError if the config is wrong."""
+
+    PAPER_SOURCE: str
+    """The `config.data.source` of the data that the paper's errors were measured on."""
+
+    LABELS: LabelKind
+
+    def input_shape(self, config: ConfigDict) -> tuple[int, int, int]:
+        """Returns the (height, width, channels) of the network's input."""
+
+    def make_network(self, config: ConfigDict, axis_name: str | None = None) -> nn.Module:
+        """Builds the network, which needs no data."""
+
+    def model_name(self, config: ConfigDict) -> str:
+        """Returns the name of the network in results."""
+
+    def paper_errors(self, config: ConfigDict) -> Mapping[str, float]:
+        """Returns the paper's test errors on such data in per cent, by `model_name`."""
+
+    def load_data(self, config: ConfigDict) -> Data:
+        """Loads the examples, after fetching or making them if necessary."""
+
+    def read_image(self, path: Path, config: ConfigDict) -> np.ndarray:
+        """Reads an image file as an input of the network, [H, W, C] float32."""
+
+
+TASKS: dict[str, Task] = {"distorted_mnist": distorted_mnist, "street_numbers": street_numbers}
+
+
+def find_task(config: ConfigDict) -> Task:
+    """Returns the task named `config.task`; raises UserError if there is none of that name."""
+    check_choice(config.task, TASKS, "config.task")
+    return TASKS[config.task]

@@ -1,0 +1,71 @@
+"""The errors on the fixed test set."""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from stn_jax.experiments.data.loader import evaluation_batches
+from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.training.checkpoints import restore
+from stn_jax.experiments.training.experiment import Experiment, make_experiment
+from stn_jax.experiments.training.parallel import parallel_eval, replicate
+from stn_jax.experiments.training.seeds import eval_many
+from stn_jax.experiments.training.steps import TrainState, eval_step
+from stn_jax.experiments.workdir.run_config import read_config
+
+
+class Evaluation(NamedTuple):
+    """A network's result on the whole test set; for a stack of networks, all fields are [seeds]."""
+
+    loss: np.ndarray  # [], nats per example
+    error_percent: np.ndarray  # []
+    details: Mapping[str, np.ndarray]  # more errors in per cent, by name
+
+
+def make_evaluate(
+    experiment: Experiment, batch_size: int, *, stacked: bool = False
+) -> Callable[[TrainState], Evaluation]:
+    """Returns a function from a replicated state to its result, which is compiled once.
+
+    Args:
+        experiment: its data and network.
+        batch_size: rounded up to a multiple of the number of devices.
+        stacked: whether the state is that of many seeds, as `stn_jax.experiments.training.seeds`
+            lays it out.
+    """
+    devices = jax.device_count()
+    step = functools.partial(
+        eval_step,
+        model=experiment.model,
+        labels=experiment.labels,
+        preprocess=experiment.data.preprocessing.test,
+    )
+    run = parallel_eval(eval_many(step) if stacked else step)
+
+    def evaluate(state: TrainState) -> Evaluation:
+        batches = evaluation_batches(
+            experiment.data.test, batch_size=-(-batch_size // devices) * devices
+        )
+        parts = [jax.device_get(run(state, batch)) for batch in batches]
+        sums = jax.tree.map(lambda *leaves: np.sum(leaves, axis=0, dtype=float), *parts)
+        return _evaluation(sums, experiment.labels)
+
+    return evaluate
+
+
+def _evaluation(sums: Mapping[str, np.ndarray], labels: LabelKind) -> Evaluation:
+    loss, error = sums["loss"] / sums["examples"], sums["wrong"] / sums["examples"]
+    return Evaluation(loss, 100 * error, labels.error_details(sums))
+
+
+def evaluate_workdir(workdir: Path) -> tuple[int, Evaluation]:
+    """Returns the step and the test result of the newest checkpoint of a run."""
+    config = read_config(workdir)
+    _, state = restore(workdir, config)
+    experiment = make_experiment(config)
+    evaluate = make_evaluate(experiment, config.eval_batch_size)
+    return int(state.step), evaluate(replicate(state))

@@ -1,0 +1,65 @@
+"""Turns a config into the pieces of a run: data, preprocessing, model, optimiser."""
+
+import math
+from typing import NamedTuple
+
+from flax import linen as nn
+from ml_collections import ConfigDict
+from optax import GradientTransformation
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.data.examples import Data
+from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.training.optimizer import make_optimizer
+from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state
+
+
+class Experiment(NamedTuple):
+    """The pieces of the run that a config describes."""
+
+    data: Data
+    input_shape: tuple[int, int, int]
+    labels: LabelKind
+    model: nn.Module
+    model_name: str
+    optimizer: GradientTransformation
+    num_steps: int
+    eval_every: int  # steps
+
+    def initial_state(self, seed: int) -> TrainState:
+        """Returns the state before the first step."""
+        return create_state(self.model, self.optimizer, seed, self.input_shape)
+
+
+def make_experiment(config: ConfigDict) -> Experiment:
+    """Loads the data and builds the rest.
+
+    Raises:
+        UserError: a setting is unknown or does not fit.
+    """
+    for name in (
+        *("num_epochs", "eval_every_epochs", "batch_size", "eval_batch_size"),
+        *("steps_per_dispatch", "keep_checkpoints", "log_every"),
+    ):
+        if not 0 < config[name] < math.inf:
+            raise UserError(f"config.{name} must be a positive number, got {config[name]}")
+    if not 0 <= config.seed < 2**32:
+        raise UserError(f"config.seed must be in 0..2^32-1, got {config.seed}")
+    task = find_task(config)
+    input_shape = task.input_shape(config)
+    model = task.make_network(config, axis_name=DEVICES)
+    make_optimizer(config.optimizer, num_steps=1)  # finds what is wrong before data are loaded
+    data = task.load_data(config)
+    steps_per_epoch = len(data.train.labels) / config.batch_size
+    num_steps = max(1, round(config.num_epochs * steps_per_epoch))
+    return Experiment(
+        data=data,
+        input_shape=input_shape,
+        labels=task.LABELS,
+        model=model,
+        model_name=task.model_name(config),
+        optimizer=make_optimizer(config.optimizer, num_steps),
+        num_steps=num_steps,
+        eval_every=max(1, round(config.eval_every_epochs * steps_per_epoch)),
+    )

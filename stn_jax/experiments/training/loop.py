@@ -1,0 +1,236 @@
+"""Trains from a config into a workdir, to the end or until it is stopped."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from stn_jax.experiments.data.loader import check_batch_size, one_ahead
+from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
+from stn_jax.experiments.training.environment import environment
+from stn_jax.experiments.training.evaluation import Evaluation
+from stn_jax.experiments.training.experiment import Experiment, make_experiment
+from stn_jax.experiments.training.hooks import Hook, MakeHook
+from stn_jax.experiments.training.parallel import replicate
+from stn_jax.experiments.training.program import Program, make_program
+from stn_jax.experiments.training.progress import Progress, StepRecorder
+from stn_jax.experiments.training.steps import TrainState
+from stn_jax.experiments.workdir.metrics import MetricLog
+from stn_jax.experiments.workdir.result import read_result, write_result
+from stn_jax.experiments.workdir.run_config import claim_workdir
+
+
+def train_and_evaluate(
+    config: ConfigDict, workdir: Path, make_hook: MakeHook | None = None
+) -> dict | None:
+    """Trains, or resumes the run in `workdir`, and evaluates at the end.
+
+    Args:
+        config: as `configs/` makes it.
+        workdir: gets `config.json`, `metrics.jsonl`, TensorBoard events, `checkpoints/` and
+            `result.json`.
+        make_hook: makes what looks at the run while it trains, such as
+            `stn_jax.experiments.run_pictures.RunPictures`.
+
+    Returns:
+        What `result.json` holds, or None if SIGTERM stopped the run before its end.
+
+    Raises:
+        UserError: the config or the workdir cannot be used.
+        TrainingDivergedError: a loss was not finite; the checkpoints before it are kept.
+    """
+    experiment = load(config)
+    with stop_on_sigterm() as stop_asked:
+        trained = run(
+            config,
+            experiment,
+            make_program(config, experiment, [config.seed]),
+            workdir,
+            stop_asked,
+            with_result=True,
+            make_hook=make_hook,
+        )
+        return None if trained is None else read_result(workdir)
+
+
+def load(config: ConfigDict) -> Experiment:
+    """Makes the experiment that the config describes; its data are fetched, made or read.
+
+    Raises:
+        UserError: the config or the data cannot be used.
+    """
+    check_batch_size(config.batch_size, "config.batch_size")
+    with _sigterm_calls(_exit):  # data may be half made, and must be cleaned up
+        return make_experiment(config)
+
+
+class Trained(NamedTuple):
+    """Where a run ended."""
+
+    state: TrainState
+    evaluation: Evaluation
+    train_seconds: float  # over all processes that worked on it
+
+
+def run(
+    config: ConfigDict,
+    experiment: Experiment,
+    program: Program,
+    workdir: Path,
+    stop_asked: threading.Event,
+    *,
+    with_result: bool = False,
+    make_hook: MakeHook | None = None,
+) -> Trained | None:
+    """Takes a run to its end; returns None if it was asked to stop before.
+
+    Args:
+        config: the config that `workdir` belongs to.
+        experiment: its data and network.
+        program: made from both.
+        workdir: the run's folder.
+        stop_asked: checked between dispatches.
+        with_result: whether `workdir` gets a `result.json`; for programs of one seed only.
+        make_hook: as in `train_and_evaluate`; for programs of one seed only.
+
+    Raises:
+        UserError, TrainingDivergedError: as `train_and_evaluate`.
+    """
+    claim_workdir(workdir, config)
+    state = _initial_or_saved_state(program.initial, workdir / "checkpoints")
+    start = int(state.step)
+    with (
+        Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as saver,
+        MetricLog(workdir, start_step=start) as log,
+        Progress(start_step=start, num_steps=experiment.num_steps) as progress,
+    ):
+        if start:
+            progress.line(f"resuming at step {start} of {experiment.num_steps}")
+        recorder = StepRecorder(
+            log, progress, batch_size=program.examples_per_step, log_every=config.log_every
+        )
+        hook = make_hook(config, experiment, workdir, log) if make_hook else None
+        if hook:
+            hook.begin(state)
+        state, evaluation = _train(
+            config, experiment, program, state, saver, recorder, hook, stop_asked
+        )
+        if evaluation is not None:
+            trained = Trained(state, evaluation, recorder.train_seconds)
+            if with_result:
+                write_result(workdir, _result(config, experiment, trained))
+            if hook:
+                hook.finish(state)  # last: if a picture fails, the result is there
+            return trained
+    print(f"stopped at step {int(state.step)}: run the same command again to resume")
+    return None
+
+
+def _result(config: ConfigDict, experiment: Experiment, trained: Trained) -> dict:
+    state, evaluation = trained.state, trained.evaluation
+    examples = int(state.step) * config.batch_size
+    return {
+        "test_error_percent": float(evaluation.error_percent),
+        **{f"test_{name}": float(value) for name, value in evaluation.details.items()},
+        "test_loss": float(evaluation.loss),
+        "num_params": state.num_params,
+        "steps": int(state.step),
+        "epochs": examples / len(experiment.data.train.labels),
+        "examples_per_second": examples / trained.train_seconds,
+        "train_seconds": trained.train_seconds,
+        "dataset": experiment.data.name,
+        "model": experiment.model_name,
+        "seed": config.seed,
+        **environment(),
+    }
+
+
+def _train(
+    config: ConfigDict,
+    experiment: Experiment,
+    program: Program,
+    state: TrainState,
+    checkpoints: Checkpoints,
+    recorder: StepRecorder,
+    hook: Hook | None,
+    stop_asked: threading.Event,
+) -> tuple[TrainState, Evaluation | None]:
+    """Runs the loop; returns no evaluation if it was asked to stop before the end."""
+    step = saved_step = int(state.step)
+    evaluation = None
+    if step < experiment.num_steps:
+        started = time.perf_counter()
+        train = program.train.lower(state, program.batches(step, step + 1), np.int32(1)).compile()
+        recorder.compiled(time.perf_counter() - started)
+    dispatches = _dispatches(experiment, step, config.steps_per_dispatch)
+    with closing(one_ahead(program.batches, dispatches)) as stream:
+        for step, end, batch in stream:
+            if stop_asked.is_set():
+                recorder.finish()
+                if step > saved_step:
+                    checkpoints.save(state)
+                return state, None
+            state, metrics = train(state, batch, np.int32(end - step))
+            recorder.dispatched(step, end, metrics)
+            if hook and hook.wants(step, end):
+                with recorder.paused(state):
+                    hook.look(end, state)
+            if end % experiment.eval_every == 0 or end == experiment.num_steps:
+                recorder.finish()
+                evaluation = program.evaluate(state)
+                recorder.evaluated(end, evaluation)
+                checkpoints.save(state, float(evaluation.error_percent.mean()))
+                saved_step = end
+                if hook and end < experiment.num_steps:
+                    hook.evaluated(end, state, recorder.train_seconds)
+    return state, evaluation or program.evaluate(state)
+
+
+def _dispatches(experiment: Experiment, start: int, longest: int) -> Iterator[tuple[int, int]]:
+    """Yields ranges of steps from `start` to the end; one ends wherever an evaluation is due."""
+    while start < experiment.num_steps:
+        next_evaluation = (start // experiment.eval_every + 1) * experiment.eval_every
+        end = min(start + longest, next_evaluation, experiment.num_steps)
+        yield start, end
+        start = end
+
+
+def _initial_or_saved_state(initial: TrainState, directory: Path) -> TrainState:
+    """Returns the state to start from, on all devices; moves broken checkpoints out of the way."""
+    saved, broken = restore_newest(directory, initial)
+    for path in broken:
+        aside = directory.with_name("broken_checkpoints") / f"{path.name}-{time.time_ns()}"
+        aside.parent.mkdir(exist_ok=True)
+        path.rename(aside)
+    return replicate(saved or initial)
+
+
+@contextmanager
+def stop_on_sigterm() -> Iterator[threading.Event]:
+    """Makes SIGTERM set an event instead of ending the process at once."""
+    stop_asked = threading.Event()
+    with _sigterm_calls(stop_asked.set):
+        yield stop_asked
+
+
+@contextmanager
+def _sigterm_calls(function: Callable[[], None]) -> Iterator[None]:
+    """Makes SIGTERM call `function` instead of ending the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, lambda *_: function())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _exit() -> None:
+    raise SystemExit(128 + signal.SIGTERM)

@@ -1,0 +1,70 @@
+"""The compiled parts of a run, for one seed or for many seeds at once."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from stn_jax.experiments.data.examples import Batch
+from stn_jax.experiments.data.loader import training_batches
+from stn_jax.experiments.training.evaluation import Evaluation, make_evaluate
+from stn_jax.experiments.training.experiment import Experiment
+from stn_jax.experiments.training.parallel import parallel_train, put
+from stn_jax.experiments.training.seeds import stack_batches, stack_states, train_many
+from stn_jax.experiments.training.steps import TrainState, train_step
+
+
+class Program(NamedTuple):
+    """What the loop calls."""
+
+    initial: TrainState  # before the first step, not yet on the devices
+    batches: Callable[[int, int], Batch]  # of steps start..stop-1, on their way to the devices
+    train: jax.stages.Wrapped  # as `parallel_train` says
+    evaluate: Callable[[TrainState], Evaluation]
+    examples_per_step: int
+
+
+def make_program(config: ConfigDict, experiment: Experiment, seeds: Sequence[int]) -> Program:
+    """Returns the program that trains these seeds; `config.seed` is ignored.
+
+    One seed has plain states, batches and results. Those of many seeds are stacked, as
+    `stn_jax.experiments.training.seeds` describes, which takes a CPU a tenth longer per seed.
+    """
+    many = len(seeds) > 1
+    step = functools.partial(
+        train_step,
+        model=experiment.model,
+        optimizer=experiment.optimizer,
+        labels=experiment.labels,
+        preprocess=experiment.data.preprocessing.train,
+    )
+    states = [experiment.initial_state(seed) for seed in seeds]
+
+    def batches(start: int, stop: int) -> Batch:
+        each = [_batches(config, experiment, seed, start, stop) for seed in seeds]
+        return put(stack_batches(each) if many else each[0])
+
+    return Program(
+        initial=stack_states(states) if many else states[0],
+        batches=batches,
+        train=parallel_train(
+            train_many(step, seeds) if many else functools.partial(step, seed=seeds[0]),
+            config.steps_per_dispatch,
+        ),
+        evaluate=make_evaluate(experiment, config.eval_batch_size, stacked=many),
+        examples_per_step=config.batch_size * len(seeds),
+    )
+
+
+def _batches(config: ConfigDict, experiment: Experiment, seed: int, start: int, stop: int) -> Batch:
+    """Returns one seed's batches, padded to a whole dispatch: all dispatches have one shape."""
+    missing = config.steps_per_dispatch - (stop - start)
+    batches = training_batches(
+        experiment.data.train, start, stop, seed=seed, batch_size=config.batch_size
+    )
+    return jax.tree.map(
+        lambda leaf: np.pad(leaf, ((0, 0), (0, missing)) + ((0, 0),) * (leaf.ndim - 2)), batches
+    )

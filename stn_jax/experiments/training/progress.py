@@ -1,0 +1,178 @@
+"""What a run prints while it trains, and how the metrics of its steps are recorded."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from stn_jax.experiments.training.diverged import TrainingDivergedError
+from stn_jax.experiments.training.evaluation import Evaluation
+from stn_jax.experiments.training.parallel import Metrics
+from stn_jax.experiments.training.steps import TrainState
+from stn_jax.experiments.workdir.metrics import MetricLog
+
+SECONDS_BETWEEN_LINES = 60.0
+
+
+class Progress:
+    """Training progress: a bar on a terminal; when piped, a line a minute and per evaluation."""
+
+    def __init__(self, *, start_step: int, num_steps: int):
+        self._num_steps = num_steps
+        self._bar = tqdm(
+            total=num_steps,
+            initial=start_step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+        )
+        self._started = self._last_line = time.monotonic()
+        self._start_step = start_step
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._bar.close()
+
+    def update(self, step: int, *, loss: float, error: float, examples_per_second: float) -> None:
+        """Moves the bar, which shows the time left by itself."""
+        state = f"loss {loss:.3f}, error {100 * error:.1f}%, {examples_per_second:.0f} examples/s"
+        self._bar.set_postfix_str(state)
+        self._bar.update(step - self._bar.n)
+        if self._bar.disable and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self.line(f"step {step}/{self._num_steps}: {state}, {self._left(step)} left")
+
+    def line(self, text: str) -> None:
+        """Prints a line, above the bar if there is one."""
+        self._bar.write(text, file=sys.stdout)
+        sys.stdout.flush()
+        self._last_line = time.monotonic()
+
+    def evaluated(self, step: int, evaluation: Evaluation, *, rate: float) -> None:
+        """Prints how far training is."""
+        self.line(
+            f"step {step}/{self._num_steps}: test loss {evaluation.loss.mean():.4f}, "
+            f"test error {evaluation.error_percent.mean():.2f}%, "
+            f"{rate:.0f} examples/s, {self._left(step)} left"
+        )
+
+    def _left(self, step: int) -> str:
+        elapsed = time.monotonic() - self._started
+        left = elapsed / (step - self._start_step) * (self._num_steps - step)
+        return f"{left / 60:.1f} min"
+
+
+class StepRecorder:
+    """Records the steps' metrics one dispatch late, so that the device never waits for the host.
+
+    Every step is checked; means over `log_every` steps, or as many as a dispatch takes, are logged.
+
+    Attributes:
+        train_seconds: time spent on training steps, without compilation and evaluation, over all
+            runs in this workdir.
+        examples_per_second: of the steps since this process started; 0 before the first.
+    """
+
+    def __init__(self, log: MetricLog, progress: Progress, *, batch_size: int, log_every: int):
+        self.train_seconds = log.train_seconds
+        self._log = log
+        self._progress = progress
+        self._batch_size = batch_size
+        self._log_every = log_every
+        self._unwritten: list[Metrics] = []
+        self._unwritten_seconds = 0.0
+        self._pending: tuple[int, int, Metrics] | None = None
+        self._seconds = 0.0
+        self._steps = 0
+        self._clock = 0.0
+
+    @property
+    def examples_per_second(self) -> float:
+        return self._steps * self._batch_size / self._seconds if self._seconds else 0.0
+
+    def compiled(self, seconds: float) -> None:
+        """Says how long compilation of the training step took."""
+        self._progress.line(f"compiled the training step in {seconds:.1f} s")
+
+    def dispatched(self, begin: int, end: int, metrics: Metrics) -> None:
+        """Steps begin..end-1 are on their way; records those that were before them."""
+        previous, self._pending = self._pending, (begin, end, metrics)
+        if previous is None:
+            self._clock = time.perf_counter()
+        else:
+            self._record(*previous)
+
+    @contextlib.contextmanager
+    def paused(self, state: TrainState) -> Iterator[None]:
+        """Waits for the steps that led to `state`; time spent within is not training time."""
+        jax.block_until_ready(state)
+        started = time.perf_counter()
+        yield
+        self._clock += time.perf_counter() - started
+
+    def finish(self) -> None:
+        """Waits for the steps that are on their way and records them."""
+        previous, self._pending = self._pending, None
+        if previous is not None:
+            self._record(*previous)
+            if self._unwritten:
+                self._write(previous[1])
+
+    def evaluated(self, step: int, evaluation: Evaluation) -> None:
+        """Records the test result after `step` steps."""
+        if not np.isfinite(evaluation.loss).all():
+            raise _diverged("test loss", step, evaluation.loss.mean())
+        self._log.write(
+            step,
+            {
+                "test_loss": evaluation.loss,
+                "test_error_percent": evaluation.error_percent,
+                **{f"test_{name}": value for name, value in evaluation.details.items()},
+                "train_seconds": self.train_seconds,
+            },
+        )
+        self._progress.evaluated(step, evaluation, rate=self.examples_per_second)
+
+    def _record(self, begin: int, end: int, metrics: Metrics) -> None:
+        host = {name: value[: end - begin] for name, value in jax.device_get(metrics).items()}
+        now = time.perf_counter()
+        seconds, self._clock = now - self._clock, now
+        for name in ("loss", "gradient_norm"):
+            broken = np.argwhere(~np.isfinite(host[name]))
+            if broken.size:
+                first = tuple(broken[0])  # the step, and where there are many seeds, which
+                raise _diverged(name, begin + int(first[0]) + 1, host[name][first])
+        self.train_seconds += seconds
+        self._seconds += seconds
+        self._steps += end - begin
+        self._unwritten.append(host)
+        self._unwritten_seconds += seconds
+        if sum(len(metrics["loss"]) for metrics in self._unwritten) >= self._log_every:
+            self._write(end)
+        self._progress.update(
+            end,
+            loss=host["loss"].mean(),
+            error=host["error"].mean(),
+            examples_per_second=(end - begin) * self._batch_size / seconds,
+        )
+
+    def _write(self, step: int) -> None:
+        steps = jax.tree.map(lambda *parts: np.concatenate(parts), *self._unwritten)
+        means = {name: value.mean(axis=0) for name, value in steps.items()}
+        rate = len(steps["loss"]) * self._batch_size / self._unwritten_seconds
+        self._log.write(
+            step, {**means, "examples_per_second": rate, "train_seconds": self.train_seconds}
+        )
+        self._unwritten, self._unwritten_seconds = [], 0.0
+
+
+def _diverged(what: str, step: int, value: float) -> TrainingDivergedError:
+    return TrainingDivergedError(
+        f"the {what} of step {step} is {value}: stopped; the checkpoints before it are kept. Try a "
+        "lower config.optimizer.learning_rate or config.optimizer.localisation_multiplier"
+    )

@@ -1,0 +1,60 @@
+"""The frames of a run's film, one file each, so that a resumed run gives the same film."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stn_jax.experiments.inference import Inference
+from stn_jax.experiments.workdir.arrays import read_arrays
+from stn_jax.files import write_atomically
+from stn_jax.visualization.film import Frame
+from stn_jax.visualization.style import as_picture
+
+MOST_FRAMES = 80
+
+_VIEW = ("inputs", "grids", "outputs")
+
+
+def frame_due(start: int, end: int, num_steps: int) -> bool:
+    """Returns whether a frame belongs to the end of steps start..end-1.
+
+    Frames are closer together at the start, where more happens: the n-th of N lies at (n / N)^2 of
+    all steps.
+    """
+    wanted = (np.arange(MOST_FRAMES + 1) / MOST_FRAMES) ** 2 * num_steps
+    return bool(np.any((start < wanted) & (wanted <= end)))
+
+
+def keep_frame(
+    workdir: Path, step: int, seen: Inference, answers: Sequence[str], labels: Sequence[str]
+) -> None:
+    """Keeps what the network does with the film's examples after `step` steps."""
+    content = io.BytesIO()
+    arrays: dict[str, Any] = {}
+    for number, view in enumerate(seen.transformers.values()):
+        # A film needs no more precision, and feature maps are shown as the mean of their channels.
+        inputs, grids, outputs = map(np.asarray, (view.inputs, view.grid, view.outputs))
+        kept = as_picture(inputs), grids, as_picture(outputs)
+        for name, array in zip(_VIEW, kept, strict=True):
+            arrays[f"{number}/{name}"] = array.astype(np.float16)
+    np.savez_compressed(content, answers=np.array(answers), labels=np.array(labels), **arrays)
+    path = workdir / "film" / f"{step:09d}.npz"
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, content.getvalue())
+
+
+def read_frames(workdir: Path) -> list[Frame]:
+    """Reads the frames that a run has kept, in order; raises UserError if one is damaged."""
+    return [_read_frame(path) for path in sorted((workdir / "film").glob("*.npz"))]
+
+
+def _read_frame(path: Path) -> Frame:
+    arrays = read_arrays(path)
+    count = sum(name.endswith(_VIEW[0]) for name in arrays)
+    transformers = [
+        tuple(np.asarray(arrays[f"{n}/{name}"], np.float32) for name in _VIEW) for n in range(count)
+    ]
+    return Frame(int(path.stem), transformers, list(arrays["answers"]), list(arrays["labels"]))

@@ -1,0 +1,94 @@
+"""The config that a run's folder belongs to, `config.json`."""
+
+import json
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from stn_jax.errors import UserError
+from stn_jax.files import write_atomically
+
+# Where the data are, the experiment's name and the pictures do not change a run's result.
+_NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "log.film", "name")
+# Settings that older runs lack, with the value they had before there was a choice.
+_ADDED = {
+    "distorted_mnist": {
+        "data": {"augment": {"deformation": 0.0, "linear": 0.0}},
+        "model": {"dropout": 0.0},
+    },
+}
+
+
+def claim_workdir(workdir: Path, config: ConfigDict) -> None:
+    """Makes the folder with its `config.json`, or checks that it belongs to this config.
+
+    Raises:
+        UserError: the folder belongs to another config, or cannot be written.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        differing = _differences(read_config(workdir), config)
+        if differing:
+            raise UserError(
+                f"{workdir} belongs to a run with another config ({'; '.join(differing)}): "
+                "take another --workdir, or the same config to go on with that run"
+            )
+    elif (workdir / "checkpoints").exists():
+        raise UserError(f"{workdir} holds checkpoints but no config.json: take another --workdir")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write_atomically(path, config.to_json(indent=2, sort_keys=True) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write to --workdir={workdir}: {error.strerror}") from error
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """Reads the config of the run in `workdir`.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    path = workdir / "config.json"
+    try:
+        config = json.loads(path.read_text())
+        parts = {"task": str, "data": dict, "model": dict}
+        if not isinstance(config, dict) or not all(
+            isinstance(config.get(key), kind) for key, kind in parts.items()
+        ):
+            raise ValueError("it is not a run's config")
+        complete = ConfigDict(_ADDED.get(config["task"], {}))
+        complete.update(config)
+        return complete
+    except FileNotFoundError as error:
+        raise UserError(
+            f"no run in --workdir={workdir} (no config.json): train one there first, or name the "
+            "folder of one"
+        ) from error
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def _differences(old: ConfigDict, new: ConfigDict) -> list[str]:
+    before, after = settings(old), settings(new)
+    return [
+        f"{key}: {before.get(key)!r} there, {after.get(key)!r} now"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def settings(config: ConfigDict) -> dict[str, object]:
+    """Returns the settings that a run's result depends on, by dotted key, as JSON has them."""
+    flat = _flat(config)
+    return {key: flat[key] for key in sorted(flat.keys() - set(_NOT_PART_OF_A_RUN))}
+
+
+def _flat(config: ConfigDict, prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in json.loads(config.to_json()).items():
+        if isinstance(value, dict):
+            flat |= _flat(ConfigDict(value), f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

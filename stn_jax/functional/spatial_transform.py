@@ -1,0 +1,91 @@
+"""The spatial transformer as a function of theta: the part that needs no module system."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from stn_jax.sampling import Method, Padding, sample
+from stn_jax.transforms import Family, FamilyName, make_family
+
+
+def spatial_transform(
+    images: ArrayLike,
+    theta: ArrayLike,
+    family: FamilyName | Family = "affine",
+    *,
+    output_shape: tuple[int, int] | None = None,
+    method: Method = "bilinear",
+    padding: Padding = "zeros",
+    align_corners: bool = False,
+) -> tuple[jax.Array, jax.Array]:
+    """Warps each image of a batch by its own theta (paper, section 3).
+
+    Coordinates are normalised, (x, y), and map output to input; see `stn_jax.sample`.
+
+    Args:
+        images: [B, H, W, C], images or feature maps of a floating dtype.
+        theta: [B, *theta_shape] as the family's grid function takes it, such as [B, 2, 3] for
+            "affine", or the flat parameters [B, num_params].
+        family: the name of a family of transformations, or a `Family`.
+        output_shape: (H', W') of the output; the (H, W) of the images if None.
+        method: "nearest", "bilinear" or "bicubic".
+        padding: what is read outside the image: "zeros", "border" or "reflection".
+        align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+
+    Returns:
+        The warped images [B, H', W', C] and the sampling grids [B, H', W', 2] that read them.
+
+    Raises:
+        ValueError: a shape is wrong, or the family, method or padding is unknown.
+
+    >>> images, theta = jnp.ones((8, 28, 28, 1)), jnp.tile(jnp.array([0.5, 0.0, 0.0]), (8, 1))
+    >>> warped, grids = spatial_transform(images, theta, "attention", output_shape=(14, 14))
+    >>> warped.shape, grids.shape
+    ((8, 14, 14, 1), (8, 14, 14, 2))
+    """
+    images, theta, family = jnp.asarray(images), jnp.asarray(theta), make_family(family)
+    if images.ndim != 4:
+        raise ValueError(f"images must have shape (B, H, W, C), got {images.shape}")
+    if theta.ndim == 0 or len(theta) != len(images):
+        raise ValueError(
+            f"theta must start with the batch size of the images, {len(images)}, got {theta.shape}"
+        )
+    source_shape = images.shape[1:3]
+    shape = source_shape if output_shape is None else output_shape
+
+    def make_grid(one: jax.Array) -> jax.Array:
+        return family.sampling_grid(
+            one, shape, source_shape=source_shape, align_corners=align_corners
+        )
+
+    def read(image: jax.Array, grid: jax.Array) -> jax.Array:
+        return sample(image, grid, method=method, padding=padding, align_corners=align_corners)
+
+    grids = jax.vmap(make_grid)(theta)
+    return jax.vmap(read)(images, grids), grids
+
+
+def shared_family(family: FamilyName | Family | None, localisation: Any) -> Family:
+    """Returns the family of a transformer and its localisation network, which name it once.
+
+    Args:
+        family: what the transformer was given; None if it is to use the localisation network's.
+        localisation: a callable, which may have an attribute `family`.
+
+    Raises:
+        ValueError: neither names a family, or they name two different ones.
+    """
+    own = getattr(localisation, "family", None)
+    if family is None:
+        family = own
+    if family is None:
+        raise ValueError('the transformer needs a family: give it one, such as family="affine"')
+    chosen = make_family(family)
+    if own is not None and make_family(own) != chosen:
+        raise ValueError(
+            f"the transformer's family is {chosen.name!r} and its localisation network's is "
+            f"{make_family(own).name!r}: name the family once"
+        )
+    return chosen

@@ -1,0 +1,19 @@
+"""Flax Linen modules: localisation networks, the spatial transformer, and layers that are fast."""
+
+from stn_jax.linen.layers import BatchNorm, Conv, Dropout
+from stn_jax.linen.localisation import (
+    ConvLocalisation,
+    FullyConnectedLocalisation,
+    ThetaRegression,
+)
+from stn_jax.linen.spatial_transformer import SpatialTransformer
+
+__all__ = [
+    "BatchNorm",
+    "Conv",
+    "ConvLocalisation",
+    "Dropout",
+    "FullyConnectedLocalisation",
+    "SpatialTransformer",
+    "ThetaRegression",
+]

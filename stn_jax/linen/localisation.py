@@ -1,0 +1,133 @@
+"""Localisation networks in Flax Linen: feature map -> theta (paper, section 3.1)."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+from jax.typing import DTypeLike
+
+from stn_jax.functional.pooling import max_pool_2x2
+from stn_jax.functional.spatial_transform import shared_family
+from stn_jax.linen.layers import BatchNorm, Conv
+from stn_jax.transforms import Family, FamilyName
+
+
+class ThetaRegression(nn.Module):
+    """The last layer of a localisation network: features [B, F] -> theta [B, *theta_shape].
+
+    It starts with zero weights and the identity transformation as its bias, so training starts from
+    an untouched image. Theta is float32, because coordinates need it.
+
+    Attributes:
+        family: the family of transformations, by name or as a `Family`.
+
+    >>> theta, _ = ThetaRegression("affine").init_with_output(jax.random.key(0), jnp.ones((1, 8)))
+    >>> theta.tolist()
+    [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
+    """
+
+    family: FamilyName | Family | None = None
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        family = shared_family(self.family, None)
+        identity = jnp.asarray(family.identity)
+        params = nn.Dense(
+            family.num_params,
+            kernel_init=nn.initializers.zeros,
+            bias_init=lambda key, shape, dtype=jnp.float32: identity.astype(dtype).reshape(shape),
+        )(features)
+        return jax.vmap(family.theta)(params)
+
+
+class FullyConnectedLocalisation(nn.Module):
+    """Fully connected ReLU layers, then theta: 32-32-32 for ST-FCN, 32-32 for ST-CNN Multi.
+
+    Inputs [B, H, W, C] give theta [B, *theta_shape].
+
+    Attributes:
+        family: the family of transformations; that of the `SpatialTransformer` if None.
+        features: the widths of the hidden layers.
+        batch_norm: whether hidden layers are batch-normalised; `train=True` then needs
+            `mutable=["batch_stats"]`.
+        axis_name: the axis of the devices that batch statistics are averaged over.
+        dtype: the dtype of the hidden layers; theta is float32.
+
+    >>> network = FullyConnectedLocalisation("translation", features=(16,))
+    >>> network.init_with_output(jax.random.key(0), jnp.ones((4, 28, 28, 1)))[0].shape
+    (4, 2)
+    """
+
+    family: FamilyName | Family | None = None
+    features: Sequence[int] = (32, 32, 32)
+    batch_norm: bool = False
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        x = inputs.reshape(inputs.shape[0], -1)
+        for width in self.features:
+            x = nn.Dense(width, dtype=self.dtype)(x)
+            if self.batch_norm:
+                x = BatchNorm(self.axis_name, self.dtype)(x, train)
+            x = nn.relu(x)
+        return ThetaRegression(self.family, name="theta")(x)
+
+
+class ConvLocalisation(nn.Module):
+    """The paper's convolutional localisation networks; by default that of ST-CNN, section 4.1.
+
+    Average pooling by `downsample`, then 5x5 convolutions with max-pooling by 2 between them, fully
+    connected ReLU layers, theta. Max-pooling keeps an odd last row and column. Inputs [B, H, W, C]
+    give theta [B, *theta_shape].
+
+    ST-CNN Single of section 4.2 uses `filters=(32, 32), features=(32, 32), downsample=1,
+    padding="SAME"`.
+
+    Attributes:
+        family: the family of transformations; that of the `SpatialTransformer` if None.
+        filters: the widths of the convolutions.
+        features: the widths of the fully connected layers.
+        downsample: the size and stride of the average pooling; 1 for none.
+        padding: of the convolutions, "VALID" or "SAME".
+        batch_norm: whether hidden layers are batch-normalised; `train=True` then needs
+            `mutable=["batch_stats"]`.
+        axis_name: the axis of the devices that batch statistics are averaged over.
+        dtype: the dtype of the hidden layers; theta is float32.
+
+    >>> network = ConvLocalisation("affine")
+    >>> network.init_with_output(jax.random.key(0), jnp.ones((4, 28, 28, 1)))[0].shape
+    (4, 2, 3)
+    """
+
+    family: FamilyName | Family | None = None
+    filters: Sequence[int] = (20, 20)
+    features: Sequence[int] = (20,)
+    downsample: int = 2
+    padding: str = "VALID"
+    batch_norm: bool = False
+    axis_name: str | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Array, train: bool = False) -> Array:
+        x = inputs
+        if self.downsample > 1:
+            x = nn.avg_pool(x, (self.downsample,) * 2, (self.downsample,) * 2)
+        for layer, filters in enumerate(self.filters):
+            if layer > 0:
+                x = max_pool_2x2(x)
+            x = Conv(filters, (5, 5), padding=self.padding, dtype=self.dtype)(x)
+            if self.batch_norm:
+                x = BatchNorm(self.axis_name, self.dtype)(x, train)
+            x = nn.relu(x)
+        x = x.reshape(x.shape[0], -1)
+        for width in self.features:
+            x = nn.Dense(width, dtype=self.dtype)(x)
+            if self.batch_norm:
+                x = BatchNorm(self.axis_name, self.dtype)(x, train)
+            x = nn.relu(x)
+        return ThetaRegression(self.family, name="theta")(x)

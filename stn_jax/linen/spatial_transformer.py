@@ -1,0 +1,74 @@
+"""The spatial transformer in Flax Linen: localisation network, sampling grid and sampler."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flax import linen as nn
+from jax import Array
+
+from stn_jax.functional.spatial_transform import shared_family, spatial_transform
+from stn_jax.sampling import Method, Padding
+from stn_jax.transforms import Family, FamilyName
+
+
+class SpatialTransformer(nn.Module):
+    """Warps a feature map by a transformation that it predicts from that feature map.
+
+    Input U [B, H, W, C], output V [B, H', W', C], V = sample(U, grid(localisation(U))) (paper,
+    section 3). Coordinates are normalised, (x, y), and map output to input; see `stn_jax.sample`.
+
+    `inputs`, `theta` and `grid` are sown as intermediates: read them with
+    `module.apply(variables, images, mutable=["intermediates"])`.
+
+    Attributes:
+        localisation: any callable U -> theta, [B, *theta_shape] or flat [B, num_params]: a
+            localisation network of `stn_jax.linen`, a module of your own or a plain function. It
+            should start at the identity transformation, as `ThetaRegression` does.
+        family: the family of transformations, by name or as a `Family`. It is named once: a
+            localisation network whose own `family` is None gets this one; if this one is None, the
+            localisation network's is used.
+        output_shape: (H', W'); the (H, W) of the input if None.
+        method: "nearest", "bilinear" or "bicubic".
+        padding: what is read outside the image: "zeros", "border" or "reflection".
+        align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+
+    Raises:
+        ValueError: no family or two different ones are named, theta has a shape that is not the
+            family's, or an option is unknown.
+
+    >>> module = SpatialTransformer(stn_jax.linen.ConvLocalisation(), family="affine")
+    >>> outputs, variables = module.init_with_output(jax.random.key(0), jnp.ones((8, 28, 28, 1)))
+    >>> outputs.shape
+    (8, 28, 28, 1)
+    """
+
+    localisation: Callable[..., Array]
+    family: FamilyName | Family | None = None
+    output_shape: tuple[int, int] | None = None
+    method: Method = "bilinear"
+    padding: Padding = "zeros"
+    align_corners: bool = False
+
+    def __post_init__(self) -> None:
+        network: Any = self.localisation
+        if isinstance(network, nn.Module) and getattr(network, "family", self.family) is None:
+            # Fields are frozen by now; what the user holds is left as it is.
+            object.__setattr__(self, "localisation", network.clone(family=self.family))
+        super().__post_init__()
+
+    def __call__(self, images: Array, *args: Any, **kwargs: Any) -> Array:
+        """Returns the warped images; other arguments are passed to the localisation network."""
+        theta = self.localisation(images, *args, **kwargs)
+        outputs, grids = spatial_transform(
+            images,
+            theta,
+            shared_family(self.family, self.localisation),
+            output_shape=self.output_shape,
+            method=self.method,
+            padding=self.padding,
+            align_corners=self.align_corners,
+        )
+        self.sow("intermediates", "inputs", images)
+        self.sow("intermediates", "theta", theta)
+        self.sow("intermediates", "grid", grids)
+        return outputs

@@ -1,0 +1,203 @@
+"""Localisation networks in Flax NNX: feature map -> theta (paper, section 3.1).
+
+NNX makes parameters in the constructor, so these modules take the shape of their input there.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax import nnx
+from jax import Array
+from jax.typing import DTypeLike
+
+from stn_jax.functional.convolution import conv_general_dilated
+from stn_jax.functional.pooling import max_pool_2x2
+from stn_jax.transforms import Family, FamilyName, make_family
+
+
+class ThetaRegression(nnx.Module):
+    """The last layer of a localisation network: features [B, F] -> theta [B, *theta_shape].
+
+    It starts with zero weights and the identity transformation as its bias, so training starts from
+    an untouched image. Theta is float32, because coordinates need it.
+
+    Args:
+        in_features: F.
+        family: the family of transformations, by name or as a `Family`.
+        rngs: random keys.
+
+    >>> ThetaRegression(8, "affine", rngs=nnx.Rngs(0))(jnp.ones((1, 8))).tolist()
+    [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
+    """
+
+    def __init__(self, in_features: int, family: FamilyName | Family, *, rngs: nnx.Rngs):
+        self.family = make_family(family)
+        identity = jnp.asarray(self.family.identity)
+        self.linear = nnx.Linear(
+            in_features,
+            self.family.num_params,
+            kernel_init=nnx.initializers.zeros,
+            bias_init=lambda key, shape, dtype=jnp.float32: identity.astype(dtype).reshape(shape),
+            rngs=rngs,
+        )
+
+    def __call__(self, features: Array) -> Array:
+        return jax.vmap(self.family.theta)(self.linear(features))
+
+
+class FullyConnectedLocalisation(nnx.Module):
+    """Fully connected ReLU layers, then theta: 32-32-32 for ST-FCN, 32-32 for ST-CNN Multi.
+
+    Inputs [B, H, W, C] give theta [B, *theta_shape]. Batch normalisation follows `train()` and
+    `eval()` of the module.
+
+    Args:
+        input_shape: (H, W, C) of the inputs.
+        family: the family of transformations, by name or as a `Family`.
+        features: the widths of the hidden layers.
+        batch_norm: whether hidden layers are batch-normalised.
+        axis_name: the axis of the devices that batch statistics are averaged over.
+        dtype: the dtype of the hidden layers; theta is float32.
+        rngs: random keys.
+
+    >>> network = FullyConnectedLocalisation((28, 28, 1), "translation", rngs=nnx.Rngs(0))
+    >>> network(jnp.ones((4, 28, 28, 1))).shape
+    (4, 2)
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        family: FamilyName | Family = "affine",
+        *,
+        features: Sequence[int] = (32, 32, 32),
+        batch_norm: bool = False,
+        axis_name: str | None = None,
+        dtype: DTypeLike | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.family = make_family(family)
+        widths = (math.prod(input_shape), *features)
+        self.dense = _dense_layers(widths, dtype, rngs)
+        self.norms = _norms(widths[1:] if batch_norm else (), axis_name, dtype, rngs)
+        self.theta = ThetaRegression(widths[-1], self.family, rngs=rngs)
+
+    def __call__(self, inputs: Array) -> Array:
+        x = inputs.reshape(inputs.shape[0], -1)
+        for layer, dense in enumerate(self.dense):
+            x = _activated(dense(x), self.norms, layer)
+        return self.theta(x)
+
+
+class ConvLocalisation(nnx.Module):
+    """The paper's convolutional localisation networks; by default that of ST-CNN, section 4.1.
+
+    Average pooling by `downsample`, then 5x5 convolutions with max-pooling by 2 between them, fully
+    connected ReLU layers, theta. Max-pooling keeps an odd last row and column. Inputs [B, H, W, C]
+    give theta [B, *theta_shape]. Batch normalisation follows `train()` and `eval()` of the module.
+
+    Args:
+        input_shape: (H, W, C) of the inputs.
+        family: the family of transformations, by name or as a `Family`.
+        filters: the widths of the convolutions.
+        features: the widths of the fully connected layers.
+        downsample: the size and stride of the average pooling; 1 for none.
+        padding: of the convolutions, "VALID" or "SAME".
+        batch_norm: whether hidden layers are batch-normalised.
+        axis_name: the axis of the devices that batch statistics are averaged over.
+        dtype: the dtype of the hidden layers; theta is float32.
+        rngs: random keys.
+
+    >>> network = ConvLocalisation((28, 28, 1), "affine", rngs=nnx.Rngs(0))
+    >>> network(jnp.ones((4, 28, 28, 1))).shape
+    (4, 2, 3)
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        family: FamilyName | Family = "affine",
+        *,
+        filters: Sequence[int] = (20, 20),
+        features: Sequence[int] = (20,),
+        downsample: int = 2,
+        padding: str = "VALID",
+        batch_norm: bool = False,
+        axis_name: str | None = None,
+        dtype: DTypeLike | None = None,
+        rngs: nnx.Rngs,
+    ):
+        self.family = make_family(family)
+        self.downsample = downsample
+        channels = (input_shape[2], *filters)
+        self.convolutions = nnx.List(
+            nnx.Conv(
+                *(before, after, (5, 5)),
+                padding=padding,
+                dtype=dtype,
+                conv_general_dilated=conv_general_dilated,
+                rngs=rngs,
+            )
+            for before, after in itertools.pairwise(channels)
+        )
+        height, width = (
+            _size_after_convolutions(size // downsample, len(filters), padding)
+            for size in input_shape[:2]
+        )
+        if height < 1 or width < 1:
+            raise ValueError(
+                f"{len(filters)} convolutions of 5x5 with padding {padding!r} do not fit an input "
+                f"of {input_shape[:2]} pixels that is downsampled by {downsample}"
+            )
+        widths = (height * width * channels[-1], *features)
+        self.dense = _dense_layers(widths, dtype, rngs)
+        normalised = (*filters, *features) if batch_norm else ()
+        self.norms = _norms(normalised, axis_name, dtype, rngs)
+        self.theta = ThetaRegression(widths[-1], self.family, rngs=rngs)
+
+    def __call__(self, inputs: Array) -> Array:
+        x = inputs
+        if self.downsample > 1:
+            x = nn.avg_pool(x, (self.downsample,) * 2, (self.downsample,) * 2)
+        for layer, convolution in enumerate(self.convolutions):
+            if layer > 0:
+                x = max_pool_2x2(x)
+            x = _activated(convolution(x), self.norms, layer)
+        x = x.reshape(x.shape[0], -1)
+        for layer, dense in enumerate(self.dense, start=len(self.convolutions)):
+            x = _activated(dense(x), self.norms, layer)
+        return self.theta(x)
+
+
+def _size_after_convolutions(size: int, layers: int, padding: str) -> int:
+    for layer in range(layers):
+        if layer > 0:
+            size = -(-size // 2)
+        if padding == "VALID":
+            size -= 4
+    return size
+
+
+def _dense_layers(widths: Sequence[int], dtype: DTypeLike | None, rngs: nnx.Rngs) -> nnx.List[Any]:
+    return nnx.List(
+        nnx.Linear(before, after, dtype=dtype, rngs=rngs)
+        for before, after in itertools.pairwise(widths)
+    )
+
+
+def _norms(
+    widths: Sequence[int], axis_name: str | None, dtype: DTypeLike | None, rngs: nnx.Rngs
+) -> nnx.List[Any]:
+    return nnx.List(
+        nnx.BatchNorm(width, momentum=0.9, axis_name=axis_name, dtype=dtype, rngs=rngs)
+        for width in widths
+    )
+
+
+def _activated(x: Array, norms: nnx.List[Any], layer: int) -> Array:
+    return nnx.relu(norms[layer](x) if len(norms) else x)

@@ -1,0 +1,76 @@
+"""The spatial transformer in Flax NNX: localisation network, sampling grid and sampler."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flax import nnx
+from jax import Array
+
+from stn_jax.functional.spatial_transform import shared_family, spatial_transform
+from stn_jax.sampling import Method, Padding
+from stn_jax.transforms import Family, FamilyName
+
+
+class SpatialTransformer(nnx.Module):
+    """Warps a feature map by a transformation that it predicts from that feature map.
+
+    Input U [B, H, W, C], output V [B, H', W', C], V = sample(U, grid(localisation(U))) (paper,
+    section 3). Coordinates are normalised, (x, y), and map output to input; see `stn_jax.sample`.
+
+    `inputs`, `theta` and `grid` can be captured:
+    `outputs, seen = nnx.capture(module, nnx.Intermediate)(images)`.
+
+    Args:
+        localisation: any callable U -> theta, [B, *theta_shape] or flat [B, num_params]: a
+            localisation network of `stn_jax.nnx`, a module of your own or a plain function. It
+            should start at the identity transformation, as `ThetaRegression` does.
+        family: the family of transformations, by name or as a `Family`; that of the localisation
+            network if None.
+        output_shape: (H', W'); the (H, W) of the input if None.
+        method: "nearest", "bilinear" or "bicubic".
+        padding: what is read outside the image: "zeros", "border" or "reflection".
+        align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+
+    Raises:
+        ValueError: no family or two different ones are named, theta has a shape that is not the
+            family's, or an option is unknown.
+
+    >>> network = stn_jax.nnx.ConvLocalisation((28, 28, 1), "affine", rngs=nnx.Rngs(0))
+    >>> SpatialTransformer(network)(jnp.ones((8, 28, 28, 1))).shape
+    (8, 28, 28, 1)
+    """
+
+    def __init__(
+        self,
+        localisation: Callable[..., Array],
+        family: FamilyName | Family | None = None,
+        *,
+        output_shape: tuple[int, int] | None = None,
+        method: Method = "bilinear",
+        padding: Padding = "zeros",
+        align_corners: bool = False,
+    ):
+        self.localisation = localisation
+        self.family = shared_family(family, localisation)
+        self.output_shape = output_shape
+        self.method = method
+        self.padding = padding
+        self.align_corners = align_corners
+
+    def __call__(self, images: Array, *args: Any, **kwargs: Any) -> Array:
+        """Returns the warped images; other arguments are passed to the localisation network."""
+        theta = self.localisation(images, *args, **kwargs)
+        outputs, grids = spatial_transform(
+            images,
+            theta,
+            self.family,
+            output_shape=self.output_shape,
+            method=self.method,
+            padding=self.padding,
+            align_corners=self.align_corners,
+        )
+        if hasattr(self, "__captures__"):  # set by `nnx.capture`; elsewhere `sow` is deprecated
+            self.sow(nnx.Intermediate, "inputs", images)
+            self.sow(nnx.Intermediate, "theta", theta)
+            self.sow(nnx.Intermediate, "grid", grids)
+        return outputs

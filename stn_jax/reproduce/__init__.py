@@ -1,1 +1,0 @@
-"""The paper's tables by one command, and the record of what was run: `python -m` this."""

@@ -1,0 +1,12 @@
+"""Differentiable image sampling: image, grid -> image (section 3.3 of the paper).
+
+- `sampler.py`: the public function `sample`, and the nearest and bicubic kernels in plain JAX.
+- `bilinear.py`: the bilinear kernel as JAX primitives. On the CPU they call the C++ kernels of
+  `stn_jax.native`; everywhere else, and where there is no compiler, they are plain JAX.
+- `coordinates.py`: units, clamping and padding along one axis.
+"""
+
+from stn_jax.sampling.coordinates import PADDINGS, Padding
+from stn_jax.sampling.sampler import METHODS, Method, sample
+
+__all__ = ["METHODS", "PADDINGS", "Method", "Padding", "sample"]

@@ -1,0 +1,145 @@
+import functools
+
+import chex
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import numpy as np
+import pytest
+
+from stn_jax.experiments.data.augmentation import (
+    random_brightness_contrast,
+    random_crop,
+    random_linear_map,
+    random_warp,
+)
+from stn_jax.transforms import regular_grid
+
+IMAGE = np.random.default_rng(0).uniform(0.1, 1, size=(4, 6, 2)).astype(np.float32)
+
+
+def keys(count):
+    return jax.random.split(jax.random.key(0), count)
+
+
+def crops(image, count, shape, pad=0):
+    crop = jax.jit(jax.vmap(lambda key: random_crop(image, key, shape, pad=pad)))
+    return np.asarray(crop(keys(count)))
+
+
+def offsets(image, windows, shape, pad=0):
+    """Where in the padded image each window was cut out; fails if one is nowhere to be found."""
+    padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)))
+    views = np.lib.stride_tricks.sliding_window_view(padded, shape, axis=(0, 1))
+    views = np.moveaxis(views, 2, -1)
+    found = [np.argwhere(np.all(views == window, axis=(2, 3, 4))) for window in windows]
+    assert all(len(places) == 1 for places in found)
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize(("shape", "pad"), [((2, 3), 0), ((4, 6), 2), ((3, 6), 1), ((6, 8), 1)])
+def test_a_crop_is_a_window_of_the_padded_image_and_every_place_is_reached(shape, pad):
+    windows = crops(IMAGE, 500, shape, pad)
+    chex.assert_shape(windows, (500, *shape, 2))
+    room = 4 + 2 * pad - shape[0], 6 + 2 * pad - shape[1]
+    places, counts = np.unique(offsets(IMAGE, windows, shape, pad), axis=0, return_counts=True)
+    assert len(places) == (room[0] + 1) * (room[1] + 1)
+    # Each place as often as any other, within five standard deviations.
+    mean = 500 / len(places)
+    assert np.all(np.abs(counts - mean) <= 5 * np.sqrt(mean))
+
+
+def test_a_crop_as_large_as_the_image_is_the_image():
+    np.testing.assert_array_equal(random_crop(IMAGE, jax.random.key(0), (4, 6)), IMAGE)
+
+
+@pytest.mark.parametrize(("shape", "pad"), [((5, 6), 0), ((4, 7), 0), ((7, 6), 1), ((4, 11), 2)])
+def test_a_crop_larger_than_the_padded_image_is_refused(shape, pad):
+    with pytest.raises(ValueError, match=r"does not fit the padded image, \(\d, \d+\)"):
+        random_crop(IMAGE, jax.random.key(0), shape, pad=pad)
+
+
+def warps(count, shape, deviation):
+    warp = jax.jit(jax.vmap(lambda key: random_warp(key, shape, deviation=deviation)))
+    return np.asarray(warp(keys(count)))
+
+
+def test_a_warp_without_deviation_reads_every_pixel_where_it_is():
+    np.testing.assert_array_equal(warps(2, (5, 7), 0.0)[1], regular_grid((5, 7)))
+
+
+def test_a_warp_moves_control_points_by_its_deviation_and_what_is_between_smoothly():
+    # The centres of 30x30 pixels and the 4x4 control points coincide at -1/3 and 1/3, but for half
+    # a pixel.
+    moves = warps(2000, (30, 30), 0.1) - regular_grid((30, 30))
+    chex.assert_shape(moves, (2000, 30, 30, 2))
+    inner = moves[:, [9, 9, 20, 20], [9, 20, 9, 20]]
+    np.testing.assert_allclose(inner.mean(axis=0), 0, atol=5 * 0.1 / np.sqrt(2000))
+    np.testing.assert_allclose(inner.std(axis=0), 0.1, rtol=0.15)
+    # Each point on its own, in x and in y.
+    correlation = np.corrcoef(inner.reshape(2000, 8), rowvar=False) - np.eye(8)
+    assert np.abs(correlation).max() < 0.2
+    # From one pixel to the next it is a tenth of the way between points: no more than twice a tenth
+    # of what two points differ by.
+    assert np.abs(np.diff(moves, axis=1)).std() < 0.1 * np.sqrt(2) / 5
+
+
+def test_a_linear_map_moves_each_entry_of_the_identity_on_its_own():
+    draw = jax.jit(jax.vmap(lambda key: random_linear_map(key, deviation=0.1)))
+    entries = np.asarray(draw(keys(4000))).reshape(4000, 4)
+    np.testing.assert_allclose(entries.mean(axis=0), [1, 0, 0, 1], atol=5 * 0.1 / np.sqrt(4000))
+    np.testing.assert_allclose(entries.std(axis=0), 0.1, rtol=0.06)
+    assert np.abs(np.corrcoef(entries, rowvar=False) - np.eye(4)).max() < 0.08
+    np.testing.assert_array_equal(random_linear_map(keys(1)[0], deviation=0.0), np.eye(2))
+
+
+@functools.partial(jax.jit, static_argnames="count")
+def draw_light(image, count, brightness, contrast):
+    def change(key):
+        return random_brightness_contrast(image, key, brightness=brightness, contrast=contrast)
+
+    return jax.vmap(change)(keys(count))
+
+
+def light(*args):
+    return np.asarray(draw_light(*args))
+
+
+def fit_line(image, changed):
+    """(slope, change of the mean) of each changed image as a function of the first."""
+    centred = (image - image.mean()).ravel()
+    flat = changed.reshape(len(changed), -1)
+    slopes = flat @ centred / np.sum(centred**2)
+    added = flat.mean(axis=1) - image.mean()
+    line = slopes[:, None] * centred + image.mean() + added[:, None]
+    np.testing.assert_allclose(flat, line, atol=1e-5)
+    return slopes, added
+
+
+def test_contrast_stretches_about_the_mean_and_brightness_shifts():
+    image = (0.3 * (IMAGE - 0.55) + 0.5).astype(np.float32)  # far enough from 0 and 1 for both
+    slopes, added = fit_line(image, light(image, 300, 0.2, 0.6))
+    for draws, low, high in ((slopes, 0.4, 1.6), (added, -0.2, 0.2)):
+        assert low - 1e-4 <= draws.min() < low + 0.05 * (high - low)
+        assert high - 0.05 * (high - low) < draws.max() <= high + 1e-4
+        np.testing.assert_allclose(draws.mean(), (low + high) / 2, atol=0.06 * (high - low))
+    assert abs(np.corrcoef(slopes, added)[0, 1]) < 0.2
+
+
+@hypothesis.settings(max_examples=10, deadline=None)
+@hypothesis.given(brightness=st.floats(0, 1, width=32), contrast=st.floats(0, 1, width=32))
+def test_values_stay_in_0_to_1(brightness, contrast):
+    changed = light(IMAGE, 20, brightness, contrast)
+    assert np.all((changed >= 0) & (changed <= 1))
+
+
+def test_no_brightness_and_no_contrast_change_nothing():
+    same = light(IMAGE, 2, 0.0, 0.0)
+    chex.assert_trees_all_close(same, np.stack([IMAGE, IMAGE]), atol=1e-6)
+
+
+def test_bright_values_are_clipped():
+    white = np.ones((3, 3, 1), np.float32)
+    changed = light(white, 50, 0.5, 0.0)
+    np.testing.assert_array_equal(changed.max(), 1)
+    assert 0.5 <= changed.min() < 0.6

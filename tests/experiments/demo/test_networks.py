@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.demo.digits import Pose, distort
+from stn_jax.experiments.demo.shown_networks import SHIPPED, look, run_network, shipped_networks
+from tests.experiments.tiny import tiny_config
+
+
+def test_the_affine_transformer_follows_a_digit_that_is_turned(digit):
+    affine = next(n for n in shipped_networks("distorted_mnist") if n.name == "ST-CNN affine")
+
+    def grid_angle(turn, **pose):
+        image = np.asarray(distort(digit, Pose(turn=turn, **pose), canvas=42))
+        theta = look(affine, image).transformers["transformer"].theta
+        return np.degrees(np.arctan2(-theta[1, 0], theta[0, 0]))
+
+    for scale in (0.8, 1.0, 1.2):
+        followed = grid_angle(turn=30.0, scale=scale) - grid_angle(turn=-30.0, scale=scale)
+        assert 20 < followed < 80
+
+
+def test_networks_are_shipped_for_the_task_that_they_are_offered_for():
+    for task, names in SHIPPED.items():
+        networks = shipped_networks(task)
+        assert [network.name for network in networks] == list(names)
+        assert {network.config.task for network in networks} == {task}
+
+
+def test_a_folder_without_a_checkpoint_gets_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match=r"no config\.json"):
+        run_network(tmp_path)
+    (tmp_path / "config.json").write_text(tiny_config("fcn").to_json())
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        run_network(tmp_path)

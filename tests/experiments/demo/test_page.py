@@ -1,0 +1,265 @@
+"""The whole demo, as a person uses it: the command, a browser, a mouse."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+
+from stn_jax.experiments.demo.numbers import draw as draw_number
+from tests.browser import horizontal_overflow, watched_page
+from tests.experiments.tiny import REPOSITORY
+from tests.pictures import blank_png
+
+pytest.importorskip("gradio", reason="gradio is not installed")
+
+PATIENCE = 120  # seconds; a busy machine is slow
+CHANCES = """() => [...document.querySelectorAll(".stn-bars")].map(
+    bars => [...bars.children].map(bar => bar.title).join(" "))"""
+CHANGED, SAME = "now.join() !== others.join()", "now.join() === others.join()"
+
+
+@pytest.fixture(scope="module")
+def address():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "stn_jax.experiments.command_line", "demo", f"--port={port}"]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, env=os.environ | {"JAX_PLATFORMS": "cpu"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as server:  # fmt: skip
+        try:
+            yield _served(f"http://127.0.0.1:{port}", server)
+        finally:
+            server.terminate()
+            said = server.stdout.read()
+    assert "Traceback" not in said
+
+
+def _served(address, server):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(address).close()
+            return address
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the demo did not start: {server.stdout.read() if server.poll() else ''}")
+
+
+@pytest.fixture(scope="module")
+def opened(browser, address):
+    with watched_page(browser, width=1280, height=800) as (page, complaints):
+        page.set_default_timeout(1000 * PATIENCE)
+        page.goto(address)
+        page.wait_for_selector(".stn-card")
+        yield page, complaints
+
+
+@pytest.fixture
+def page(opened):
+    """One page for all tests: each goes to the tab that it is about."""
+    page, complaints = opened
+    yield page
+    assert horizontal_overflow(page) == 0
+    assert complaints == []
+
+
+def answers(page):
+    return page.locator(".stn-answer:visible").all_inner_texts()
+
+
+def wait_for_text(page, selector, pattern):
+    page.locator(selector, has_text=re.compile(pattern)).first.wait_for()
+
+
+def chances(page):
+    """What each network gives each digit, such as "7: 98.1%"."""
+    return page.evaluate(f"({CHANCES})()")
+
+
+def wait_for_chances(page, condition, others):
+    """Until `condition`, JavaScript of `now` and `others`, holds of what `chances` gives."""
+    page.wait_for_function(
+        f"others => {{ const now = ({CHANCES})(); return now.length && {condition}; }}", arg=others
+    )
+    return chances(page)
+
+
+def draw(page, *corners):
+    """A stroke on the square, through corners in 0..1, until it is answered."""
+    box = page.locator("canvas").bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    with page.expect_response("**/predict"):
+        page.mouse.up()
+
+
+def clear(page):
+    page.get_by_role("button", name="Clear").click()
+    wait_for_text(page, ".stn-message", "^Nothing is drawn")
+
+
+def draw_four(page):
+    draw(page, (0.35, 0.2), (0.3, 0.55), (0.7, 0.55))
+    draw(page, (0.65, 0.2), (0.65, 0.85))
+
+
+def test_a_drawn_digit_is_answered_and_a_slider_changes_the_answer(page):
+    clear(page)
+    draw_four(page)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.stn-answer')].map(a => a.innerText)"
+        ".join(' ').startsWith('4 4 4')"
+    )
+    upright = chances(page)
+
+    turn = page.get_by_label("range slider for Turn left (degrees)")
+    turn.fill("90")
+    on_its_side = wait_for_chances(page, CHANGED, upright)
+    assert all(old != new for old, new in zip(upright, on_its_side, strict=True))
+    assert "4" not in answers(page)
+
+    page.get_by_role("button", name="Reset").click()
+    wait_for_chances(page, SAME, upright)
+    assert float(turn.input_value()) == 0
+
+    # What is typed goes as far as the slider does.
+    page.get_by_label("number input for Turn left (degrees)").fill("999")
+    assert wait_for_chances(page, CHANGED, upright) == on_its_side
+    page.get_by_role("button", name="Reset").click()
+    wait_for_chances(page, SAME, upright)
+
+
+def ink(page):
+    """Of the square, how much is bright, 0..1."""
+    return page.evaluate(
+        """() => {
+            const canvas = document.querySelector("canvas");
+            const {width, height} = canvas;
+            const copy = new OffscreenCanvas(width, height).getContext("2d");
+            copy.drawImage(canvas, 0, 0);
+            const pixels = copy.getImageData(0, 0, width, height).data;
+            const red = pixels.filter((_, place) => place % 4 === 0);
+            return red.filter(value => value > 127).length / red.length;
+        }"""
+    )
+
+
+@pytest.fixture
+def decode(page):
+    """Pictures of the square are decoded only when this is called: as late as a test wants."""
+    page.evaluate(
+        """() => {
+            window.waiting = [];
+            window.Image = class extends Image { set onload(shown) { waiting.push(shown); } };
+        }"""
+    )
+    yield lambda: page.evaluate("waiting.splice(0).map(shown => shown()).length")
+    page.evaluate("() => { window.Image = Object.getPrototypeOf(Image); }")
+
+
+def test_a_picked_digit_that_comes_late_is_not_painted_over_what_was_done_since(page, decode):
+    def pick():
+        page.get_by_role("button", name="Pick one").click()
+        page.wait_for_function("waiting.length > 0")
+
+    pick()
+    assert decode() == 1
+    assert ink(page) > 0
+
+    pick()
+    clear(page)
+    assert decode() == 1
+    assert ink(page) == 0
+
+    pick()
+    draw(page, (0.5, 0.5))
+    dot = ink(page)
+    assert dot > 0
+    decode()
+    assert ink(page) == dot
+
+
+def test_a_second_stroke_leaves_the_first_where_it_is(page, decode):
+    clear(page)
+    draw(page, (0.2, 0.2), (0.2, 0.8))
+    first = ink(page)
+    draw(page, (0.8, 0.2), (0.8, 0.8))
+    assert ink(page) == pytest.approx(2 * first, rel=0.05)
+    decode()
+    assert ink(page) == pytest.approx(2 * first, rel=0.05)
+
+
+def test_a_picked_digit_is_shown_with_its_label(page):
+    page.get_by_role("button", name="Pick one").click()
+    wait_for_text(page, ".stn-note", r"^MNIST's label: \d$")
+
+
+def test_a_number_that_is_typed_is_read_and_what_is_none_gets_one_sentence(page):
+    page.get_by_role("tab", name="Street numbers").click()
+    number = page.get_by_label("Number, 1 to 5 digits")
+    number.fill("12")
+    wait_for_text(page, ".stn-answer", "^12$")
+    number.fill("12a")
+    wait_for_text(page, ".stn-message", "^Type a number of 1 to 5 digits")
+
+
+def test_another_number_is_drawn_once(page):
+    page.get_by_role("tab", name="Street numbers").click()
+    number = page.get_by_label("Number, 1 to 5 digits")
+    number.fill("12a")
+    wait_for_text(page, ".stn-message", "^Type a number of 1 to 5 digits")
+    requests = []
+
+    def note(request):
+        requests.append(request)
+
+    page.on("request", note)
+    page.get_by_role("button", name="Another one").click()
+    page.locator(".stn-places:visible").wait_for()
+    number.fill("12b")  # asked for after all that the button asks for
+    wait_for_text(page, ".stn-message", "^Type a number of 1 to 5 digits")
+    page.remove_listener("request", note)
+    assert sum("stn-card" in request.response().text() for request in requests) == 1
+
+
+def test_a_picture_is_read_and_what_is_none_gets_one_sentence(page, tmp_path):
+    page.get_by_role("tab", name="Street numbers").click()
+    picture = tmp_path / "house.png"
+    draw_number("12", scene=7).pixels.save(picture)
+    page.set_input_files("input[type=file]", picture)
+    wait_for_text(page, ".stn-note", r"^house\.png$")
+    wait_for_text(page, ".stn-answer", "^12$")
+
+    text = tmp_path / "text.png"
+    text.write_text("this is no picture")
+    page.set_input_files("input[type=file]", text)
+    wait_for_text(page, ".stn-message", r"^text\.png cannot be read as an image")
+
+    huge = tmp_path / "huge.png"
+    huge.write_bytes(blank_png(13_000, 13_000))
+    page.set_input_files("input[type=file]", huge)
+    wait_for_text(page, ".stn-message", r"^huge\.png has more than 30 megapixels")
+
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(20_000_000))
+    page.set_input_files("input[type=file]", large)
+    page.get_by_text("maximum allowed size of 5.0 Mb").wait_for()
+
+
+def test_a_phone_shows_all_of_it(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("tab", name="Digits").click()
+    page.get_by_role("button", name="Pick one").click()
+    page.get_by_text("ST-CNN affine").wait_for()
+    page.get_by_label("range slider for Bend (pixels)").scroll_into_view_if_needed()
+    assert page.get_by_text("ST-CNN affine").bounding_box()["y"] < 844

@@ -1,0 +1,52 @@
+"""Runs to report on, made and tried once."""
+
+from pathlib import Path
+
+import pytest
+
+from stn_jax.experiments.report import render, write_report
+from stn_jax.experiments.report.runs import read_runs
+from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.training.checkpoints import Checkpoints
+from stn_jax.experiments.training.optimizer import make_optimizer
+from stn_jax.experiments.training.steps import create_state
+from stn_jax.experiments.workdir.run_config import claim_workdir
+from tests.experiments.report.fakes import digits_run, numbers_run
+from tests.experiments.tiny import tiny_config
+
+
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory):
+    """The folder of a run that was stopped before its first step.
+
+    What a network has learned is nothing to a report, and to train one takes long.
+    """
+    config, folder = tiny_config(), tmp_path_factory.mktemp("runs") / "a & <b>"
+    claim_workdir(folder, config)
+    task = find_task(config)
+    optimizer = make_optimizer(config.optimizer, num_steps=1)
+    state = create_state(task.make_network(config), optimizer, 0, task.input_shape(config))
+    with Checkpoints(folder / "checkpoints", keep_newest=1) as checkpoints:
+        checkpoints.save(state)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(workdir):
+    return read_runs([workdir])[0]
+
+
+@pytest.fixture(scope="session")
+def compared(workdir, run):
+    """The path of a page about that run and another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stn_jax.experiments.report.read_runs", lambda folders: [run, digits_run()])
+        return write_report([workdir, Path("unread")])
+
+
+@pytest.fixture(scope="session")
+def numbers_page(tmp_path_factory):
+    """The path of a page about a run on street numbers."""
+    path = tmp_path_factory.mktemp("numbers") / "report.html"
+    path.write_text(render([numbers_run()]))
+    return path

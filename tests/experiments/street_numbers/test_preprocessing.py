@@ -1,0 +1,95 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.street_numbers.config import make_config
+from stn_jax.experiments.street_numbers.preprocessing import make_preprocessing
+
+RNG = np.random.default_rng(0)
+IDS = np.arange(6, dtype=np.int32)
+
+
+def data_config(size=64, **overrides):
+    config = make_config("cnn", str(size)).data
+    config.update_from_flattened_dict(
+        {name.replace("__", "."): value for name, value in overrides.items()}
+    )
+    return config
+
+
+def plain(**overrides):
+    return data_config(augment__brightness=0.0, augment__contrast=0.0, **overrides)
+
+
+def pictures(size):
+    return RNG.integers(0, 256, (6, size, size, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("size", "crop"), [(64, 54), (128, 112)])
+def test_a_test_image_is_the_middle_less_its_mean(size, crop):
+    images = pictures(size)
+    made = jax.jit(make_preprocessing(data_config(size)).test)(images, IDS)
+    margin = (size - crop) // 2
+    middle = images[:, margin:-margin, margin:-margin].astype(np.float64) / 255
+    assert made.shape == (6, crop, crop, 3) and made.dtype == jnp.float32
+    np.testing.assert_allclose(made, middle - middle.mean(axis=(1, 2, 3), keepdims=True), atol=1e-5)
+
+
+def test_a_training_image_is_a_crop_less_its_mean():
+    """Each crop is found again in its picture; all places are reached."""
+    ramp = np.stack(np.meshgrid(np.arange(64), np.arange(64), [0], indexing="ij")[:3], axis=-1)
+    picture = ramp[:, :, 0].astype(np.uint8)  # the pixel (y, x) is (y, x, 0)
+    train = jax.jit(make_preprocessing(plain()).train)
+    count = 600
+    made = np.asarray(
+        train(np.broadcast_to(picture, (count, 64, 64, 3)), np.arange(count), jax.random.key(0))
+    )
+    np.testing.assert_allclose(made.mean(axis=(1, 2, 3)), 0, atol=1e-5)
+    # The mean of y, x and 0 over the crop follows from the crop's corner.
+    corner = 255 * made[:, 0, 0, :]
+    y_less_x = np.round(corner[:, 0] - corner[:, 1]).astype(int)
+    y_plus_x = np.round(-(corner[:, 2] * 3) - 53).astype(int)
+    places = np.stack([(y_plus_x + y_less_x) // 2, (y_plus_x - y_less_x) // 2], axis=1)
+    assert places.min(axis=0).tolist() == [0, 0] and places.max(axis=0).tolist() == [10, 10]
+    counts = np.bincount(places[:, 0] * 11 + places[:, 1], minlength=121)
+    assert (counts > 0).mean() > 0.95
+    y, x = places[7]
+    expected = picture[y : y + 54, x : x + 54] / 255
+    np.testing.assert_allclose(made[7], expected - expected.mean(), atol=1e-5)
+
+
+def test_light_and_contrast_vary_by_the_given_range():
+    flat = np.full((400, 64, 64, 3), 100, np.uint8)
+    flat[:, ::2] = 150
+    train = jax.jit(make_preprocessing(data_config(augment__contrast=0.3)).train)
+    made = np.asarray(train(flat, np.arange(400), jax.random.key(1)))
+    spread = made.std(axis=(1, 2, 3)) / (25 / 255)
+    np.testing.assert_allclose([spread.min(), spread.max()], [0.7, 1.3], atol=0.03)
+
+
+def test_a_training_image_depends_on_key_and_id_not_on_its_place():
+    images = pictures(64)
+    train = jax.jit(make_preprocessing(data_config()).train)
+    key = jax.random.key(3)
+    whole = train(images, IDS, key)
+    order = np.array([3, 1, 5, 0, 4, 2])
+    chex.assert_trees_all_close(train(images[order], IDS[order], key), whole[order], atol=1e-6)
+    for other in (train(images, IDS + 6, key), train(images, IDS, jax.random.key(4))):
+        assert np.all(np.any(np.asarray(other != whole), axis=(1, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"crop": 65}, r"config\.data\.crop must be in 16\.\.64 pixels .*, got 65"),
+        ({"crop": 0}, "got 0"),
+        ({"augment__brightness": 1.5}, r"augment\.brightness must be in 0\.\.1, got 1\.5"),
+        ({"augment__contrast": -0.1}, r"augment\.contrast must be in 0\.\.1"),
+    ],
+)
+def test_settings_out_of_range_are_told(overrides, message):
+    with pytest.raises(UserError, match=message):
+        make_preprocessing(data_config(**overrides))

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.street_numbers.config import make_config
+from stn_jax.experiments.street_numbers.sources import load_street_numbers
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("data"))
+
+
+def data_config(data_dir, variant="synthetic", **overrides):
+    config = make_config("cnn", variant).data
+    config.data_dir = data_dir
+    config.synthetic.update({"train": 40, "test": 6})
+    config.update(overrides)
+    return config
+
+
+def test_synthetic_numbers_come_by_way_of_archives_and_builder(data_dir):
+    train, test = load_street_numbers(data_config(data_dir))
+    assert train.images.shape == (40, 64, 64, 3) and test.images.shape == (6, 64, 64, 3)
+    assert train.images.std() > 20
+    for examples in (train, test):
+        lengths = (examples.labels != 10).sum(axis=1)
+        assert lengths.min() >= 1
+        for digits, length in zip(examples.labels, lengths, strict=True):
+            assert np.all(digits[:length] < 10) and np.all(digits[length:] == 10)
+
+
+def test_the_wide_frames_are_shown_whole(data_dir):
+    train, _ = load_street_numbers(data_config(data_dir, "synthetic,128"))
+    assert train.images.shape == (40, 128, 128, 3)
+
+
+def test_held_out_examples_are_kept_apart_from_what_is_learned(data_dir):
+    everything, test = load_street_numbers(data_config(data_dir))
+    learned, same_test = load_street_numbers(data_config(data_dir, held_out=10))
+    assert len(learned.labels) == 30
+    np.testing.assert_array_equal(test.images, same_test.images)
+    _, held_out = load_street_numbers(data_config(data_dir, held_out=10, evaluate_on="held_out"))
+    np.testing.assert_array_equal(
+        np.concatenate([learned.images, held_out.images]), everything.images
+    )
+    few, _ = load_street_numbers(data_config(data_dir, held_out=10, subset=7))
+    np.testing.assert_array_equal(few.images, everything.images[:7])
+    np.testing.assert_array_equal(few.labels, everything.labels[:7])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"source": "svnh"}, "did you mean 'svhn'"),
+        ({"evaluate_on": "train"}, r"config\.data\.evaluate_on"),
+        ({"held_out": 40}, r"held_out must be in 0\.\.39, got 40"),
+        ({"held_out": -1}, r"held_out must be in 0\.\.39, got -1"),
+        ({"subset": 41}, r"subset must be in 0\.\.40, got 41"),
+        ({"evaluate_on": "held_out"}, "needs a config.data.held_out above 0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_told(data_dir, overrides, message):
+    with pytest.raises(UserError, match=message) as error:
+        load_street_numbers(data_config(data_dir, **overrides))
+    assert "\n" not in str(error.value)
+
+
+def test_synthetic_numbers_never_stand_in_for_real_ones(data_dir, monkeypatch):
+    load_street_numbers(data_config(data_dir))
+    monkeypatch.setattr("stn_jax.experiments.data.tfds_support.answers", lambda url: False)
+    with pytest.raises(UserError, match=r"--config\.data\.source=synthetic"):
+        load_street_numbers(data_config(data_dir, "svhn", held_out=0))

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.street_numbers.config import make_config
+from stn_jax.experiments.street_numbers.task import input_shape, model_name, read_image
+from stn_jax.experiments.tasks import find_task
+
+
+def test_a_picture_is_resized_and_its_middle_less_the_mean_taken(tmp_path):
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    pixels[:, 40:] = (255, 0, 0)
+    Image.fromarray(pixels).save(tmp_path / "halves.png")
+    image = read_image(tmp_path / "halves.png", make_config("cnn", "64"))
+    assert image.shape == (54, 54, 3)
+    np.testing.assert_allclose(image.mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(np.ptp(image, axis=(0, 1)), [1, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(image[:, :20], np.broadcast_to(image[0, 0], (54, 20, 3)))
+
+
+@pytest.mark.parametrize(("variant", "size"), [("64", 54), ("128", 112), ("synthetic_small", 112)])
+def test_the_input_is_a_crop(variant, size):
+    assert input_shape(make_config("multi", variant)) == (size, size, 3)
+
+
+def test_names():
+    names = [model_name(make_config(network, None)) for network in ("cnn", "single", "multi")]
+    assert names == ["cnn", "st_cnn_single", "st_cnn_multi"]
+
+
+def test_an_unknown_task_is_told():
+    config = make_config("cnn", None)
+    config.task = "street_number"
+    with pytest.raises(UserError, match="did you mean 'street_numbers'"):
+        find_task(config)

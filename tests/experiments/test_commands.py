@@ -1,0 +1,50 @@
+"""What `launch.py` tells of wrong input, without a process for each: `test_launch.py` has those."""
+
+import pytest
+
+from configs import mnist_r
+from stn_jax.errors import UserError
+from stn_jax.experiments import commands
+from tests.experiments.tiny import tiny_config
+
+WRONG_USE = {
+    "no config": (commands.train, None, [], [], "--config is missing"),
+    "stray argument": (commands.train, mnist_r.get_config(), [], ["a.png"], "--mode=predict"),
+    "config for eval": (commands.evaluate, mnist_r.get_config(), [], [], "--config is for"),
+    "eval without workdir": (commands.evaluate, None, [], [], "--workdir is missing"),
+    "eval of two runs": (commands.evaluate, None, ["a", "b"], [], "only --mode=report"),
+    "report of nothing": (commands.report, None, ["nowhere"], [], "no run in --workdir=nowhere"),
+    "nothing to predict": (commands.predict, None, ["nowhere"], [], "name at least one"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_USE)
+def test_wrong_use_is_told_in_one_line(case):
+    command, config, workdirs, arguments, message = WRONG_USE[case]
+    assert_told(message, command, config, workdirs, arguments)
+
+
+WRONG_CONFIGS = {
+    "family": ({"model__family": "afine"}, "did you mean 'affine'"),
+    "classifier": ({"model__classifier": "cnnn"}, "did you mean 'cnn'"),
+    "source": ({"data__source": "embeded"}, "did you mean 'embedded'"),
+    "widths": ({"model__features": (3,)}, "must be 2 positive widths"),
+    "epochs": ({"num_epochs": float("nan")}, "num_epochs must be a positive number"),
+    "seed": ({"seed": -1}, "config.seed"),
+    "distortion": ({"data__distortion": "rtz"}, "did you mean 'rts'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_CONFIGS)
+def test_wrong_names_in_a_config_are_told_in_one_line(case, tmp_path):
+    overrides, message = WRONG_CONFIGS[case]
+    workdir = tmp_path / "run"
+    assert_told(message, commands.train, tiny_config(**overrides), [str(workdir)], [])
+    assert not workdir.exists()
+
+
+def assert_told(message, command, *arguments):
+    with pytest.raises(UserError) as told:
+        command(*arguments)
+    assert message in str(told.value)
+    assert len(str(told.value).splitlines()) == 1

@@ -1,0 +1,124 @@
+"""The command line: every wrong input ends with one clear line and exit code 2."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.experiments.tiny import REPOSITORY, launch, launch_command
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained")
+    run = launch(launch_command(workdir))
+    assert run.returncode == 0, run.stderr
+    return workdir, run
+
+
+def launch_py(*arguments):
+    return launch([launch_command(None)[0], "launch.py", *arguments])
+
+
+def test_training_says_where_how_far_and_how_well(trained):
+    workdir, run = trained
+    assert f"workdir: {workdir}" in run.stdout
+    assert "compiled the training step in" in run.stdout
+    assert "step 10/20: test loss" in run.stdout
+    assert "min left" in run.stdout
+    assert "test error" in run.stdout.splitlines()[-1]
+    assert "samples.png" in run.stdout.splitlines()[-1]
+    assert "Traceback" not in run.stderr
+
+
+def test_a_relative_workdir_can_be_trained_resumed_and_evaluated():
+    """From the repository's folder, as the README does it."""
+    with tempfile.TemporaryDirectory(dir=REPOSITORY, prefix=".test_run_") as folder:
+        workdir = Path(folder).relative_to(REPOSITORY) / "run"
+        for _ in range(2):
+            run = launch(launch_command(workdir))
+            assert run.returncode == 0, run.stderr
+        assert "resuming at step 20 of 20" in run.stdout
+        evaluation = launch_py("--mode=eval", f"--workdir={workdir}")
+        assert evaluation.returncode == 0, evaluation.stderr
+        assert "step 20: test error" in evaluation.stdout
+
+
+def test_eval_prints_the_result_of_the_run(trained):
+    workdir, training = trained
+    run = launch_py("--mode=eval", f"--workdir={workdir}")
+    assert run.returncode == 0, run.stderr
+    error = training.stdout.splitlines()[-1].split("test error ")[1].split("%")[0]
+    assert f"step 20: test error {error}%" in run.stdout
+
+
+def test_predict_prints_class_probability_and_theta(trained, tmp_path):
+    workdir, _ = trained
+    paths = [tmp_path / "digit.png", tmp_path / "page.jpg"]
+    digit = np.zeros((28, 28), np.uint8)
+    digit[4:24, 12:16] = 255
+    Image.fromarray(digit).save(paths[0])
+    Image.fromarray(255 - np.stack([np.kron(digit, np.ones((9, 7), np.uint8))] * 3, -1)).save(
+        paths[1]
+    )
+    run = launch_py("--mode=predict", f"--workdir={workdir}", *map(str, paths))
+    assert run.returncode == 0, run.stderr
+    lines = [line for line in run.stdout.splitlines() if "probability" in line]
+    assert len(lines) == 2
+    for path, line in zip(paths, lines, strict=True):
+        name, rest = line.split(": ")
+        assert name == str(path)
+        assert 0 <= int(rest.split()[0]) <= 9
+        assert 0.1 <= float(rest.split("probability ")[1].split(")")[0]) <= 1
+        assert len(rest.split("theta [")[1].rstrip("]").split()) == 6
+
+
+WRONG = {
+    "no such config": (["--config=configs/mnist_rst.py"], "configs/mnist_rst.py"),
+    "unknown variant": (["--config=configs/mnist_r.py:st_cnn_afine"], "did you mean 'st_cnn_aff"),
+    "variant of quickstart": (["--config=configs/quickstart.py:cnn"], "has no variants"),
+    "unknown key": (
+        ["--config=configs/mnist_r.py", "--config.model.famly=tps"],
+        'Did you mean "family"',
+    ),
+    "unknown flag": (["--workdri=x"], "Did you mean: workdir"),
+    "wrong type": (["--config=configs/mnist_r.py", "--config.seed=many"], "config.seed"),
+    "unknown mode": (["--mode=test"], "train|eval|predict|report"),
+    "two networks": (["--config=configs/mnist_r.py:cnn,fcn"], "one network and one recipe"),
+    "not an experiment": (["--config=configs/table_mnist.py"], "get_config"),
+    "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_use_is_told_in_one_line(case):
+    arguments, message = WRONG[case]
+    assert_one_clear_line(launch_py(*arguments), message)
+
+
+def test_a_batch_that_the_devices_do_not_divide_is_told_in_one_line(tmp_path):
+    command = launch_command(tmp_path, "--config.batch_size=30")
+    assert_one_clear_line(launch(command, devices=8), "multiple of 8, such as 32")
+
+
+def test_a_workdir_of_another_config_is_told_in_one_line(trained):
+    workdir, _ = trained
+    run = launch(launch_command(workdir, "--config.seed=5"))
+    assert_one_clear_line(run, "seed: 0 there, 5 now")
+
+
+def test_a_missing_image_is_told_in_one_line(trained, tmp_path):
+    workdir, _ = trained
+    image = tmp_path / "digit.png"
+    run = launch_py("--mode=predict", f"--workdir={workdir}", str(image))
+    assert_one_clear_line(run, str(image))
+
+
+def assert_one_clear_line(run, message):
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert "Traceback" not in run.stderr
+    lines = [line for line in run.stderr.splitlines() if line.startswith("launch.py: ")]
+    assert len(lines) == 1
+    assert message in lines[0]

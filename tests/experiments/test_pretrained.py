@@ -1,0 +1,165 @@
+import ast
+import io
+import json
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+import stn_jax.experiments.pretrained
+from stn_jax import load_pretrained
+from stn_jax.errors import UserError
+from stn_jax.experiments.pretrained import FOLDER, packing, pretrained_names, read_weights
+from stn_jax.experiments.pretrained.__main__ import main
+from stn_jax.experiments.pretrained.packing import pack, write_weights
+from stn_jax.experiments.street_numbers.drawn.drawing import draw_picture
+from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.training.checkpoints import Checkpoints
+from stn_jax.experiments.training.experiment import make_experiment
+from stn_jax.experiments.workdir.run_config import settings
+from tests.experiments.tiny import REPOSITORY, tiny_config
+
+EMBEDDED = {"source": "embedded", "manual_dir": "/somewhere/of/mine"}
+NAMES = ("cnn", "st_cnn_affine", "st_cnn_tps", "street_numbers_single")
+
+
+def wrong_percent(name, images, labels):
+    model, variables, _ = load_pretrained(name)
+    logits = jax.jit(model.apply)(variables, images)
+    right = np.asarray(logits.argmax(axis=-1)) == labels
+    return 100 * (1 - right.reshape(len(labels), -1).all(axis=1).mean())
+
+
+@pytest.fixture(scope="module")
+def distorted_digits():
+    config = load_pretrained("cnn").config
+    config.data.update(EMBEDDED)
+    data = find_task(config).load_data(config)
+    images = data.preprocessing.test(jnp.asarray(data.test.images[:200]), jnp.arange(200))
+    return images, data.test.labels[:200]
+
+
+def test_all_that_the_documentation_names_is_there():
+    assert pretrained_names() == sorted(NAMES)
+    for name in NAMES:
+        assert f'"{name}"' in load_pretrained.__doc__
+
+
+@pytest.mark.parametrize("name", ["cnn", "st_cnn_affine", "st_cnn_tps"])
+def test_digits_that_were_turned_scaled_and_shifted_are_read(name, distorted_digits):
+    assert wrong_percent(name, *distorted_digits) < 6
+
+
+def test_drawn_numbers_are_read():
+    drawn = [draw_picture(np.random.default_rng((77, i)), "wide") for i in range(40)]
+    labels = np.full((40, 5), 10)
+    for row, (_, boxes) in zip(labels, drawn, strict=True):
+        row[: len(boxes)] = [box.digit for box in boxes]
+    pictures = np.stack([picture for picture, _ in drawn])[:, 8:-8, 8:-8] / np.float32(255)
+    images = pictures - pictures.mean(axis=(1, 2, 3), keepdims=True)
+    assert wrong_percent("street_numbers_single", images, labels) < 30
+
+
+def test_an_unknown_name_gets_one_line_with_the_names():
+    with pytest.raises(UserError, match="did you mean 'st_cnn_affine'") as error:
+        load_pretrained("st_cnn_afine")
+    assert all(name in str(error.value) for name in NAMES)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_ships_is_small_and_says_where_it_comes_from(name):
+    folder = FOLDER / name
+    assert (folder / "weights.npz").stat().st_size < 2_000_000
+    config = load_pretrained(name).config
+    assert config.data.data_dir == config.data.manual_dir == ""
+    card = (folder / "README.md").read_text()
+    assert re.search(r"\| commit \| `[0-9a-f]{7,40}`", card)
+    assert re.search(r"\*\*\d+\.\d\d%\*\* with these weights", card)
+    # The command on the card stands for the very config that trained it.
+    path, variant = re.search(r"--config=(configs/\w+\.py):([\w,]+)", card).groups()
+    named = runpy.run_path(str(REPOSITORY / path))["get_config"](variant)
+    flags = re.findall(r'--config\.([\w.]+)="?([^\s"`]+)', card)
+    named.update_from_flattened_dict({key: ast.literal_eval(value) for key, value in flags})
+    assert settings(named) == settings(config)
+
+
+@given(
+    arrays.arrays(np.float32, (3, 2), elements=st.floats(-1e3, 1e3, width=32)),
+    arrays.arrays(np.float32, (4,), elements=st.floats(0, 2.0**100, width=32)),
+)
+def test_parameters_are_kept_to_half_precision_and_statistics_whole(kernel, variance):
+    variables = {"params": {"a": {"kernel": kernel}}, "batch_stats": {"b": {"var": variance}}}
+    read = read_weights(io.BytesIO(write_weights(variables)))
+    # Half of the step between float16 numbers, which below 2^-14 no longer shrinks.
+    np.testing.assert_allclose(read["params"]["a"]["kernel"], kernel, rtol=2**-11, atol=2**-25)
+    np.testing.assert_array_equal(read["batch_stats"]["b"]["var"], variance)
+    assert {leaf.dtype for leaf in jax.tree.leaves(read)} == {np.dtype(np.float32)}
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """A run as training leaves it, but for the training."""
+    workdir = tmp_path_factory.mktemp("runs") / "run"
+    config = tiny_config("fcn")
+    config.data.update(EMBEDDED)
+    workdir.mkdir()
+    (workdir / "config.json").write_text(config.to_json())
+    state = make_experiment(config).initial_state(seed=3)
+    with Checkpoints(workdir / "checkpoints", keep_newest=1) as checkpoints:
+        checkpoints.save(state)
+    result = {
+        **{"model": "fcn", "num_params": 1234, "dataset": "some digits", "device": "1 x cpu"},
+        **{"epochs": 4.0, "steps": 20, "train_seconds": 2.0},
+        "versions": {"jax": "1.2.3", "flax": "4.5.6"},
+    }
+    (workdir / "result.json").write_text(json.dumps(result))
+    return workdir, state.params
+
+
+@pytest.fixture
+def package_folder(tmp_path, monkeypatch):
+    for module in (packing, stn_jax.experiments.pretrained):
+        monkeypatch.setattr(module, "FOLDER", tmp_path)
+    return tmp_path
+
+
+def test_a_run_is_packed_by_the_command_and_loaded_by_its_name(
+    finished_run, package_folder, capsys
+):
+    workdir, params = finished_run
+    main([str(workdir), "mine", "--command=python launch.py", "--commit=abc1234"])
+    assert str(package_folder / "mine") in capsys.readouterr().out
+
+    model, variables, config = load_pretrained("mine")
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=2**-11, atol=2**-25),
+        variables["params"],
+        dict(params),
+    )
+    assert model.apply(variables, jnp.zeros((2, 28, 28, 1))).shape == (2, 10)
+    assert config.data.manual_dir == ""
+    assert "/somewhere" not in (package_folder / "mine" / "README.md").read_text()
+
+
+def test_a_run_that_has_not_ended_and_a_path_for_a_name_get_one_line(
+    finished_run, package_folder, tmp_path
+):
+    workdir, _ = finished_run
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(workdir, unfinished)
+    (unfinished / "result.json").unlink()
+    with pytest.raises(UserError, match="has not ended"):
+        pack(unfinished, "mine", command="", commit="")
+    with pytest.raises(UserError, match="letters, digits and underscores"):
+        pack(workdir, "../mine", command="", commit="")
+    assert not (package_folder / "mine").exists()
+    assert not Path(package_folder.parent / "mine").exists()

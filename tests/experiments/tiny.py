@@ -1,0 +1,64 @@
+"""Runs that take seconds: few digits, narrow layers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from stn_jax.experiments.distorted_mnist.config import make_config
+
+REPOSITORY = Path(__file__).parents[2]
+OVERRIDES = {
+    "data.source": "embedded",
+    "data.subset": 16,
+    "batch_size": 32,
+    "eval_batch_size": 64,
+    "num_epochs": 4.0,
+    "eval_every_epochs": 2.0,
+    "steps_per_dispatch": 3,
+    "model.features": (16, 12),
+}
+
+
+def tiny_config(variant: str = "st_fcn_affine", distortion: str = "r", **overrides) -> ConfigDict:
+    """5 steps an epoch; `overrides` have `__` for the dots of a key."""
+    config = make_config(distortion, variant)
+    flat = {name.replace("__", "."): value for name, value in overrides.items()}
+    config.update_from_flattened_dict(OVERRIDES | flat)
+    return config
+
+
+def launch_command(workdir: Path, *arguments: str, variant: str = "st_fcn_affine") -> list[str]:
+    """The same run by way of the command line."""
+    flags = [f"--config.{name}={value}" for name, value in OVERRIDES.items()]
+    config = f"--config=configs/mnist_r.py:{variant}"
+    return [sys.executable, "launch.py", config, f"--workdir={workdir}", *flags, *arguments]
+
+
+def launch(arguments: list[str], devices: int = 1, **options) -> subprocess.CompletedProcess:
+    """Runs a command in the repository on so many virtual CPU devices."""
+    return subprocess.run(
+        arguments,
+        cwd=REPOSITORY,
+        env=environment(devices),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        **options,
+    )
+
+
+def environment(devices: int) -> dict[str, str]:
+    flags = os.environ.get("XLA_FLAGS", "")
+    return os.environ | {
+        "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+    }
+
+
+def read_metrics(workdir: Path) -> list[dict]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]

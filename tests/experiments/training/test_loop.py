@@ -1,0 +1,274 @@
+"""A whole run: what it writes, that it can be stopped anywhere, that devices do not matter."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.run_pictures import RunPictures
+from stn_jax.experiments.training import progress
+from stn_jax.experiments.training.checkpoints import restore
+from stn_jax.experiments.training.diverged import TrainingDivergedError
+from stn_jax.experiments.training.evaluation import evaluate_workdir
+from stn_jax.experiments.training.loop import train_and_evaluate
+from stn_jax.experiments.workdir.run_config import read_config
+from tests.experiments.tiny import (
+    REPOSITORY,
+    environment,
+    launch,
+    launch_command,
+    read_metrics,
+    tiny_config,
+)
+
+
+def final_state(workdir):
+    config = read_config(workdir)
+    _, state = restore(workdir, config)
+    return state
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("finished")
+    compilations, at_evaluation = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: "backend_compile" in name and compilations.append(name)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        record = progress.StepRecorder.evaluated
+
+        def count(self, *arguments):
+            at_evaluation.append(len(compilations))
+            record(self, *arguments)
+
+        patch.setattr(progress.StepRecorder, "evaluated", count)
+        result = train_and_evaluate(tiny_config(num_epochs=6.0), workdir, RunPictures)
+    return workdir, result, at_evaluation
+
+
+def test_a_run_writes_all_its_files(finished):
+    workdir, result, _ = finished
+    assert result == json.loads((workdir / "result.json").read_text())
+    assert result["steps"] == 30
+    assert result["epochs"] == 6
+    assert result["num_params"] == sum(x.size for x in jax.tree.leaves(final_state(workdir).params))
+    assert result["dataset"] == "mnist r (embedded: 160 train, 1000 test)"
+    assert result["model"] == "st_fcn_affine"
+    assert result["versions"]["jax"] == jax.__version__
+    assert result["train_seconds"] > 0
+    assert result["examples_per_second"] > 0
+    assert (workdir / "figures" / "samples.png").read_bytes().startswith(b"\x89PNG")
+    assert list(workdir.glob("events.out.tfevents.*"))
+    assert read_config(workdir).to_dict() == json.loads(tiny_config(num_epochs=6.0).to_json())
+    assert not list(workdir.rglob(".*"))
+
+
+def test_metrics_hold_loss_error_theta_gradient_and_speed(finished):
+    workdir, result, _ = finished
+    records = read_metrics(workdir)
+    training = [record for record in records if "loss" in record]
+    assert [record["step"] for record in training] == [3, 6, 9, 10, 13, 16, 19, 20, 23, 26, 29, 30]
+    for record in training:
+        assert len(record["transformer/theta/mean"]) == 6
+        assert min(record["transformer/theta/spread"]) >= 0
+        assert record["gradient_norm"] > 0
+        assert record["examples_per_second"] > 0
+        assert 0 <= record["error"] <= 1
+    evaluations = [record for record in records if "test_error_percent" in record]
+    assert [record["step"] for record in evaluations] == [10, 20, 30]
+    assert evaluations[-1]["test_error_percent"] == result["test_error_percent"]
+    np.testing.assert_allclose(training[0]["transformer/theta/mean"], [1, 0, 0, 0, 1, 0], atol=0.1)
+
+
+def test_nothing_is_compiled_after_the_first_evaluation(finished):
+    _, _, compilations_at_evaluation = finished
+    assert len(compilations_at_evaluation) == 3
+    assert compilations_at_evaluation[0] > 0
+    assert compilations_at_evaluation[-1] == compilations_at_evaluation[0]
+
+
+def test_training_learns(finished):
+    workdir, _, _ = finished
+    losses = [record["loss"] for record in read_metrics(workdir) if "loss" in record]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_evaluating_a_finished_run_gives_its_result(finished):
+    workdir, result, _ = finished
+    step, evaluation = evaluate_workdir(workdir)
+    assert step == 30
+    assert evaluation.error_percent == result["test_error_percent"]
+
+
+def test_a_finished_run_is_not_trained_again(finished):
+    workdir, result, _ = finished
+    before = read_metrics(workdir)
+    again = train_and_evaluate(tiny_config(num_epochs=6.0), workdir, RunPictures)
+    assert again["test_error_percent"] == result["test_error_percent"]
+    assert again["train_seconds"] == pytest.approx(result["train_seconds"])
+    assert again["examples_per_second"] == pytest.approx(result["examples_per_second"])
+    assert read_metrics(workdir) == before
+
+
+def test_another_config_is_refused_and_nothing_destroyed(finished):
+    workdir, _, _ = finished
+    before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=r"another config \(seed: 0 there, 1 now\).*--workdir"):
+        train_and_evaluate(tiny_config(num_epochs=6.0, seed=1), workdir)
+    assert {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()} == before
+
+
+def test_the_newest_and_the_best_checkpoint_are_kept(tmp_path):
+    config = tiny_config("fcn", num_epochs=6.0, eval_every_epochs=1.0, keep_checkpoints=2)
+    train_and_evaluate(config, tmp_path)
+    errors = {
+        record["step"]: record["test_error_percent"]
+        for record in read_metrics(tmp_path)
+        if "test_error_percent" in record
+    }
+    best = min(errors, key=lambda step: (errors[step], -step))
+    kept = {int(path.name) for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()}
+    assert {25, 30} <= kept
+    assert min(errors[step] for step in kept) == errors[best]
+    assert len(kept) <= 3
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
+    config = tiny_config("fcn,paper", optimizer__learning_rate=1e-3, num_epochs=2.0)
+    config.eval_every_epochs = 1.0
+    train_and_evaluate(config, tmp_path)
+    exploding = config.copy_and_resolve_references()
+    exploding.num_epochs = 6.0
+    exploding.optimizer.learning_rate = 1e30
+    (tmp_path / "config.json").write_text(exploding.to_json())
+    with pytest.raises(TrainingDivergedError, match=r"(loss|gradient_norm) of step 1\d is"):
+        train_and_evaluate(exploding, tmp_path)
+    state = final_state(tmp_path)
+    assert state.step == 10
+    chex.assert_tree_all_finite(state.params)
+
+
+def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
+    """The loss of a step is that of the parameters before it: the last step shows no NaN."""
+    config = tiny_config(
+        "fcn,paper", optimizer__learning_rate=1e38, num_epochs=0.2, data__subset=16
+    )
+    with pytest.raises(TrainingDivergedError, match="test loss of step 1 is"):
+        train_and_evaluate(config, tmp_path)
+    assert not [path for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()]
+    assert not (tmp_path / "result.json").exists()
+
+
+DAMAGES = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "altered": lambda content: bytes(64).join(
+        [content[: len(content) // 2], content[len(content) // 2 + 64 :]]
+    ),
+    "no metrics": lambda _: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_newest_checkpoint_is_passed_over(tmp_path, capsys, damage):
+    config = tiny_config("fcn")
+    first = train_and_evaluate(config, tmp_path)
+    whole = final_state(tmp_path)
+    checkpoint = tmp_path / "checkpoints" / "20"
+    if damage == "no metrics":
+        broken = checkpoint / "metrics" / "metrics"
+    else:
+        files = [path for path in checkpoint.rglob("*") if path.is_file()]
+        broken = max(files, key=lambda path: path.stat().st_size)
+    broken.write_bytes(DAMAGES[damage](broken.read_bytes()))
+    capsys.readouterr()
+    again = train_and_evaluate(config, tmp_path)
+    printed = capsys.readouterr()
+    assert re.search(r"checkpoint .*20 is broken", printed.err)
+    assert "resuming at step 10" in printed.out
+    assert again["test_error_percent"] == first["test_error_percent"]
+    chex.assert_trees_all_equal(final_state(tmp_path), whole)
+
+
+def test_no_readable_checkpoint_is_an_error(tmp_path):
+    config = tiny_config("fcn", num_epochs=2.0)
+    train_and_evaluate(config, tmp_path)
+    for path in (tmp_path / "checkpoints" / "10").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.raises(UserError, match="none of the checkpoints"):
+        train_and_evaluate(config, tmp_path)
+
+
+def test_one_and_eight_devices_give_the_same_losses_and_error(tmp_path):
+    runs = {}
+    for devices in (1, 8):
+        workdir = tmp_path / str(devices)
+        # Adam divides by the gradient's size, which turns rounding into differences: not here.
+        arguments = launch_command(workdir, "--config.optimizer.name=nesterov")
+        run = launch([*arguments, "--config.optimizer.learning_rate=0.002"], devices=devices)
+        assert run.returncode == 0, run.stderr
+        runs[devices] = read_metrics(workdir)
+        assert f"{devices} x cpu" in (workdir / "result.json").read_text()
+    assert len(runs[1]) == len(runs[8])
+    for one, eight in zip(runs[1], runs[8], strict=True):
+        assert one["step"] == eight["step"]
+        for name in ("loss", "gradient_norm", "transformer/theta/spread", "test_loss"):
+            np.testing.assert_allclose(one.get(name, 0), eight.get(name, 0), rtol=1e-4, atol=1e-5)
+        assert one.get("error", 0) == pytest.approx(eight.get("error", 0), abs=0.02)
+
+
+LONGER = ("--config.num_epochs=40", "--config.eval_every_epochs=8")  # 200 steps, saved every 40
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    run = launch(launch_command(workdir, *LONGER))
+    assert run.returncode == 0, run.stderr
+    return final_state(workdir)
+
+
+def interrupt(workdir, *, after_step, send):
+    """Starts the run and sends it a signal once it has come so far."""
+    process = subprocess.Popen(
+        launch_command(workdir, *LONGER),
+        cwd=REPOSITORY,
+        env=environment(1),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    metrics = workdir / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() or f'"step": {after_step}' not in metrics.read_text():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(send)
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+@pytest.mark.parametrize("send", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_was_stopped_ends_as_one_that_never_was(tmp_path, uninterrupted, send):
+    code, output = interrupt(tmp_path, after_step=55, send=send)
+    assert not (tmp_path / "result.json").exists()
+    if send == signal.SIGTERM:
+        assert code == 0, output
+        assert "stopped at step" in output
+    else:
+        assert code == -signal.SIGKILL
+    run = launch(launch_command(tmp_path, *LONGER))
+    assert run.returncode == 0, run.stderr
+    assert "resuming at step" in run.stdout
+    chex.assert_trees_all_equal(final_state(tmp_path), uninterrupted)
+    steps = [record["step"] for record in read_metrics(tmp_path) if "loss" in record]
+    assert steps == sorted(set(steps))

@@ -1,0 +1,246 @@
+"""The C++ kernels, compared with plain code, and what happens where they are not available."""
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import chex
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stn_jax import cache, sample
+from stn_jax.native import library
+from stn_jax.sampling import bilinear
+from stn_jax.sampling.coordinates import PADDINGS
+from tests import reference
+
+COMPILERS = ("c++", "g++", "clang++")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kernels():
+    if os.environ.get("STN_JAX_NATIVE") == "0":
+        pytest.skip("switched off by STN_JAX_NATIVE=0")
+    if not any(map(shutil.which, [*os.environ.get("CXX", "").split()[:1], *COMPILERS])):
+        pytest.skip("no C++ compiler")
+    assert library.is_available()
+
+
+@pytest.fixture
+def anew(monkeypatch, tmp_path):
+    """As in a new process that has an empty cache folder."""
+    monkeypatch.setattr(library, "_register", functools.cache(library._register.__wrapped__))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return cache.cache_folder()
+
+
+NOWHERE = [np.nan, np.inf, -np.inf, 1e30, -1e30]
+
+
+def draw(rng, batch, height, width, channels, align_corners, target):
+    """An image, a grid and values at its points; some points far outside, some no place at all."""
+    grid = reference.grids_off_kinks(rng, (height, width), align_corners, (*batch, *target))
+    bad = rng.uniform(size=grid.shape) < 0.05
+    grid[bad] = rng.choice(NOWHERE, np.sum(bad))
+    image, values = (
+        rng.normal(size=(*batch, *shape, channels)) for shape in ((height, width), target)
+    )
+    return tuple(np.float32(x) for x in (image, grid, values))
+
+
+def kernels(image, grid, values, padding, align_corners):
+    """What the points read, and the transposes of reading at them and of shifting them."""
+    params = {"height": image.shape[-3], "width": image.shape[-2]}
+    params |= {"padding": padding, "align_corners": align_corners}
+    return (
+        bilinear._read_p.bind(image, grid, **params),
+        bilinear._read_transpose_p.bind(values, grid, **params),
+        bilinear._shift_transpose_p.bind(values, image, grid, **params),
+    )
+
+
+def gradient(image, grid, function=sample):
+    def loss(image, grid):
+        return jnp.sum(jnp.sin(function(image, grid)))
+
+    return jax.grad(loss, argnums=(0, 1))(image, grid)
+
+
+def lowered(function, *operands):
+    # A new function each time, which JAX has not lowered yet.
+    return jax.jit(lambda *args: function(*args)).lower(*operands)
+
+
+def has_kernels(program):
+    return "stn_jax_bilinear" in program.as_text()
+
+
+@pytest.mark.parametrize("align_corners", [0, 1])
+@pytest.mark.parametrize("padding", range(len(PADDINGS)))
+@hypothesis.settings(max_examples=4, deadline=None)
+@hypothesis.given(
+    batch=st.sampled_from([(), (0,), (1,), (7,), (2, 3), (2, 0)]),
+    target=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    channels=st.sampled_from([1, 1, 3, 2, 4, 17]),
+    height=st.integers(1, 8),
+    width=st.integers(1, 8),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_kernels_agree_with_plain_code(
+    padding, align_corners, batch, target, channels, height, width, seed
+):
+    rng = np.random.default_rng(seed)
+    operands = draw(rng, batch, height, width, channels, align_corners, target)
+    check(operands, padding, align_corners)
+
+
+def check(operands, padding, align_corners, atol=2e-4):
+    function = functools.partial(kernels, padding=padding, align_corners=align_corners)
+    program = lowered(function, *operands)
+    assert program.as_text().count("stn_jax_bilinear") == 3
+    ours = program.compile()(*operands)
+    with jax.enable_x64(True):
+        plain_program = lowered(function, *map(np.float64, operands))
+        assert not has_kernels(plain_program)
+        plain = plain_program.compile()(*map(np.float64, operands))
+    chex.assert_trees_all_close(ours, jax.tree.map(np.float32, plain), atol=atol)
+
+
+def test_an_image_that_is_larger_than_a_cache():
+    # Positions are rounded to 1e-5 pixels; and a coordinate moves by half of all pixels.
+    check(draw(np.random.default_rng(0), (), 256, 257, 1, 0, (50, 50)), 1, 0, atol=5e-2)
+
+
+@pytest.mark.parametrize(("padding", "channels"), [*zip(PADDINGS, (1, 3, 4), strict=True)])
+def test_gradients_are_the_same_without_kernels(padding, channels, monkeypatch):
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(2, 3, 5, 7, channels)).astype(np.float32)
+    # Some points far outside, some that are no numbers at all.
+    grid = rng.uniform(-1.5, 1.5, (2, 3, 9, 4, 2)).astype(np.float32)
+    grid[0, 0, 0] = [(np.nan, 0), (np.inf, 0), (0, -np.inf), (1e30, -1e30)]
+    nested = jax.vmap(jax.vmap(functools.partial(sample, padding=padding)))
+    function = functools.partial(gradient, function=nested)
+
+    native_program = lowered(function, image, grid)
+    monkeypatch.setattr(library, "is_available", lambda: False)
+    plain_program = lowered(function, image, grid)
+    assert has_kernels(native_program) and not has_kernels(plain_program)
+    ours, plain = (p.compile()(image, grid) for p in (native_program, plain_program))
+    chex.assert_trees_all_close(ours, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 7])
+def test_results_do_not_depend_on_how_the_work_is_shared_out(channels):
+    operands = draw(np.random.default_rng(0), (9,), 24, 36, channels, 0, (30, 30))
+    function = jax.jit(functools.partial(kernels, padding=1, align_corners=0))
+    whole = function(*operands)
+    for _ in range(20):
+        chex.assert_trees_all_equal(function(*operands), whole)
+    # Images alone, which several threads may share.
+    alone = [function(*(x[i] for x in operands)) for i in range(9)]
+    chex.assert_trees_all_equal(jax.tree.map(lambda *x: jnp.stack(x), *alone), whole)
+
+
+def test_wider_numbers_and_exported_programs_do_without():
+    image, grid = jnp.ones((5, 4, 2)), jnp.zeros((3, 3, 2))
+    assert has_kernels(lowered(gradient, image, grid))
+    exported = jax.export.export(jax.jit(gradient))(image, grid)
+    assert "stn_jax_bilinear" not in exported.mlir_module()
+    with jax.enable_x64(True):
+        assert not has_kernels(lowered(gradient, image.astype(float), grid))
+
+
+@pytest.mark.parametrize("variables", [{"CXX": "no-such-compiler"}, {"STN_JAX_NATIVE": "0"}])
+def test_the_library_works_without_a_compiler(variables, anew, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    image, grid = jnp.ones((5, 4, 2)), jnp.full((3, 3, 2), 0.1)
+    program = lowered(gradient, image, grid)
+    assert not library.is_available()
+    assert not has_kernels(program)
+    chex.assert_tree_all_finite(program.compile()(image, grid))
+
+
+def test_a_folder_that_cannot_be_written(anew):
+    anew.parent.mkdir()
+    anew.write_text("a file, not a folder")
+    assert not library.is_available()
+
+
+def test_a_damaged_library_is_built_again(anew, monkeypatch, tmp_path):
+    # This compiler only copies a file, which is fast.
+    output, compiler = tmp_path / "output", tmp_path / "compiler"
+    output.write_bytes(b"compiled")
+    compiler.write_text(f'#!/bin/sh\nfor last; do :; done\ncp {output} "$last"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    path = library._built()
+    assert path.parent == anew and path.read_bytes() == b"compiled"
+
+    path.write_bytes(b"comp")
+    assert library._built().read_bytes() == b"compiled"
+    path.write_bytes(b"comp")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not library.is_available()
+
+
+def test_a_library_is_kept(anew, monkeypatch):
+    contents = iter([b"first", b"second"])
+    monkeypatch.setattr(library, "_compiled", lambda flags: next(contents))
+    assert library._built() == library._built()
+    monkeypatch.setattr(cache, "_machine", lambda: b"another processor")
+    assert library._built().read_bytes() == b"second"
+
+
+def test_importing_compiles_nothing(tmp_path):
+    code = (
+        "import stn_jax; from stn_jax.native import library; print(library._register.cache_info())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "currsize=0" in run.stdout
+    assert not list(Path(tmp_path).iterdir())
+
+
+ON_SOME_CORES = """
+import hashlib, os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[1])])
+import jax, numpy as np
+import stn_jax
+digest = hashlib.sha256()
+for size in (28, 200, 256, 300):
+    rng = np.random.default_rng(size)
+    image = rng.normal(size=(2, size, size, 1)).astype(np.float32)
+    grid = rng.uniform(-1.1, 1.1, (2, size, size, 2)).astype(np.float32)
+    values, back = jax.vjp(jax.jit(jax.vmap(stn_jax.sample)), image, grid)
+    for result in (values, *back(values)):
+        digest.update(np.asarray(result).tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be chosen here")
+def test_results_are_the_same_bit_for_bit_on_any_number_of_cores():
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", ON_SOME_CORES, cores],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for cores in ("1", "2")
+    }
+    assert len(digests) == 1

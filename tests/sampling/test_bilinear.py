@@ -1,0 +1,157 @@
+"""The derivatives of the bilinear sampler, held against those of plain code."""
+
+import functools
+import itertools
+import os
+import subprocess
+import sys
+
+import chex
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stn_jax.sampling import PADDINGS, bilinear, sample
+from tests import reference
+
+OPTIONS = list(itertools.product(PADDINGS, (False, True)))
+SHAPES = [(5, 7, 3), (3, 1, 1), (2, 3, 1), (1, 4, 2), (5, 6, 1), (4, 2, 3)]
+AXES = [(0, 0), (0, None), (None, 0)]
+CASES = [(*c[0], *c[1:]) for c in zip(OPTIONS, SHAPES, itertools.cycle(AXES))]
+
+
+@functools.lru_cache
+def derivatives(function, padding, align_corners, axes):
+    """All at once: value, directional derivative, gradients and Hessian-vector products."""
+    options = {"padding": padding, "align_corners": align_corners}
+    batched = jax.vmap(functools.partial(function, **options), axes)
+
+    def loss(image, grid):
+        return jnp.sum(jnp.sin(batched(image, grid)))
+
+    def slope(primals, directions):
+        gradients = jax.grad(loss, argnums=(0, 1))(*primals)
+        return sum(map(jnp.vdot, gradients, directions)), gradients
+
+    def everything(primals, directions):
+        forward = jax.jvp(batched, primals, directions)
+        return forward, jax.grad(slope, has_aux=True)(primals, directions)
+
+    return jax.jit(everything)
+
+
+@pytest.mark.parametrize(("padding", "align_corners", "shape", "axes"), CASES)
+@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.given(seed=st.integers(0, 2**32 - 1))
+def test_derivatives_are_those_of_plain_code(padding, align_corners, shape, axes, seed):
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(seed)
+        operands = (
+            rng.normal(size=(3, *shape)),
+            reference.grids_off_kinks(rng, shape, align_corners),
+        )
+        primals = tuple(x if a == 0 else x[0] for x, a in zip(operands, axes, strict=True))
+        directions = tuple(rng.normal(size=p.shape) for p in primals)
+        ours, plain = (
+            derivatives(function, padding, align_corners, axes)(primals, directions)
+            for function in (sample, reference.plain_bilinear)
+        )
+        chex.assert_trees_all_close(ours, plain, atol=1e-9)
+
+
+@pytest.mark.parametrize("reach", [-1, 4])
+def test_every_platform_adds_up_the_same_gradient_to_the_image(reach):
+    # In a few cells, then in many and outside.
+    rng = np.random.default_rng(0)
+    grid = reference.grids_off_kinks(rng, (4, 6), False, (2, 5, 10), reach).astype(np.float32)
+    values = rng.normal(size=(2, 5, 10, 3)).astype(np.float32)
+    params = {"height": 4, "width": 6, "padding": 1, "align_corners": 0}
+    on_cpu = jax.jit(lambda *args: bilinear._read_transpose_on_cpu(*args, **params))
+    elsewhere = jax.vmap(lambda *args: bilinear._read_transpose(*args, **params))
+    expected = elsewhere(values, grid)
+    chex.assert_trees_all_close(on_cpu(values, grid), expected, atol=1e-5)
+    np.testing.assert_allclose(np.sum(expected), np.sum(values), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "unwanted"), [(0, "bilinear_shift"), (1, "bilinear_read_transpose")]
+)
+def test_a_gradient_that_nobody_asked_for_is_not_computed(wanted, unwanted):
+    image, grid = jnp.ones((2, 5, 4, 3)), jnp.zeros((2, 3, 3, 2))
+
+    def loss(image, grid):
+        return jnp.sum(jax.vmap(sample)(image, grid))
+
+    program = str(jax.make_jaxpr(jax.grad(loss, argnums=wanted))(image, grid))
+    assert unwanted not in program
+    assert unwanted in str(jax.make_jaxpr(jax.grad(loss, argnums=1 - wanted))(image, grid))
+
+
+def test_little_is_kept_for_the_backward_pass():
+    image, grid = jnp.ones((28, 28, 16)), jnp.zeros((28, 28, 2))
+    _, back = jax.vjp(sample, image, grid)
+    kept = sum(leaf.nbytes for leaf in jax.tree.leaves(back))
+    assert kept < 2 * (image.nbytes + grid.nbytes)
+
+
+def test_gradients_are_as_wide_as_the_operands():
+    image, grid = jnp.ones((5, 4, 3), jnp.bfloat16), jnp.zeros((3, 3, 2), jnp.float16)
+    gradients = jax.grad(lambda i, g: jnp.sum(sample(i, g)), argnums=(0, 1))(image, grid)
+    assert [g.dtype for g in gradients] == [jnp.bfloat16, jnp.float16]
+
+
+def test_a_mesh_of_devices():
+    rng = np.random.default_rng(1)
+    image, grid = (
+        rng.normal(size=(2, 5, 7, 3)),
+        reference.grids_off_kinks(rng, (5, 7, 3), False)[:2],
+    )
+
+    def gradient(image, grid):
+        def loss(image, grid):
+            return jnp.sum(jnp.sin(jax.vmap(sample)(image, grid)))
+
+        return jax.grad(loss, argnums=(0, 1))(image, grid)
+
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("devices",))
+    spec = jax.sharding.PartitionSpec("devices")
+    split = jax.shard_map(gradient, mesh=mesh, in_specs=spec, out_specs=spec)
+    chex.assert_trees_all_close(jax.jit(split)(image, grid), gradient(image, grid), atol=1e-5)
+
+
+SPLIT_BY_TYPE = """
+import jax, jax.numpy as jnp, numpy as np
+from stn_jax import sample
+
+rng = np.random.default_rng(0)
+image = rng.normal(size=(4, 5, 7, 3)).astype(np.float32)
+grid = rng.uniform(-1, 1, (4, 3, 3, 2)).astype(np.float32)
+gradient = jax.jit(jax.grad(lambda i, g: jnp.sum(jnp.sin(jax.vmap(sample)(i, g))), argnums=(0, 1)))
+rows = jax.sharding.NamedSharding(jax.make_mesh((2,), ("x",)), jax.sharding.PartitionSpec("x"))
+split = gradient(*jax.device_put((image, grid), rows))
+for ours, plain in zip(split, gradient(image, grid)):
+    np.testing.assert_allclose(ours, plain, atol=1e-5)
+    assert ours.sharding.spec[0] == "x"
+"""
+
+
+@pytest.mark.parametrize("native", ["0", "1"])
+def test_operands_that_are_split_over_devices_by_their_type(native):
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "STN_JAX_NATIVE": native}
+    command = [sys.executable, "-c", SPLIT_BY_TYPE]
+    run = subprocess.run(
+        command, env=os.environ | flags, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_the_gradient_to_no_images_is_empty():
+    images, grids = jnp.ones((0, 5, 4, 3)), jnp.ones((0, 2, 2, 2))
+    gradient = jax.grad(lambda x: jnp.sum(jax.vmap(sample)(x, grids)))(images)
+    assert gradient.shape == images.shape
+    params = {"height": 5, "width": 4, "padding": 0, "align_corners": 0}
+    values = jnp.ones((0, 2, 2, 3))
+    assert bilinear._read_transpose_on_cpu(values, grids, **params).shape == images.shape

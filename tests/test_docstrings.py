@@ -1,0 +1,42 @@
+"""Every public docstring of the library has an example, and every example is right."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import flax.nnx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import stn_jax
+import stn_jax.functional
+import stn_jax.linen
+import stn_jax.nnx
+
+PUBLIC = ("", ".transforms", ".sampling", ".functional", ".linen", ".nnx")
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(stn_jax.__path__, "stn_jax.")
+    if not module.name.startswith("stn_jax.experiments.")
+    or module.name.endswith((".labels", ".pretrained"))
+)
+NAMES = {"jax": jax, "jnp": jnp, "np": np, "nnx": flax.nnx, "stn_jax": stn_jax}
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_every_public_function_and_class_has_an_example(package):
+    module = importlib.import_module(f"stn_jax{package}")
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if inspect.isfunction(thing) or inspect.isclass(thing):  # not a constant or a type alias
+            assert ">>> " in (thing.__doc__ or ""), name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_of_a_module_are_right(name):
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, extraglobs=NAMES, report=True, verbose=False)
+    assert result.failed == 0
