@@ -1,4 +1,4 @@
-"""Trains, evaluates and uses spatial transformer networks: the flags are in `launcher.py`.
+"""Trains, evaluates and applies spatial transformer networks; `launcher.py` has the flags.
 
 Usage:
     python launch.py --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.key=value ...]

@@ -1,4 +1,4 @@
-"""Checks what the README promises of its first command."""
+"""Checks what the README promises about its first command."""
 
 import json
 from pathlib import Path

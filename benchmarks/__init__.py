@@ -1,1 +1,1 @@
-"""Measurements side by side with what one would use instead. Command: python -m benchmarks"""
+"""Benchmarks of the library against its alternatives. Command: python -m benchmarks"""

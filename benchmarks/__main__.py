@@ -1,4 +1,4 @@
-"""Runs the benchmarks and writes tables, pictures and all figures.
+"""Runs the benchmarks and writes tables, plots and all measurements.
 
 Command: python -m benchmarks [--short] [--only=sampler,steps] [--out=benchmarks/results]
 """
@@ -29,21 +29,21 @@ PARTS = {
     "pipeline": input_pipeline,
     "growth": growth,
     "scaling": weak_scaling,
-    "floor": floor,  # last: it needs the figures of the sampler and the steps
+    "floor": floor,  # last: it needs the results of `sampler` and `steps`
 }
 
-_SHORT = flags.DEFINE_bool("short", False, "Tiny shapes, one repeat: finds wrong results only.")
-_ONLY = flags.DEFINE_list("only", list(PARTS), f"Parts to run, of {', '.join(PARTS)}.")
-_OUT = flags.DEFINE_string("out", "benchmarks/results", "Folder for what is written.")
-_RECIPE = flags.DEFINE_enum("recipe", "paper", ["paper", "modern"], "Of the timed networks.")
-_COMPILE = flags.DEFINE_bool("compile_steps", False, "Time torch's steps compiled as well.")
+_SHORT = flags.DEFINE_bool("short", False, "Use tiny shapes, one repeat: finds wrong results only.")
+_ONLY = flags.DEFINE_list("only", list(PARTS), f"Parts to run, out of {', '.join(PARTS)}.")
+_OUT = flags.DEFINE_string("out", "benchmarks/results", "Folder for the results.")
+_RECIPE = flags.DEFINE_enum("recipe", "paper", ["paper", "modern"], "Recipe of the timed networks.")
+_COMPILE = flags.DEFINE_bool("compile_steps", False, "Also time torch's steps compiled.")
 flags.register_validator(
     "only", lambda names: set(names) <= PARTS.keys(), f"the parts are {', '.join(PARTS)}"
 )
 
 
 def main(_) -> int:
-    """Gives the exit status: 1 where a result is wrong."""
+    """Runs the chosen parts and returns the exit status, 1 if a result is wrong."""
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # torch needs the GPU as well
     settings = Settings(_SHORT.value, _RECIPE.value, _COMPILE.value)
     notes = peers.left_out()
@@ -53,13 +53,13 @@ def main(_) -> int:
         settings.say(f"== {name}")
         try:
             parts[name] = PARTS[name].measure(settings, parts)
-        except WrongResult as error:  # the other parts are still worth having
+        except WrongResult as error:  # the other parts can still be measured
             notes.append(f"WRONG: {error}")
             failed = True
         _write(Path(_OUT.value), settings, notes, parts)
     for note in notes:
         print(note)
-    print(f"written to {_OUT.value}")
+    print(f"results written to {_OUT.value}")
     return int(failed)
 
 
@@ -74,8 +74,8 @@ def _write(
     lines = [f"{key}: {value}" for key, value in about.items()]
     texts = ["# Results", "\n".join(f"- {line}" for line in (*lines, *notes))]
     texts.append(
-        "Medians with their quartiles. Ratios are made repeat by repeat, between things timed in "
-        "turn in one run."
+        "Times and ratios are medians, with the quartiles in brackets. Ratios are computed repeat "
+        "by repeat, between calls that are timed in turn in one process."
     )
     for name, records in parts.items():
         part = PARTS[name]

@@ -1,4 +1,4 @@
-"""Whether two results agree. A wrong result fails the run, a slow one never does."""
+"""Checks that two results agree. A wrong result fails the run; a slow one does not."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,10 @@ import numpy as np
 
 
 class WrongResult(Exception):
-    """Two ways to compute the same disagree. One line: which, and by how much."""
+    """Raised when two computations of the same result disagree.
+
+    The message is one line that says which of them disagree and by how much.
+    """
 
 
 def check_agreement(
@@ -15,21 +18,21 @@ def check_agreement(
     theirs: Mapping[str, np.ndarray],
     tolerances: Mapping[str, float],
 ) -> None:
-    """Compares what is in both, entry by entry, with the largest entry of `ours` as the unit.
+    """Compares the arrays that are in both, relative to the largest entry of ours.
 
     Args:
-        what: for the message.
-        ours: arrays by name.
-        theirs: arrays by name.
-        tolerances: by name.
+        what: what is compared, for the message.
+        ours: our arrays by name.
+        theirs: the peer's arrays by name.
+        tolerances: the largest relative error by name.
 
     Raises:
-        WrongResult: on a disagreement, another shape, or values that are not finite.
+        WrongResult: arrays differ by more than the tolerance or in their shape, or are not finite.
     """
     for name in ours.keys() & theirs.keys():
         a, b = np.asarray(ours[name], np.float64), np.asarray(theirs[name], np.float64)
         if a.shape != b.shape:
-            raise WrongResult(f"{what}: {name} has shape {b.shape} in place of {a.shape}")
+            raise WrongResult(f"{what}: {name} has shape {b.shape} instead of {a.shape}")
         error = np.abs(a - b).max() / max(np.abs(a).max(), 1e-30)
         if not error <= tolerances[name]:
             raise WrongResult(

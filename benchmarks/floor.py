@@ -1,9 +1,10 @@
-"""How far from the least time that this machine could take.
+"""How far each time is from the least time that this machine could take.
 
-The least bytes that a workload must read and write, and the arithmetic that it must do, against two
-ceilings measured in the same run: memory bandwidth, and operations per second of a matrix product.
-The floor is the larger of the two times. Bandwidth is that of arrays together as large as the
-workload's own, since small ones stay in the caches.
+Each workload must read and write a minimum of bytes and do a minimum of arithmetic. The least times
+for both follow from two ceilings measured in the same run: the memory bandwidth, and the operations
+per second of a matrix product. The floor is the larger of the two times. The bandwidth depends on
+the size of the arrays, because small ones stay in the caches; it is measured for several sizes, and
+that of the largest one not above the workload's is used.
 """
 
 import functools
@@ -24,7 +25,7 @@ TITLE = "Floor"
 
 
 def measure(settings: Settings, earlier: Mapping[str, list[dict]]) -> list[dict]:
-    """The ceilings, and a record for each of our figures in the parts `sampler` and `steps`."""
+    """Returns the ceilings, and a record for each of our times in `sampler` and `steps`."""
     megabytes = (1, 4) if settings.short else (1, 2, 4, 8, 16, 32, 64, 128, 512)
     bandwidths = {10**6 * size: _bandwidth(settings, 10**6 * size) for size in megabytes}
     rate = _matmul_rate(settings, 128 if settings.short else 2048)
@@ -53,7 +54,7 @@ def measure(settings: Settings, earlier: Mapping[str, list[dict]]) -> list[dict]
 
 
 def _workloads(settings: Settings, earlier: Mapping[str, list[dict]]):
-    """Of each figure of ours: its name, seconds, least bytes and least operations."""
+    """Yields the name, seconds, least bytes and least operations of each of our times."""
     for record in earlier.get("sampler", ()):
         if record["who"] == "ours" and record["from"] == "grid":
             shape = tuple(map(int, record["workload"].split("x")))
@@ -68,10 +69,11 @@ def _workloads(settings: Settings, earlier: Mapping[str, list[dict]]):
 
 
 def sampler_work(shape: tuple[int, ...], kind: str) -> tuple[int, int]:
-    """The least bytes and operations for images [B, H, W, C] in float32 and as many points.
+    """Returns the least bytes and operations for images [B, H, W, C] and grids [B, H, W, 2].
 
-    Each array is read or written once. Each value is four products and three sums; so is its part
-    of the image's gradient, and of each of the grid's two.
+    All arrays are float32 and are read or written once. An output value takes four products and
+    three sums. Its share of the gradient of the image, and of each of the two coordinates of the
+    grid, takes as many.
     """
     points = shape[0] * shape[1] * shape[2]
     values = points * shape[3]
@@ -84,12 +86,14 @@ def sampler_work(shape: tuple[int, ...], kind: str) -> tuple[int, int]:
 
 
 def step_work(network: Network, batch_size: int) -> tuple[int, int]:
-    """The least bytes and operations of a training step.
+    """Returns the least bytes and operations of a training step.
 
-    Bytes: parameters are read in both directions and written, the optimiser's state is read and
-    written, and the images are read. Operations: twice the products of every layer, thrice:
-    forward, to the input and to the parameters. The first layers' gradient to the input is not
-    needed, so this is a few per cent more than the least where they are large.
+    Bytes: the parameters are read in the forward and in the backward pass and written once, the
+    optimiser's state is read and written, and the images are read. Operations: each layer does a
+    product and a sum per weight and position, three times: for the forward pass, for the gradient
+    with respect to its input, and for that with respect to its parameters. First layers do not need
+    the gradient with respect to their input, so where they are large, the result is a few per cent
+    above the least.
     """
     state = jax.eval_shape(network.initial_state)
     images = jax.ShapeDtypeStruct((batch_size, *network.input_shape), jnp.float32)
@@ -111,9 +115,9 @@ def _bytes(tree) -> int:
 
 
 def _bandwidth(settings: Settings, num_bytes: int) -> float:
-    """Bytes per second of a <- a + 2 b in place, where both together have `num_bytes`.
+    """Returns the bytes per second of a <- a + 2 b in place, where both have `num_bytes` together.
 
-    A call does it often enough that starting the call does not count.
+    One call repeats it often enough that the overhead of the call does not matter.
     """
     passes = max(1, 5 * 10**8 // num_bytes)
     add = jax.jit(
@@ -141,7 +145,7 @@ def _fastest(settings: Settings, run: Callable[[], object]) -> float:
 
 
 def markdown(records: list[dict]) -> str:
-    """The ceilings, then a row for each figure."""
+    """Returns the ceilings and a table with a row for each time."""
     ceilings = [record for record in records if "ceiling" in record]
     rows = [
         [
@@ -164,6 +168,6 @@ def markdown(records: list[dict]) -> str:
     [product] = [record for record in ceilings if record["ceiling"] == "matrix product"]
     texts = [f"Memory: {memory}. Matrix product: {product['per second'] / 1e9:.0f} GFLOP/s."]
     if rows:
-        head = ["ours", "least MB", "least MFLOP", "bound by", "floor, ms", "measured, ms"]
-        texts.append(report.table([*head, "times the floor"], rows))
+        head = ["workload", "least MB", "least MFLOP", "bound by", "floor, ms", "measured, ms"]
+        texts.append(report.table([*head, "measured / floor"], rows))
     return "\n\n".join(texts)

@@ -1,7 +1,7 @@
 """How the sampler's time and memory grow with the batch, the size and the channels.
 
-Memory is the peak of the forward pass and both gradients, in a process of its own. It is also
-measured on the workloads of the sampler's tables.
+Memory is the peak of the forward pass and both gradients, measured in a separate process. It is
+also measured on the workloads of the sampler's tables.
 """
 
 from benchmarks import jax_samplers, memory, report, sampler, workloads
@@ -15,7 +15,7 @@ KINDS = ("forward", "both")
 
 
 def sweeps(settings: Settings) -> dict[str, list[Workload]]:
-    """Workloads by what grows."""
+    """Returns the workloads by the dimension that grows."""
     if settings.short:
         return {"batch": [Workload(batch, 8, 8, 4) for batch in (1, 2)]}
     return {
@@ -26,7 +26,7 @@ def sweeps(settings: Settings) -> dict[str, list[Workload]]:
 
 
 def measure(settings: Settings, earlier: dict) -> list[dict]:
-    """A record for each workload, kind and library; those with a peak have `bytes`."""
+    """Returns a record for each workload, kind and library; those of peak memory have `bytes`."""
     del earlier
     records = []
     for grows, shapes in sweeps(settings).items():
@@ -61,7 +61,7 @@ def _peaks(shapes: list[Workload], grows: str) -> list[dict]:
 
 
 def markdown(records: list[dict]) -> str:
-    """A table of times, a table of memory."""
+    """Returns a table of times and a table of peak memory."""
     peers = [who for who in dict.fromkeys(record["who"] for record in records) if who != "ours"]
     timed = [_named(record) for record in records if record["kind"] != "memory"]
     rows = [
@@ -73,7 +73,7 @@ def markdown(records: list[dict]) -> str:
         ]
         for (grows, workload, kind), who in report.by(timed, "grows", "workload", "kind").items()
     ]
-    head = ["grows: B x H x W x C", "kind", "ours, ms", *(f"{peer} / ours" for peer in peers)]
+    head = ["varied: B x H x W x C", "kind", "ours, ms", *(f"{peer} / ours" for peer in peers)]
     peaks = [_named(record) for record in records if record["kind"] == "memory"]
     memory_rows = []
     for (workload,), who in report.by(peaks, "workload").items():
@@ -86,14 +86,17 @@ def markdown(records: list[dict]) -> str:
                 row.append(f"{totals['ours'] / totals[peer]:.2f}")
                 row.append(f"{who['ours']['bytes'] / max(who[peer]['bytes'], 1):.2f}")
         memory_rows.append(row)
-    memory_head = ["B x H x W x C", "inputs, MB", "ours beyond them, MB"]
+    memory_head = ["B x H x W x C", "inputs, MB", "ours beyond the inputs, MB"]
     for peer in peers:
-        memory_head += [f"{peer} beyond them, MB", f"ours / {peer}", "the same, inputs left out"]
+        memory_head.append(f"{peer} beyond the inputs, MB")
+        memory_head += [f"ours / {peer}, with inputs", f"ours / {peer}, without inputs"]
     return "\n\n".join(
         [
             report.table(head, rows),
             "### Peak memory, forward and both gradients",
-            report.table(memory_head, memory_rows) if peaks else "Could not be measured here.",
+            report.table(memory_head, memory_rows)
+            if peaks
+            else "Could not be measured on this machine.",
         ]
     )
 

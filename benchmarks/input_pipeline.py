@@ -1,7 +1,7 @@
-"""Whether a batch ever waits for data: training fed by the loader against a batch on the device.
+"""Whether training waits for data: batches from the loader against one batch on the device.
 
-Both train and record their metrics as a run does; one also reads, shuffles and sends its batches.
-The data are prepared first, if they are not yet; when they are read, they are in the page cache.
+Both ways train and record their metrics as a run does. Only the loader also reads, shuffles and
+transfers batches. The data are prepared beforehand if necessary, and read from the page cache.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ from ml_collections import ConfigDict
 from benchmarks import report, timing
 from benchmarks.settings import Settings
 from configs import quickstart, svhn_cnn
-from stn_jax.experiments.data.loader import one_ahead, training_batches
+from stn_jax.experiments.data.loader import prefetch, training_batches
 from stn_jax.experiments.training.experiment import make_experiment
-from stn_jax.experiments.training.parallel import parallel_train, put, replicate
+from stn_jax.experiments.training.parallel import parallel_train, replicate, shard_batch
 from stn_jax.experiments.training.progress import Progress, StepRecorder
 from stn_jax.experiments.training.steps import train_step
 from stn_jax.experiments.workdir.metrics import MetricLog
@@ -27,7 +27,7 @@ TITLE = "Input pipeline"
 
 
 def measure(settings: Settings, earlier: dict) -> list[dict]:
-    """A record for each config and source of its batches."""
+    """Returns a record for each config and source of its batches."""
     del earlier
     if settings.short:
         config = quickstart.get_config()
@@ -51,7 +51,7 @@ def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list
     size = config.steps_per_dispatch
 
     def batches(begin: int, end: int):
-        return put(
+        return shard_batch(
             training_batches(
                 experiment.data.train, begin, end, seed=config.seed, batch_size=config.batch_size
             )
@@ -72,7 +72,7 @@ def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list
     starts = itertools.count(0, size)
     with contextlib.ExitStack() as stack:
         loaded = stack.enter_context(
-            contextlib.closing(one_ahead(batches, ((start, start + size) for start in starts)))
+            contextlib.closing(prefetch(batches, ((start, start + size) for start in starts)))
         )
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         log = stack.enter_context(MetricLog(Path(folder), start_step=0))
@@ -90,12 +90,12 @@ def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list
     for record in timing.compared(times, "on the device"):
         record["seconds"] = [value / steps for value in record["seconds"]]
         records.append({"config": config.name, "batch": config.batch_size} | record)
-    settings.say(f"{config.name}: {report.times(records[-1]['ratio'])} from the loader")
+    settings.say(f"{config.name}: loader / device {report.times(records[-1]['ratio'])}")
     return records
 
 
 def markdown(records: list[dict]) -> str:
-    """A table, a row for each config."""
+    """Returns a table with a row for each config."""
     rows = [
         [
             config,

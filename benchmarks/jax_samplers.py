@@ -1,4 +1,4 @@
-"""The library's sampler and its peers in JAX, in one form."""
+"""The library's sampler and its JAX peers behind one interface."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,20 +13,20 @@ from benchmarks.peers import have
 from stn_jax.transforms import FamilyName, make_family
 
 KINDS = {"forward": (), "gradient to points": (1,), "gradient to image": (0,), "both": (0, 1)}
-"""What is computed besides the values: gradients to these of (images, points)."""
+"""For each kind, which of (images, points) gradients are computed for, besides the values."""
 NAMES = ("image", "points")
 
 
 class Sampler(NamedTuple):
-    """One way to sample.
+    """One implementation of sampling.
 
     Attributes:
-        put: NumPy images [B, H, W, C], points and cotangents -> what a program takes.
-        programs: by kind, functions of these three that give "values", and the gradients to
-            "image" and "points" that the kind asks for.
-        get: such a result as NumPy arrays, channels last.
+        put: converts NumPy images [B, H, W, C], points and cotangents to the inputs of a program.
+        programs: functions of these three inputs, by kind. They return "values", and the gradients
+            with respect to "image" and "points" that the kind asks for.
+        get: converts such a result to NumPy arrays, channels last.
         mixes_padding: whether a point within a pixel of the border mixes pixels and zeros.
-        trusted: whether a result that differs from ours fails the run; else it is left out.
+        trusted: whether a result that differs from ours fails the run. If not, it is not timed.
     """
 
     put: Callable[..., tuple]
@@ -37,20 +37,20 @@ class Sampler(NamedTuple):
 
 
 def make_samplers() -> dict[str, Sampler]:
-    """Samplers at given grids: points are [B, H, W, 2]."""
+    """Returns the samplers at given grids: points are [B, H, W, 2]."""
     samplers = {
         "ours": make_sampler(jax.vmap(stn_jax.sample)),
         "map_coordinates": make_sampler(jax.vmap(_map_coordinates)),
     }
     if have("dm_pix"):
-        # Not trusted: compiled for the CPU, its gradient to the grid is wrong for large images.
+        # Not trusted: when compiled for the CPU, its grid gradient is wrong for large images.
         dm_pix = make_sampler(jax.vmap(_dm_pix))
         samplers["dm_pix"] = dm_pix._replace(mixes_padding=False, trusted=False)
     return samplers
 
 
 def make_family_sampler(name: FamilyName) -> Sampler:
-    """Ours with the family's grid: points are theta [B, ...]."""
+    """Returns our sampler with the family's grid: points are theta [B, ...]."""
     family = make_family(name)
 
     def transform(image, theta):
@@ -61,7 +61,7 @@ def make_family_sampler(name: FamilyName) -> Sampler:
 
 
 def in_pixels(grid, height: int, width: int):
-    """Normalised coordinates [..., (x, y)] as (rows, columns) in pixels."""
+    """Converts normalised coordinates [..., (x, y)] to (rows, columns) in pixels."""
     return ((grid[..., 1] + 1) * height - 1) / 2, ((grid[..., 0] + 1) * width - 1) / 2
 
 
@@ -80,7 +80,7 @@ def _dm_pix(image, grid):
 
 
 def make_sampler(function: Callable) -> Sampler:
-    """A sampler of a batched function of images and points."""
+    """Returns the sampler for a batched function of images and points."""
     return Sampler(
         put=lambda *arrays: tuple(map(jnp.asarray, arrays)),
         programs={kind: _program(function, wanted) for kind, wanted in KINDS.items()},
@@ -98,7 +98,7 @@ def _program(function: Callable, wanted: tuple[int, ...]) -> Callable:
                 inputs[place] = value
             return function(*inputs)
 
-        # The values are a result too, or XLA would leave the forward pass out.
+        # Without the values among the results, XLA would leave the forward pass out.
         values, back = jax.vjp(of_wanted, *(inputs[place] for place in wanted))
         gradients = back(cotangents) if wanted else ()
         names = (NAMES[place] for place in wanted)

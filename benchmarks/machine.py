@@ -1,4 +1,4 @@
-"""What the figures were measured on, and with."""
+"""The machine and the package versions that results were measured with."""
 
 import importlib.metadata
 import platform
@@ -13,7 +13,7 @@ PACKAGES = ("stn_jax", "jax", "jaxlib", "flax", "numpy", "torch", "kornia", "dm_
 
 
 def describe() -> dict[str, str]:
-    """The machine, its devices and the versions, each in a few words."""
+    """Returns the machine, its devices and the package versions, each in a few words."""
     devices = jax.devices()
     return {
         "processor": f"{_processor()}, {usable_cores()} cores",

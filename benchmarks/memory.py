@@ -1,9 +1,10 @@
-"""The most memory that the sampler's forward pass and both gradients hold at a time.
+"""Peak memory of the sampler's forward pass and both gradients.
 
-On the CPU it is the resident memory of a process of its own, the same way for ours and torch's. The
-kernel resets its high-water mark on demand, and the environment makes the C library give freed
-blocks back at once. On a GPU, what the compiler plans is compared with torch's own count.
-Each call of `peaks` starts the process: python -m benchmarks.memory WHO WORKLOADS
+On the CPU it is the peak resident memory of a separate process, measured in the same way for our
+sampler and torch's. The kernel resets its high-water mark on demand, and environment variables make
+the C library return freed blocks to the system at once. On a GPU, the memory that the XLA compiler
+plans is compared with the count that torch keeps.
+Each call of `peaks` starts such a process: python -m benchmarks.memory WHO WORKLOADS
 """
 
 import json
@@ -26,7 +27,12 @@ _ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65
 
 
 def peaks(who: str, shapes: Sequence[Workload]) -> list[int] | None:
-    """Bytes beyond the inputs, "ours" or "torch"; None where they cannot be measured."""
+    """Returns the peak bytes beyond the inputs for each workload, or None if measuring fails.
+
+    Args:
+        who: whose sampler to measure, "ours" or "torch".
+        shapes: the workloads.
+    """
     command = [sys.executable, "-m", "benchmarks.memory", who, json.dumps(shapes)]
     run = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **_ENVIRONMENT}, check=False
@@ -38,13 +44,13 @@ def peaks(who: str, shapes: Sequence[Workload]) -> list[int] | None:
 
 
 def input_bytes(workload: Workload) -> int:
-    """Of images, grids and cotangents in float32."""
+    """Returns the bytes of the images, grids and cotangents in float32."""
     pixels = workload.batch * workload.height * workload.width
     return 4 * pixels * (2 * workload.channels + 2)
 
 
 def planned(workload: Workload) -> int:
-    """Bytes beyond the inputs in the compiler's own analysis of ours: outputs and temporaries."""
+    """Returns our bytes beyond the inputs by the compiler's analysis: outputs and temporaries."""
     program: Any = jax_samplers.make_samplers()["ours"].programs[KIND]
     image = jax.ShapeDtypeStruct(workload[:4], "float32")
     points = jax.ShapeDtypeStruct((*workload[:3], 2), "float32")
@@ -73,8 +79,8 @@ def _inputs(sampler: Sampler, workload: Workload) -> tuple:
 
 def _resident(sampler: Sampler, workload: Workload) -> int:
     inputs = _inputs(sampler, workload)
-    for _ in range(2):  # the first compiles
-        time.sleep(0.1)  # temporaries are freed a moment after the results are there
+    for _ in range(2):  # the first call compiles
+        time.sleep(0.1)  # temporaries are freed shortly after results are ready
         before = _status("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")
         result = jax.block_until_ready(sampler.programs[KIND](*inputs))

@@ -1,4 +1,4 @@
-"""Training steps of the paper's networks as the library takes them, on a batch that stays."""
+"""The library's training steps of the paper's networks, on a batch that stays on the device."""
 
 import functools
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from stn_jax.experiments.street_numbers import network as street_numbers_network
 from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.optimizer import make_optimizer
-from stn_jax.experiments.training.parallel import parallel_train, put, replicate
+from stn_jax.experiments.training.parallel import parallel_train, replicate, shard_batch
 from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state, train_step
 
 NUM_STEPS = 1000
-"""Of the training that the learning rate is made for."""
+"""The number of steps that the learning rate schedule is made for."""
 
 
 class Network(NamedTuple):
-    """A network to be trained, and what its config is."""
+    """A network to train, and its config."""
 
     config: ConfigDict
     model: nn.Module
@@ -37,17 +37,17 @@ class Network(NamedTuple):
 
 
 def section_4_1(name: str, recipe: str) -> ConfigDict:
-    """RTS; `name` as in `stn_jax.experiments.distorted_mnist.config.MODELS`."""
+    """Returns a config for RTS; `name` is a key of `distorted_mnist.config.MODELS`."""
     return distorted_mnist.make_config("rts", f"{name},{recipe}")
 
 
 def section_4_2(name: str, size: int, recipe: str) -> ConfigDict:
-    """`name` is "cnn", "single" or "multi", `size` 64 or 128 pixels."""
+    """Returns a config for `name` "cnn", "single" or "multi" at `size` 64 or 128 pixels."""
     return street_numbers.make_config(name, f"{size},{recipe}")
 
 
 def shrink(config: ConfigDict) -> None:
-    """Narrow layers and small images, to be compiled and run in a moment."""
+    """Makes layers narrow and images small, so that the network compiles and runs quickly."""
     if config.task == "street_numbers":
         config.model.filters = (4,) * street_numbers_network.NUM_CONVOLUTIONS
         config.model.features = (8,)
@@ -58,7 +58,7 @@ def shrink(config: ConfigDict) -> None:
 
 
 def make(config: ConfigDict) -> Network:
-    """The network of a config, as a run would train it."""
+    """Returns the network of a config, as a run would train it."""
     task = find_task(config)
     return Network(
         config,
@@ -69,7 +69,7 @@ def make(config: ConfigDict) -> Network:
 
 
 def random_batch(network: Network, batch_size: int, steps: int = 1) -> Batch:
-    """Preprocessed images and labels on the host: [local devices, steps, B / devices, ...]."""
+    """Returns preprocessed data on the host, [local devices, steps, B / devices, ...]."""
     rng = np.random.default_rng(0)
     devices = jax.local_device_count()
     lead = (devices, steps, batch_size // devices)
@@ -83,7 +83,7 @@ def random_batch(network: Network, batch_size: int, steps: int = 1) -> Batch:
 
 
 def training(network: Network, steps: int) -> jax.stages.Wrapped:
-    """The library's own steps, `steps` per dispatch, on images that are preprocessed already."""
+    """Returns the library's training loop of `steps` steps, for images that are preprocessed."""
     step = functools.partial(
         train_step,
         model=network.model,
@@ -98,10 +98,10 @@ def training(network: Network, steps: int) -> jax.stages.Wrapped:
 def make_step(
     network: Network, state: TrainState, batch: Batch, steps: int
 ) -> Callable[[], object]:
-    """A call that trains for `steps` steps, from where the last one ended."""
+    """Returns a function that trains for `steps` steps and continues from its last call."""
     train = training(network, steps)
     state = replicate(state)
-    batch = put(batch)
+    batch = shard_batch(batch)
 
     def run():
         nonlocal state

@@ -1,4 +1,4 @@
-"""Which of the libraries that we compare with are installed."""
+"""The libraries that we compare with, and which of them are installed."""
 
 import importlib.util
 
@@ -10,9 +10,9 @@ def have(name: str) -> bool:
 
 
 def left_out() -> list[str]:
-    """A line for each library that is missing."""
+    """Returns a line for each library that is missing."""
     return [
-        f"{name} is not installed and left out: pip install -r benchmarks/requirements.txt"
+        f"{name} is left out, as it is not installed: pip install -r benchmarks/requirements.txt"
         for name in PEERS
         if not have(name)
     ]

@@ -1,4 +1,4 @@
-"""The pictures of a run."""
+"""Plots of the results of a run."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +12,11 @@ from matplotlib.ticker import LogLocator
 
 from benchmarks.jax_samplers import KINDS
 
-_FASTER = "times as long as ours (right of the line: ours is faster)"
+_FASTER = "time / our time (right of the line: ours is faster)"
 
 
 def draw(parts: dict[str, list[dict]], folder: Path) -> list[str]:
-    """Writes a picture for each part that has one; gives the files' names."""
+    """Writes a plot for each part that has one, and returns the names of the files."""
     plots: dict[str, Callable] = {"sampler": sampler, "steps": steps, "growth": growth}
     names = []
     for part, records in parts.items():
@@ -29,7 +29,7 @@ def draw(parts: dict[str, list[dict]], folder: Path) -> list[str]:
 
 
 def sampler(records: list[dict]):
-    """Each peer's time as a multiple of ours, by kind and workload, with quartiles."""
+    """Plots each peer's time divided by ours, by kind and workload, with quartiles."""
     records = [record for record in records if record["from"] == "grid"]
     names = list(dict.fromkeys(record["workload"] for record in records))
     figure, axes = plt.subplots(
@@ -47,12 +47,12 @@ def sampler(records: list[dict]):
 
 
 def steps(records: list[dict]):
-    """Each library's time of a step as a multiple of ours, by network, with quartiles."""
+    """Plots each peer's time of a step divided by ours, by network, with quartiles."""
     records = [record | {"name": f"{record['group']}: {record['network']}"} for record in records]
     names = list(dict.fromkeys(record["name"] for record in records))
     figure, ax = plt.subplots(figsize=(7, 1.5 + 0.35 * len(names)))
     _ratios(ax, records, names, "name", _peers(records))
-    ax.set_xscale("linear")  # they differ by less than a power of ten
+    ax.set_xscale("linear")  # ratios differ by less than a power of ten
     ax.set_xlabel(_FASTER)
     ax.legend(fontsize=8)
     figure.tight_layout()
@@ -84,7 +84,7 @@ def _ratios(ax: Axes, records: list[dict], names: list[str], key: str, peers: li
 
 
 def growth(records: list[dict]):
-    """Time above, memory below, over what grows."""
+    """Plots time in the upper row and memory in the lower one, against what grows."""
     axis_of = {"batch": 0, "size": 1, "channels": 3}
     records = [record for record in records if record["grows"]]
     kinds = list(dict.fromkeys(record["grows"] for record in records))

@@ -1,4 +1,4 @@
-"""Records as Markdown tables."""
+"""Formats records as Markdown tables."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,19 +6,19 @@ Record = dict
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; cells are written as `str` does."""
+    """Returns a Markdown table; cells are formatted by `str`."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def milliseconds(seconds: Sequence[float]) -> str:
-    """The median with the quartiles, from quartiles in seconds."""
+    """Returns the median and the quartiles in milliseconds, from quartiles in seconds."""
     low, middle, high = (f"{1000 * value:.3g}" for value in seconds)
     return f"{middle} ({low}..{high})"
 
 
 def times(ratio: Sequence[float]) -> str:
-    """A ratio's median with its quartiles."""
+    """Returns the median and the quartiles of a ratio."""
     low, middle, high = (f"{value:.2f}" for value in ratio)
     return f"{middle} ({low}..{high})"
 

@@ -1,9 +1,9 @@
-"""The sampler, forward and with its gradients, against torch, kornia, map_coordinates and dm_pix.
+"""The sampler and its gradients against torch, kornia, map_coordinates and dm_pix.
 
-Affine grids of random rotations and scales are given; for the families' own table they are made
-from theta, within the time that is measured. Gradients include the forward pass. torch and kornia
-have their images in their own layout, channels first. A dash: the same as another column, or
-the peer's result is wrong.
+The grids are affine, with random rotations and scales, and are made beforehand; only in the table
+of families the measured time includes making the grid from theta. Gradients include the forward
+pass. torch and kornia get images in their native layout, channels first. A dash means that the
+column would repeat another one, or that the peer's result is wrong.
 """
 
 import functools
@@ -23,7 +23,7 @@ FAMILIES: tuple[FamilyName, ...] = ("affine", "projective", "tps")
 
 
 def measure(settings: Settings, earlier: dict) -> list[dict]:
-    """A record for each workload, family or "grid", kind and sampler."""
+    """Returns a record for each workload, family or "grid", kind and sampler."""
     del earlier
     shapes = workloads.SHORT_WORKLOADS if settings.short else workloads.WORKLOADS
     records = []
@@ -32,7 +32,7 @@ def measure(settings: Settings, earlier: dict) -> list[dict]:
         peers = jax_samplers.make_samplers()
         samplers = {"ours": peers.pop("ours"), **_torch_samplers(settings), **peers}
         if workload.channels == 1:
-            samplers.pop("torch, channels last", None)  # the same
+            samplers.pop("torch, channels last", None)  # for one channel the layouts are the same
         records += _measure(settings, workload, "grid", points, samplers)
     shapes = workloads.SHORT_WORKLOADS if settings.short else workloads.FAMILY_WORKLOADS
     for workload in shapes:
@@ -51,8 +51,8 @@ def _torch_samplers(settings: Settings, family: str = "") -> dict[str, Sampler]:
 
     from benchmarks import torch_samplers
 
-    torch.compiler.reset()  # or it would give up after so many shapes
-    compiled = not settings.short  # minutes of compilation, and for values the same
+    torch.compiler.reset()  # otherwise it stops compiling after a number of shapes
+    compiled = not settings.short  # compiling takes minutes and finds no more errors
     if family:
         return torch_samplers.make_family_samplers(family, compiled=compiled)
     return torch_samplers.make_samplers(compiled=compiled)
@@ -72,7 +72,7 @@ def _measure(
     times = timed(samplers, arrays, KINDS, settings.repeats, settings.budget, left_out=wrong)
     records = [about | record for record in times]
     for who, kind in wrong:
-        settings.say(f"{who}, {kind}: left out, its result is wrong")
+        settings.say(f"{who}, {kind}: left out, because its result is wrong")
     settings.say(f"{workload}, {points_from}: {_line(records)}")
     return records
 
@@ -85,15 +85,18 @@ def timed(
     budget: float,
     left_out: Collection[tuple[str, str]] = (),
 ) -> list[dict]:
-    """A record for each kind and sampler, timed in turn on the same images, points and cotangents.
+    """Times samplers in turn on the same images, points and cotangents.
 
     Args:
-        samplers: by name; "ours" is what the others are compared with.
+        samplers: the samplers by name; "ours" is the reference of the ratios.
         arrays: images [B, H, W, C], points and cotangents.
-        kinds: of `jax_samplers.KINDS`.
-        repeats: at least and at most so many.
-        budget: seconds for each kind, between these limits.
-        left_out: pairs of a name and a kind.
+        kinds: keys of `jax_samplers.KINDS`.
+        repeats: the least and the greatest number of repeats.
+        budget: the seconds for each kind, as far as `repeats` allows.
+        left_out: pairs of a name and a kind that are not timed.
+
+    Returns:
+        A record for each kind and sampler.
     """
     inputs = {name: sampler.put(*arrays) for name, sampler in samplers.items()}
     records = []
@@ -111,18 +114,18 @@ def timed(
 def _check(
     workload: workloads.Workload, points_from: str, arrays: tuple, samplers: dict[str, Sampler]
 ) -> set[tuple[str, str]]:
-    """Compares all that can be compared with ours.
+    """Compares the results of all samplers with ours, wherever they should agree.
 
     Returns:
-        Which samplers without trust gave a wrong result, and of which kind.
+        The name and the kind of each wrong result of a sampler that is not trusted.
 
     Raises:
-        WrongResult: one that is trusted did.
+        WrongResult: a result of a trusted sampler is wrong.
     """
     wrong = set()
     images, points, cotangents = arrays
     given = points_from == "grid"
-    # A theta's gradient sums over points some of which lie at a kink.
+    # The gradient of a theta is a sum over points, some of which lie at a kink.
     tolerances = {"values": 1e-3, "image": 1e-3, "points": 1e-3 if given else 0.05}
     ours = _results(samplers["ours"], images, points, cotangents)
     for name, sampler in samplers.items():
@@ -153,7 +156,7 @@ def _results(sampler: Sampler, *arrays) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _far_from_border(workload, grids: np.ndarray) -> np.ndarray:
-    """Where the points do not mix border pixels and padding, [B, H, W]."""
+    """Returns where points do not mix border pixels and padding, [B, H, W]."""
     sizes, margin = (workload.height, workload.width), 1e-3
     places = list(zip(in_pixels(grids, *sizes), sizes, strict=True))
     inside = [(place > margin) & (place < size - 1 - margin) for place, size in places]
@@ -162,7 +165,7 @@ def _far_from_border(workload, grids: np.ndarray) -> np.ndarray:
 
 
 def _far_from_kinks(workload, grids: np.ndarray) -> np.ndarray:
-    """Where rounding does not change the pixels that a point is between, [B, H, W, 1]."""
+    """Returns where rounding does not change the pixels that a point lies between, [B, H, W, 1]."""
     places = in_pixels(grids, workload.height, workload.width)
     return np.all([np.abs(p - np.round(p)) > 1e-3 for p in places], axis=0)[..., None]
 
@@ -173,12 +176,12 @@ def _line(records: list[dict]) -> str:
 
 
 def markdown(records: list[dict]) -> str:
-    """Tables: a summary, then one for each kind, then the families'."""
+    """Returns a summary, a table for each kind, and a table of the families."""
     texts = [_summary(records)]
     for kind in KINDS:
-        texts.append(f"### {kind.capitalize()}, affine grids given")
+        texts.append(f"### {kind.capitalize()}, given affine grids")
         texts.append(_table([r for r in records if r["kind"] == kind and r["from"] == "grid"]))
-    texts.append("### Theta to values: the grid is made as well")
+    texts.append("### From theta: grid and values")
     texts.append(_table([r for r in records if r["from"] != "grid"]))
     return "\n\n".join(texts)
 
@@ -195,8 +198,8 @@ def _summary(records: list[dict]) -> str:
                 *(f"{f(ratios):.2f}" for f in (np.min, np.median, np.max)),
             ]
         )
-    text = "Times as long as ours, over all workloads and kinds (above 1: ours is faster).\n\n"
-    text += report.table(["peer", "ours at least as fast", "least", "median", "most"], rows)
+    text = "Peer's time / ours, over all workloads and kinds (above 1: ours is faster).\n\n"
+    text += report.table(["peer", "ours at least as fast", "lowest", "median", "highest"], rows)
     groups = report.by((r for r in records if r["from"] == "grid"), "workload", "kind")
     costs = {
         workload: groups[workload, "gradient to points"]["ours"]["seconds"][1]
@@ -206,8 +209,9 @@ def _summary(records: list[dict]) -> str:
     }
     worst = max(costs, key=costs.__getitem__)
     return (
-        f"{text}\n\nOur grid gradient takes {np.median(list(costs.values())):.2f} times the "
-        f"forward pass (median of the workloads), at most {costs[worst]:.2f} ({worst})."
+        f"{text}\n\nOur grid gradient takes {np.median(list(costs.values())):.2f} times as long as "
+        f"the forward pass (median over the workloads), and at most {costs[worst]:.2f} times "
+        f"({worst})."
     )
 
 

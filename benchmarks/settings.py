@@ -1,4 +1,4 @@
-"""What all parts of a run share."""
+"""The settings that all parts of a run share."""
 
 import sys
 from typing import NamedTuple
@@ -8,9 +8,10 @@ class Settings(NamedTuple):
     """How thoroughly to measure.
 
     Attributes:
-        short: tiny shapes and one repeat, to find wrong results; its times mean nothing.
-        recipe: "paper" or "modern", of the networks whose steps are timed.
-        compile_steps: whether torch's steps are timed compiled as well.
+        short: whether to use tiny shapes and one repeat. This finds wrong results, but the times
+            mean nothing.
+        recipe: "paper" or "modern", the recipe of the networks whose steps are timed.
+        compile_steps: whether to time torch's steps compiled as well.
     """
 
     short: bool
@@ -19,14 +20,14 @@ class Settings(NamedTuple):
 
     @property
     def repeats(self) -> tuple[int, int]:
-        """At least and at most so many."""
+        """The least and the greatest number of repeats."""
         return (1, 1) if self.short else (5, 15)
 
     @property
     def budget(self) -> float:
-        """Seconds for a set of things timed in turn, as long as there are enough repeats."""
+        """Seconds for a set of functions timed in turn, as far as `repeats` allows."""
         return 1.5
 
     def say(self, line: str) -> None:
-        """Shows that the run goes on."""
+        """Prints a line of progress."""
         print(line, file=sys.stderr, flush=True)

@@ -1,8 +1,9 @@
-"""Whole training steps of the networks of sections 4.1 and 4.2 against the same in torch.
+"""Whole training steps of the networks of sections 4.1 and 4.2, against the same in torch.
 
-Forward, backward and the optimiser, on random images that are preprocessed already, in float32 and
-with the config's own batch norm, dropout and optimiser. Ours also computes the metrics that a run
-records, and takes as many steps per dispatch as a run does, up to `STEPS_PER_DISPATCH`.
+A step is the forward pass, the backward pass and the optimiser's update, in float32, on random
+images that are already preprocessed, with the config's batch norm, dropout and optimiser. Our step
+also computes the metrics that a run records. One dispatch takes as many of our steps as in a run,
+up to `STEPS_PER_DISPATCH`.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,13 +25,16 @@ from stn_jax.experiments.training.steps import TrainState
 
 TITLE = "Training steps"
 PLAIN = {"single": "cnn", "multi": "cnn"}
-"""The network without the transformers; in section 4.1 it has other widths, and larger images."""
+"""The same network without the transformers.
+
+Section 4.1 has none: there the plain networks have other widths and larger images.
+"""
 STEPS_PER_DISPATCH = {"fcn": 50, "cnn": 2}
-"""By the classifier: convolutions take so long that more steps are no faster."""
+"""By classifier: convolutions take so long that more steps per dispatch save no time."""
 
 
 class Group(NamedTuple):
-    """Networks that are timed in turn."""
+    """A group of networks that are timed in turn."""
 
     title: str
     batch_size: int
@@ -38,7 +42,10 @@ class Group(NamedTuple):
 
 
 def groups(settings: Settings) -> list[Group]:
-    """Section 4.1 in two groups, so that fully connected networks need not wait; 4.2 by size."""
+    """Returns the networks of section 4.1 in two groups, and those of section 4.2 by image size.
+
+    Fully connected networks are a separate group, so that they do not wait for convolutional ones.
+    """
     recipe, short = settings.recipe, settings.short
     if short:
         rts = {name: networks.section_4_1(name, recipe) for name in ("st_fcn_affine",)}
@@ -65,7 +72,7 @@ def groups(settings: Settings) -> list[Group]:
 
 
 def measure(settings: Settings, earlier: dict) -> list[dict]:
-    """A record for each network and library."""
+    """Returns a record for each network and library."""
     del earlier
     return [record for group in groups(settings) for record in _measure(settings, group)]
 
@@ -106,17 +113,17 @@ def _measure(settings: Settings, group: Group) -> Iterator[dict]:
 
 
 def check(what: str, network: Network, state: TrainState) -> None:
-    """Compares logits with torch's, at the same parameters, near those of `state`.
+    """Compares our logits with torch's at the same parameters, which are near those of `state`.
 
     Raises:
-        WrongResult: they differ by more than a thousandth of the largest.
+        WrongResult: the logits differ by more than a thousandth of the largest one.
     """
     from benchmarks import torch_device, torch_networks
 
     rng = np.random.default_rng(1)
 
     def moved(leaf):
-        # From the initial values, at which a transformer is the identity whatever its input.
+        # At the initial values a transformer would be the identity for every input.
         return leaf + 0.01 * np.abs(rng.normal(size=leaf.shape)).astype(np.float32)
 
     variables = jax.tree.map(moved, {"params": state.params, "batch_stats": state.batch_stats})
@@ -160,7 +167,7 @@ def _steps(config: ConfigDict) -> int:
 
 
 def markdown(records: list[dict]) -> str:
-    """Two tables: against torch, and what the transformers cost."""
+    """Returns two tables: our times against torch's, and what the transformers cost."""
     rows, costs = [], []
     peers = [who for who in dict.fromkeys(record["who"] for record in records) if who != "ours"]
     for (group, network), who in report.by(records, "group", "network").items():
@@ -183,7 +190,7 @@ def markdown(records: list[dict]) -> str:
     if costs:
         texts += [
             "### What the transformers cost",
-            "Times as long as the network without them; the paper says 1.06 for Multi.",
+            "Ratio to the time without transformers; the paper reports 1.06 for Multi.",
             report.table(["network", "batch", "ours", *peers], costs),
         ]
     return "\n\n".join(texts)

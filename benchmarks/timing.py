@@ -1,4 +1,4 @@
-"""Timing of several things in turn, so that a machine that slows down slows them all."""
+"""Timing of several functions in turn, so that a slowdown of the machine affects all of them."""
 
 import sys
 import time
@@ -8,24 +8,25 @@ import jax
 import numpy as np
 
 _TURN = 0.02
-"""Seconds that a turn lasts at least: several calls where one is shorter."""
+"""The least duration of a turn in seconds; it has several calls if one call is shorter."""
 _PAUSE = 0.01
-"""Seconds before a turn, in which the idle threads of the library before stop spinning."""
+"""Seconds before a turn, in which idle threads of the previous library stop spinning."""
 
 
 def alternating(
     runs: Mapping[str, Callable[[], object]], *, repeats: tuple[int, int], budget: float
 ) -> dict[str, np.ndarray]:
-    """Seconds that a call of each run takes, [repeats].
+    """Returns the seconds that a call of each run takes, [repeats].
 
-    In each repeat each run has its turn, after a pause: one call, or as many as fill a turn, of
-    which the first is then not counted: it warms the caches. Two calls go before everything, for
-    compilation and for an estimate.
+    In each repeat, every run has a turn after a pause. A turn is a single call, or one call that
+    warms the caches and is not counted, followed by as many as fill the turn. Before all repeats,
+    each run is called twice, to compile it and to estimate its time.
 
     Args:
-        runs: what to time, by name; a call may give JAX arrays or torch tensors still to come.
-        repeats: at least and at most so many.
-        budget: seconds that all turns together should take, between these limits.
+        runs: the functions to time, by name. They may return JAX arrays or torch tensors whose
+            values are still being computed.
+        repeats: the least and the greatest number of repeats.
+        budget: the seconds that all turns together should take, as far as `repeats` allows.
     """
     calls = {}
     turns = 0.0
@@ -45,9 +46,9 @@ def alternating(
 
 
 def compared(times: Mapping[str, np.ndarray], reference: str) -> list[dict]:
-    """A record for each run: quartiles of its seconds, and of its ratios to `reference`.
+    """Returns a record for each run: quartiles of its seconds, and of its ratios to `reference`.
 
-    The ratios are made repeat by repeat.
+    The ratios are computed repeat by repeat.
     """
     return [
         {
@@ -61,12 +62,15 @@ def compared(times: Mapping[str, np.ndarray], reference: str) -> list[dict]:
 
 
 def quartiles(values: np.ndarray) -> list[float]:
-    """The lower quartile, the median and the upper quartile."""
+    """Returns the lower quartile, the median and the upper quartile."""
     return np.percentile(values, [25, 50, 75]).tolist()
 
 
 def _seconds(run: Callable[[], object], calls: int) -> float:
-    """Per call. On the CPU each call is waited for; an accelerator has its queue of them."""
+    """Returns the seconds per call.
+
+    On the CPU each call is awaited before the next; on an accelerator all calls are queued.
+    """
     one_by_one = jax.default_backend() == "cpu"
     started = time.perf_counter()
     for _ in range(calls):
@@ -79,6 +83,6 @@ def _seconds(run: Callable[[], object], calls: int) -> float:
 
 def _wait(result: object) -> None:
     jax.block_until_ready(result)
-    torch = sys.modules.get("torch")  # whoever times torch has imported it
+    torch = sys.modules.get("torch")  # imported if torch is timed
     if torch is not None and torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""Where torch runs: on the GPU if JAX runs there and torch has it too, else on the CPU."""
+"""The device of torch: the GPU if JAX runs on it and torch can use it, otherwise the CPU."""
 
 import contextlib
 import functools
@@ -13,18 +13,18 @@ import torch
 def device() -> torch.device:
     on_gpu = jax.default_backend() == "gpu" and torch.cuda.is_available()
     if on_gpu:
-        torch.set_float32_matmul_precision("high")  # TF32 products, as JAX's default
+        torch.set_float32_matmul_precision("high")  # TF32 products, which are JAX's default
     return torch.device("cuda" if on_gpu else "cpu")
 
 
 def to_torch(array: np.ndarray) -> torch.Tensor:
-    """A contiguous copy of the array on the device."""
+    """Returns a contiguous copy of the array on the device."""
     return torch.from_numpy(np.array(array, order="C")).to(device())
 
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Products in float32 in both libraries, for a comparison of results."""
+    """Makes both libraries compute products in full float32, to compare results."""
     chosen = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     with jax.default_matmul_precision("highest"), torch.backends.cudnn.flags(allow_tf32=False):

@@ -1,6 +1,6 @@
-"""The networks of sections 4.1 and 4.2 in torch, from the same configs. Needs torch.
+"""The networks of sections 4.1 and 4.2 in torch, built from the same configs. Needs torch.
 
-Modules are named as in Flax, so that parameters can be carried over by their paths.
+Modules are named as in Flax, so that parameters can be copied by their paths.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ Shape = tuple[int, int, int]  # channels, height, width
 
 
 class Convolution(NamedTuple):
-    """A convolution of stride 1, batch norm if the network has it, ReLU, max-pooling, dropout."""
+    """A convolution of stride 1, then batch norm if any, ReLU, max-pooling and dropout."""
 
     filters: int
     size: int
@@ -34,18 +34,20 @@ class Convolution(NamedTuple):
 
 
 class Layers(nn.Module):
-    """Convolutions, fully connected layers and a linear one, all of the paper's networks.
+    """Convolutions, fully connected layers and a linear output layer.
+
+    All networks of the paper, localisation networks included, have this form.
 
     Args:
-        shape: the input's.
+        shape: the shape of the input.
         convolutions: the first layers.
-        features: widths of the fully connected ReLU layers.
-        outputs: width of the last layer.
+        features: the widths of the fully connected ReLU layers.
+        outputs: the width of the last layer.
         batch_norm: whether each layer but the last is batch-normalised.
-        dropout: of the fully connected layers.
-        transformers: the i-th one stands before the i-th convolution.
-        downsample: average-pooling of the input.
-        last: the last layer's name.
+        dropout: the dropout rate of the fully connected layers.
+        transformers: the i-th one is applied before the i-th convolution.
+        downsample: the size and stride of the average pooling of the input; 1 for none.
+        last: the name of the last layer.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class Layers(nn.Module):
         self.add_module(self.last, nn.ModuleDict({"Dense_0": head}) if last else head)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, C, H, W] -> [B, outputs]."""
+        """Maps images [B, C, H, W] to [B, outputs]."""
         if self.downsample > 1:
             x = F.avg_pool2d(x, self.downsample)
         for i, layer in enumerate(self.convolutions):
@@ -128,7 +130,7 @@ class Transformer(nn.Module):
         }[family]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """[B, C, H, W] -> [B, C, H', W']."""
+        """Maps images [B, C, H, W] to [B, C, H', W']."""
         height, width = (self.size, self.size) if self.size else images.shape[2:]
         theta = self.make_theta(self.localisation(images))
         grid = GRIDS[self.family](theta, (*images.shape[:2], height, width))
@@ -136,7 +138,7 @@ class Transformer(nn.Module):
 
 
 class TransformedClassifier(nn.Module):
-    """A transformer, average pooling, a classifier: the transformed networks of section 4.1."""
+    """A transformer, average pooling and a classifier: the ST networks of section 4.1."""
 
     def __init__(self, transformer: Transformer, classifier: Layers, pool: int) -> None:
         super().__init__()
@@ -147,7 +149,7 @@ class TransformedClassifier(nn.Module):
 
 
 class StreetNumberNetwork(nn.Module):
-    """Scores for each digit: [B, 3, H, W] -> [B, 5, 11]."""
+    """A network with scores for each digit: [B, 3, H, W] -> [B, 5, 11]."""
 
     def __init__(self, layers: Layers) -> None:
         super().__init__()
@@ -158,7 +160,7 @@ class StreetNumberNetwork(nn.Module):
 
 
 def make_network(config: ConfigDict, input_shape: tuple[int, int, int]) -> nn.Module:
-    """The network of `config`, for images of `input_shape` = (height, width, channels)."""
+    """Returns the network of `config` for images of `input_shape` (height, width, channels)."""
     height, width, channels = input_shape
     make = {"distorted_mnist": _distorted_mnist, "street_numbers": _street_numbers}[config.task]
     return make(config.model, (channels, height, width))
@@ -236,10 +238,10 @@ def _street_numbers(config: ConfigDict, shape: Shape) -> nn.Module:
 
 @torch.no_grad()
 def load(network: nn.Module, variables: Mapping[str, Any]) -> None:
-    """Gives `network` the parameters and batch statistics of the same network in Flax.
+    """Copies the parameters and batch statistics of the same network in Flax to `network`.
 
     Raises:
-        ValueError: they are not those of the same network.
+        ValueError: `variables` are not those of the same network.
     """
     names = {"kernel": "weight", "scale": "weight", "bias": "bias"}
     names |= {"mean": "running_mean", "var": "running_var"}
@@ -255,12 +257,12 @@ def load(network: nn.Module, variables: Mapping[str, Any]) -> None:
         raise ValueError(f"not the same network: {sorted(given.keys() ^ expected)}")
     for name, value in given.items():
         if own[name].numel() != value.size:
-            raise ValueError(f"{name}: {tuple(own[name].shape)} in place of {value.shape}")
+            raise ValueError(f"{name}: {tuple(own[name].shape)} instead of {value.shape}")
         own[name].copy_(to_torch(_ordered(network, name.rpartition(".")[0], value)))
 
 
 def _ordered(network: nn.Module, place: str, value: np.ndarray) -> np.ndarray:
-    """A Flax parameter with torch's order of axes: outputs and channels first."""
+    """Returns a Flax parameter with torch's order of axes: outputs and channels first."""
     if value.ndim == 4:
         return value.transpose(3, 2, 0, 1)
     if value.ndim < 2:
@@ -268,7 +270,7 @@ def _ordered(network: nn.Module, place: str, value: np.ndarray) -> np.ndarray:
     parent, _, name = place.rpartition(".")
     layers = network.get_submodule(parent)
     if isinstance(layers, Layers) and name == "Dense_0":
-        # The first layer after the maps, which Flax flattens with the channels last.
+        # The first layer after the feature maps, which Flax flattens with the channels last.
         channels, height, width = layers.flattened
         maps = value.reshape(height, width, channels, -1).transpose(3, 2, 0, 1)
         return maps.reshape(len(maps), -1)

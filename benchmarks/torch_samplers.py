@@ -1,4 +1,4 @@
-"""The same sampling in torch: eager, compiled and by kornia. Needs torch."""
+"""The samplers of torch, eager and compiled, and of kornia. Needs torch."""
 
 import functools
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from benchmarks.torch_device import to_torch
 
 
 def make_samplers(*, compiled: bool) -> dict[str, Sampler]:
-    """Samplers at given grids: points are [B, H, W, 2], images [B, C, H, W] in torch's order."""
+    """Returns the samplers at given grids: points are [B, H, W, 2], images [B, C, H, W]."""
     samplers = {"torch": _sampler(_grid_sample)}
     samplers["torch, channels last"] = _sampler(_grid_sample, torch.channels_last)
     if compiled:
@@ -24,7 +24,7 @@ def make_samplers(*, compiled: bool) -> dict[str, Sampler]:
 
 
 def make_family_samplers(family: str, *, compiled: bool) -> dict[str, Sampler]:
-    """Samplers of theta -> grid -> values: points are theta [B, ...]."""
+    """Returns the samplers of theta -> grid -> values: points are theta [B, ...]."""
     make_grid = GRIDS[family]
 
     def transform(images, thetas):
@@ -37,18 +37,18 @@ def make_family_samplers(family: str, *, compiled: bool) -> dict[str, Sampler]:
 
 
 def affine_grid(thetas: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """[B, 2, 3] and (B, C, H, W) -> [B, H, W, 2]; so are the others of `GRIDS`."""
+    """Returns grids [B, H, W, 2] for thetas [B, 2, 3] and the `shape` (B, C, H, W) of images."""
     return F.affine_grid(thetas, list(shape), align_corners=False)
 
 
 def projective_grid(thetas: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """[B, 3, 3] -> [B, H, W, 2], without a guard for the horizon."""
+    """Returns grids [B, H, W, 2] for thetas [B, 3, 3], without a guard for the horizon."""
     uvw = _homogeneous(shape[2], shape[3], thetas.device) @ thetas.transpose(1, 2)
     return (uvw[..., :2] / uvw[..., 2:]).unflatten(1, shape[2:])
 
 
 def tps_grid(thetas: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """[B, 16, 2] -> [B, H, W, 2]; the linear system is solved once, beforehand."""
+    """Returns grids [B, H, W, 2] for thetas [B, 16, 2]; the linear system is solved only once."""
     influence = _influence(shape[2], shape[3], thetas.device)
     return (influence @ thetas).unflatten(1, shape[2:])
 
@@ -57,7 +57,7 @@ GRIDS = {"affine": affine_grid, "projective": projective_grid, "tps": tps_grid}
 
 
 def _pixels(height: int, width: int) -> torch.Tensor:
-    """The pixels' centres, [H * W, 2] in float64, (x, y)."""
+    """Returns the centres (x, y) of the pixels, [H * W, 2] in float64."""
     y, x = ((2 * torch.arange(n, dtype=torch.float64) + 1 - n) / n for n in (height, width))
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)
 
@@ -70,7 +70,7 @@ def _homogeneous(height: int, width: int, device: torch.device) -> torch.Tensor:
 
 @functools.cache
 def _influence(height: int, width: int, device: torch.device) -> torch.Tensor:
-    """How each of the 16 control points moves each pixel, [H * W, 16]."""
+    """Returns how far each of the 16 control points moves each pixel, [H * W, 16]."""
     line = torch.linspace(-1, 1, 4, dtype=torch.float64)
     centres = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).flatten(0, 1)
 
@@ -97,7 +97,7 @@ def _remap(images, grids):
 
 
 def _compiled(function: Callable) -> Sampler:
-    # One shape per compiled function, or torch would make the sizes variables.
+    # Each function is compiled for one shape; otherwise torch would make the sizes variables.
     return _sampler(torch.compile(function, dynamic=False))
 
 

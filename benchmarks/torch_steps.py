@@ -1,4 +1,4 @@
-"""Training steps in torch with the optimisers of the configs. Needs torch."""
+"""Training steps in torch, with the optimisers of the configs. Needs torch."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,10 @@ from torch import nn
 
 
 def make_optimizer(network: nn.Module, config: ConfigDict, rate: float) -> torch.optim.Optimizer:
-    """That of `config.optimizer`, at one learning rate: localisation slower, biases not decayed."""
+    """Returns the optimiser that `config` describes, at the constant learning rate `rate`.
+
+    The rate of localisation networks has its multiplier, and biases have no weight decay.
+    """
     groups: dict[tuple[bool, bool], list] = {}
     for name, parameter in network.named_parameters():
         key = "localisation" in name.split("."), parameter.ndim > 1
@@ -36,7 +39,15 @@ def make_step(
     *,
     compiled: bool = False,
 ) -> Callable[[], torch.Tensor]:
-    """A training step on a batch: images [B, C, H, W], labels [B] or [B, 5]; it gives the loss."""
+    """Returns a function that takes a training step and returns the loss.
+
+    Args:
+        network: the network to train.
+        optimizer: the optimiser of its parameters.
+        images: [B, C, H, W], the batch of every step.
+        labels: [B] or [B, 5].
+        compiled: whether to compile the network.
+    """
     forward = torch.compile(network, dynamic=False) if compiled else network
 
     def step():

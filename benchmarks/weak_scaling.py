@@ -1,7 +1,7 @@
-"""What a training step sends between devices, for 1 to 8 of them with the same batch each.
+"""What a training step sends between 1 to 8 devices, each of which has the same batch size.
 
-Read from the compiled program, without running it: on virtual devices a time would say nothing.
-Each count needs a process of its own: python -m benchmarks.weak_scaling NETWORK
+The numbers are read from the compiled program, which is not run: times on virtual devices would
+mean nothing. Each number of devices needs a process: python -m benchmarks.weak_scaling NETWORK
 """
 
 import functools
@@ -27,7 +27,7 @@ CONFIGS = {
     "4.2 multi, 64 px": lambda: networks.section_4_2("multi", 64, "modern"),
 }
 BATCH = 16
-"""On each device."""
+"""The batch size on each device."""
 _COLLECTIVE = re.compile(
     r"= (?P<shapes>.*?) (?P<name>all-reduce|all-gather|all-to-all|reduce-scatter|"
     r"collective-broadcast|collective-permute)(-start)?\("
@@ -36,10 +36,10 @@ _SHAPE = re.compile(r"\b[a-z]+(?P<bits>\d+)\[(?P<sizes>[\d,]*)\]")
 
 
 def measure(settings: Settings, earlier: dict) -> list[dict]:
-    """A record for each network and number of devices.
+    """Returns a record for each network and number of devices.
 
     Raises:
-        WrongResult: the bytes grow with the devices, or are too few for the gradients.
+        WrongResult: the bytes depend on the number of devices, or are too few for the gradients.
     """
     del earlier
     records: list[dict] = []
@@ -65,7 +65,9 @@ def _in_process(name: str, short: bool, devices: int) -> dict:
         check=False,
     )
     if run.returncode:
-        raise RuntimeError(f"weak scaling of {name} on {devices} devices:\n{run.stderr[-2000:]}")
+        raise RuntimeError(
+            f"weak scaling of {name} on {devices} devices failed:\n{run.stderr[-2000:]}"
+        )
     return json.loads(run.stdout.splitlines()[-1])
 
 
@@ -94,9 +96,9 @@ def _main(name: str, short: bool) -> None:
 
 
 def collectives(program: str | None) -> dict:
-    """From a compiled program: how often each collective stands in it, and the bytes of all.
+    """Returns how often each collective occurs in a compiled program, and the bytes of all.
 
-    Bytes are of the results, on one device.
+    The bytes are those of the results on one device.
     """
     counts: dict[str, int] = {}
     total = 0
@@ -109,7 +111,7 @@ def collectives(program: str | None) -> dict:
 
 
 def markdown(records: list[dict]) -> str:
-    """A table, a row for each network and number of devices."""
+    """Returns a table with a row for each network and number of devices."""
     rows = [
         [
             record["network"],
@@ -122,8 +124,8 @@ def markdown(records: list[dict]) -> str:
         ]
         for record in records
     ]
-    head = ["network", "devices", "batch", "collectives per step", "their MB"]
-    head += ["each device sends in a ring, MB", "parameters, MB"]
+    head = ["network", "devices", "batch", "collectives per step", "collectives, MB"]
+    head += ["sent by each device in a ring, MB", "parameters, MB"]
     return report.table(head, rows)
 
 

@@ -1,4 +1,4 @@
-"""What the samplers are timed on: shapes, and random transformations of each family."""
+"""Workloads for the samplers: shapes, and random transformations of each family."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from stn_jax.transforms import make_family, tps
 
 
 class Workload(NamedTuple):
-    """A batch of feature maps [B, H, W, C], sampled at as many points."""
+    """A batch of feature maps [B, H, W, C], each of which is sampled at H x W points."""
 
     batch: int
     height: int
@@ -32,7 +32,7 @@ WORKLOADS = (
     Workload(8, 112, 112, 64),
     *(Workload(128, *shape, "ST-CNN Multi, 64 px") for shape in ((54, 54, 3), (27, 27, 48))),
     *(Workload(128, *shape, "ST-CNN Multi, 64 px") for shape in ((27, 27, 64), (14, 14, 128))),
-    # A quarter of the paper's batch, so that the slowest peers take seconds and not minutes.
+    # A quarter of the paper's batch, so that the slowest peers take seconds instead of minutes.
     *(Workload(32, *shape, "ST-CNN Multi, 128 px") for shape in ((112, 112, 3), (56, 56, 48))),
     *(Workload(32, *shape, "ST-CNN Multi, 128 px") for shape in ((56, 56, 64), (28, 28, 128))),
 )
@@ -41,7 +41,10 @@ SHORT_WORKLOADS = (Workload(3, 7, 9, 4),)
 
 
 def random_thetas(family: str, batch: int) -> np.ndarray:
-    """[batch, ...]: rotations by up to 90 degrees, scales 0.7..1.2, or bends about as strong."""
+    """Returns random thetas [batch, ...] of a family.
+
+    They rotate by up to 90 degrees and scale by 0.7 to 1.2; those of "tps" bend about as strongly.
+    """
     rng = np.random.default_rng(0)
     if family == "tps":
         points = tps.control_points(4)
@@ -55,14 +58,14 @@ def random_thetas(family: str, batch: int) -> np.ndarray:
 
 
 def random_images(workload: Workload) -> tuple[np.ndarray, np.ndarray]:
-    """Images and cotangents of what is sampled, both [B, H, W, C]."""
+    """Returns images and cotangents of the sampled values, both [B, H, W, C]."""
     rng = np.random.default_rng(1)
     images, cotangents = rng.normal(size=(2, *workload[:4])).astype(np.float32)
     return images, cotangents
 
 
 def random_grids(workload: Workload) -> np.ndarray:
-    """Affine grids [B, H, W, 2]."""
+    """Returns random affine grids [B, H, W, 2]."""
     grid = make_family("affine").grid
     shape = workload.height, workload.width
     grids = jax.jit(jax.vmap(lambda theta: grid(theta, shape, align_corners=False)))

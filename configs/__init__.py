@@ -1,4 +1,4 @@
-"""One file per experiment; `python launch.py --config=configs/NAME.py[:VARIANT]`.
+"""One file per experiment: run `python launch.py --config=configs/NAME.py[:VARIANT]`.
 
-`table_NAME.py` puts many of them together: `stn-jax reproduce NAME`.
+`table_NAME.py` combines many experiments: run `stn-jax reproduce NAME`.
 """

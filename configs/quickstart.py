@@ -2,9 +2,9 @@
 
 Command: python launch.py --config=configs/quickstart.py
 
-5,000 real digits that need no download, rotated by -90 to 90 degrees, afresh each time. The
-transformer may rotate, scale and shift; a small fully connected classifier, which cannot cope with
-rotation by itself, leaves it something to do.
+The data are 5,000 real digits that need no download, rotated by -90 to 90 degrees, at random each
+time. The transformer may rotate, scale and shift. The small fully connected classifier cannot cope
+with rotation by itself, so the transformer has something to learn.
 Measured: 4.3% test error after 10 s of training on 2 CPU cores.
 """
 

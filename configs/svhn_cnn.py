@@ -3,9 +3,9 @@
 Command: python launch.py --config=configs/svhn_cnn.py[:SIZE][,DATA][,RECIPE]
 
 The paper's sequence errors in per cent: 64 px 4.0, 128 px 5.6.
-Measured with synthetic_small (1,875 steps of 32, 60,000 examples), on one CPU core each:
+Measured with synthetic_small (1,875 steps of 32, 60,000 examples), on one CPU core per run:
 14.9, 16.0 and 18.0 per cent with seeds 0 to 2.
-SVHN itself and the full widths have not been trained by us yet.
+We have not yet trained on SVHN itself, or at the full widths.
 """
 
 from ml_collections import ConfigDict
@@ -14,5 +14,5 @@ from stn_jax.experiments.street_numbers.config import make_config
 
 
 def get_config(variant: str | None = None) -> ConfigDict:
-    """`variant` names size, data and recipe; see `make_config`."""
+    """Returns the config; `variant` names size, data and recipe, see `make_config`."""
     return make_config("cnn", variant)

@@ -1,15 +1,15 @@
-"""Section 4.1, distorted MNIST: the whole table, and rows that the paper has not.
+"""Section 4.1, distorted MNIST: the whole table, and rows that are not in the paper.
 
 Command: stn-jax reproduce mnist [--budget=BUDGET] [--rows=PATTERN] [--seeds=N]
 
-A row is called:
+Rows are named as follows:
 
-- DISTORTION-NETWORK: one of the paper's networks, or its FCN with 256 units a layer. On the budget
-  `paper` it trains as there, by 150k steps of SGD; below, by Adam along one cycle, as few epochs of
-  SGD would say nothing about it.
-- DISTORTION-NETWORK-modern: with batch normalisation and Adam. Here are also the CNN, as a baseline
-  that does the convolutional transformers justice, and a deep CNN of 3x3 convolutions.
-- DISTORTION-NETWORK-regularised: that, with training digits warped, for many epochs.
+- DISTORTION-NETWORK: one of the paper's networks, or its FCN with 256 units per layer. On the
+  budget `paper` it trains as in the paper, with 150k steps of SGD. On smaller budgets it trains
+  with Adam and a one-cycle schedule, because a few epochs of SGD would say nothing about it.
+- DISTORTION-NETWORK-modern: with batch normalisation and Adam. These rows include the CNN, as a
+  fair baseline for the convolutional transformers, and a deep CNN of 3x3 convolutions.
+- DISTORTION-NETWORK-regularised: the modern recipe with warped training digits, for many epochs.
 """
 
 from fnmatch import fnmatchcase
@@ -41,17 +41,17 @@ NETWORKS: dict[tuple[str, ...], dict[str, str]] = {
     ("modern",): MODERN_NETWORKS,
     ("regularised",): PAPER_NETWORKS | {"st_deep_cnn_affine": "ST deep CNN affine"},
 }
-"""By recipe, if it is not the paper's."""
+"""The label of each network, by recipe; () is the paper's recipe."""
 
 _ADAM = {
     "batch_size": 64,
     "optimizer.name": "adam",
-    "optimizer.momentum": 0.0,  # the paper recipe has some; Adam takes none
+    "optimizer.momentum": 0.0,  # the paper's recipe has momentum; Adam takes none
     "optimizer.schedule": "one_cycle",
 }
-_RATE = {"optimizer.learning_rate": 1e-3}  # without batch normalisation, which bears more
-# An example costs these rows five to twenty times what it costs the others: at their second
-# convolution there are many more pixels left.
+_RATE = {"optimizer.learning_rate": 1e-3}  # without batch normalisation, which tolerates more
+# An example costs these rows five to twenty times as much as the others, because many more pixels
+# reach their second convolution.
 _SLOW = (
     "rts-cnn*",
     "p-cnn*",
@@ -73,37 +73,37 @@ def _budget(epochs: float, evaluations: int, slow_epochs: float, **data: str) ->
 
 BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
     "trial": (
-        "5,000 digits that need no download, to see the command at work",
+        "5,000 digits that need no download, to try the command",
         _budget(8.0, 8, slow_epochs=1.0, source="embedded"),
     ),
     "minutes": (
-        "8 epochs by Adam, 2 where an example costs much more: some minutes a row on one CPU core, "
-        "a quarter of an hour at most",
+        "8 epochs with Adam, 2 where an example costs much more: a few minutes per row on one CPU "
+        "core, a quarter of an hour at most",
         _budget(8.0, 8, slow_epochs=2.0),
     ),
     "quarter_hour": (
-        "24 epochs by Adam, 6 where an example costs much more: a quarter of an hour a row on "
+        "24 epochs with Adam, 6 where an example costs much more: a quarter of an hour per row on "
         "one CPU core, half an hour at most",
         _budget(24.0, 12, slow_epochs=6.0),
     ),
     "hours": (
-        "64 epochs by Adam, 16 where an example costs much more: 2 to 70 minutes a row on one CPU "
-        "core",
+        "64 epochs with Adam, 16 where an example costs much more: 2 to 70 minutes per row on one "
+        "CPU core",
         _budget(64.0, 16, slow_epochs=16.0),
     ),
     "night": (
-        "128 epochs by Adam, 32 where an example costs much more: up to two and a half hours a row "
-        "on one CPU core",
+        "128 epochs with Adam, 32 where an example costs much more: up to two and a half hours per "
+        "row on one CPU core",
         _budget(128.0, 16, slow_epochs=32.0),
     ),
     "day": (
-        "384 epochs by Adam, 96 where an example costs much more: up to seven hours a row on one "
-        "CPU core",
+        "384 epochs with Adam, 96 where an example costs much more: up to seven hours per row on "
+        "one CPU core",
         _budget(384.0, 24, slow_epochs=96.0),
     ),
     "paper": (
-        "the paper's schedule, 640 epochs, and momentum 0.9, of which the paper says nothing; as "
-        "many examples for rows of other recipes",
+        "the paper's schedule, 640 epochs, with momentum 0.9, which the paper does not mention; "
+        "rows of other recipes train on as many examples",
         {
             f"*-{name}": {"batch_size": 256, "num_epochs": 640.0, "eval_every_epochs": 8.0}
             for recipe in NETWORKS
@@ -111,7 +111,7 @@ BUDGETS: dict[str, tuple[str, dict[str, dict]]] = {
         },
     ),
 }
-"""What it is, and settings by pattern of the rows that they are for, later ones winning."""
+"""The description of each budget, and its settings by row pattern; later patterns win."""
 
 
 def get_table() -> PaperTable:

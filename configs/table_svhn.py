@@ -2,8 +2,8 @@
 
 Command: stn-jax reproduce svhn [--budget=BUDGET] [--rows=PATTERN] [--seeds=N]
 
-A row is called SIZE-NETWORK. Budgets below the paper's read numbers that are drawn here, whose
-errors do not compare with SVHN's: the results say so.
+Rows are named SIZE-NETWORK. Budgets below the paper's use synthetic numbers, whose errors are not
+comparable with those on SVHN; the results say so.
 """
 
 from ml_collections import ConfigDict
@@ -17,28 +17,28 @@ NETWORKS = {
     "single": ("st_cnn_single", "ST-CNN Single"),
     "multi": ("st_cnn_multi", "ST-CNN Multi"),
 }
-"""`model_name` and label, by the config's word."""
+"""`model_name` and label, by the name that `make_config` takes."""
 
 BUDGETS: dict[str, tuple[str, str, dict]] = {
     "trial": (
-        "640 drawn numbers, to see the command at work",
+        "640 synthetic numbers, to try the command",
         "synthetic_small,modern",
         {"data.synthetic.train": 640, "data.synthetic.test": 200},
     ),
     "minutes": (
-        "20,000 drawn numbers, narrow networks, 3 epochs: some minutes a row on 2 CPU cores",
+        "20,000 synthetic numbers, narrow networks, 3 epochs: a few minutes per row on 2 CPU cores",
         "synthetic_small,modern",
         {},
     ),
-    "hours": ("20,000 drawn numbers, 10 epochs by Adam", "synthetic,modern", {}),
+    "hours": ("20,000 synthetic numbers, 10 epochs with Adam", "synthetic,modern", {}),
     "paper": ("SVHN and the paper's schedule, 222 epochs", "svhn,paper", {}),
 }
-"""What it is, words of the config's variant, and settings."""
+"""The description of each budget, the words of its config variant, and its settings."""
 
 
 def get_table() -> PaperTable:
     return PaperTable(
-        title="Section 4.2, street numbers: numbers not wholly right in per cent",
+        title="Section 4.2, street numbers: sequence error in per cent",
         source=published.SOURCE,
         rows=tuple(
             Row(name=f"{size}-{network}", column=f"{size} px", network=label, paper=errors[model])

@@ -1,4 +1,4 @@
-"""A real browser for tests: the system's Chromium, headless, by way of Playwright."""
+"""A real browser for tests: the system's Chromium, headless, driven by Playwright."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _FLAGS = (
 
 @pytest.fixture(scope="session")
 def browser():
-    """Playwright's browser, one for all tests of a process; skips where there is none."""
+    """Returns Playwright's browser, one for all tests of a process; skips if it is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
@@ -32,10 +32,11 @@ def browser():
 
 @contextmanager
 def watched_page(browser, *, width: int, height: int = 900, **options) -> Iterator[tuple]:
-    """A new page of that size in CSS pixels, and what goes wrong on it: a list that grows.
+    """Opens a page of the given size in CSS pixels; yields it and a list of what goes wrong on it.
 
-    Every message on the console, uncaught exception, failed request and answer of 400 or above is a
-    line of it. `options`: more of `browser.new_page`, such as `color_scheme="dark"`.
+    The list grows by a line for each console message, uncaught exception, failed request and
+    response with a status of 400 or above. `options` are passed to `browser.new_page`, such as
+    `color_scheme="dark"`.
     """
     complaints: list[str] = []
     page = browser.new_page(viewport={"width": width, "height": height}, **options)
@@ -55,15 +56,17 @@ def watched_page(browser, *, width: int, height: int = 900, **options) -> Iterat
 
 
 def horizontal_overflow(page) -> int:
-    """By how many CSS pixels the page is wider than its window."""
+    """Returns by how many CSS pixels the page is wider than its window."""
     return page.evaluate(
         "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
 
 
 def overlaps(page, selector: str) -> list[str]:
-    """Pairs of visible elements that share more than a pixel's width and height, neither of which
-    is inside the other."""
+    """Returns the pairs of visible elements that overlap by more than a pixel in both directions.
+
+    Elements that contain each other do not count.
+    """
     return page.evaluate(
         """selector => {
             const shown = [...document.querySelectorAll(selector)].map(

@@ -5,7 +5,7 @@ import zlib
 
 
 def blank_png(width: int, height: int) -> bytes:
-    """A PNG file of one colour and one bit per pixel: small however large the picture is."""
+    """Returns a PNG file of a single colour; with one bit per pixel it is small at any size."""
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     rows = zlib.compress(bytes(height * (1 + (width + 7) // 8)))
     chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))

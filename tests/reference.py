@@ -1,6 +1,6 @@
-"""Slow samplers to hold the real one against: in NumPy and float64, and one that JAX derives.
+"""Slow reference samplers to compare the library's with, and points to compare them at.
 
-And points to hold them at.
+One is in NumPy and float64, the other is differentiated by JAX.
 """
 
 import math
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def grid_sample(image, grid, method, padding, align_corners):
-    """[H, W, C], [H', W', 2] -> [H', W', C]: one output pixel and one tap at a time."""
+    """Samples an image [H, W, C] on a grid [H', W', 2], pixel by pixel and tap by tap."""
     image, grid = np.asarray(image, np.float64), np.asarray(grid, np.float64)
     height, width, channels = image.shape
     output = np.zeros((*grid.shape[:2], channels))
@@ -62,9 +62,9 @@ def _padded(position, size, padding, align_corners):
 
 
 def plain_bilinear(image, grid, padding, align_corners):
-    """[H, W, C], [H', W', 2] -> [H', W', C] in JAX, one gather for each tap, differentiated by JAX.
+    """Samples an image [H, W, C] on a grid [H', W', 2] in JAX, with one gather for each tap.
 
-    For coordinates that are numbers, and not huge ones.
+    JAX differentiates it. The coordinates must be finite and not huge.
     """
     height, width, _ = image.shape
     output = 0
@@ -90,7 +90,7 @@ def _taps(coordinate, size, padding, align_corners):
 
 
 def grids_off_kinks(rng, image_shape, align_corners, shape=(3, 4, 3), reach=4):
-    """Points in and up to `reach` pixels out of the image, none on a kink of the kernel."""
+    """Returns points in and up to `reach` pixels out of the image, none on a kink of the kernel."""
     whole = [rng.integers(-reach, size + reach, shape) for size in image_shape[1::-1]]
     pixels = np.stack(whole, axis=-1) + rng.choice([0.125, 0.25, 0.625, 0.875], (*shape, 2))
     sizes = np.array(image_shape[1::-1])

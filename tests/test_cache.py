@@ -1,4 +1,4 @@
-"""Where compiled things are kept."""
+"""Tests of where compiled programs are kept."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ jax.jit(lambda x: x @ x)(jax.numpy.ones((3, 3)))
 
 @pytest.mark.parametrize("chosen", ["", "a folder"])
 def test_programs_are_kept(tmp_path, chosen):
-    """In the folder that the user chose, if any."""
+    """They are kept in the folder that the user chose, if any."""
     chosen = chosen and str(tmp_path / chosen)
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": chosen}
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True)

@@ -1,4 +1,4 @@
-"""Every public docstring of the library has an example, and every example is right."""
+"""Tests that every public docstring of the library has an example, and that all are correct."""
 
 import doctest
 import importlib

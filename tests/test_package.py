@@ -1,4 +1,4 @@
-"""The package as a whole: its rooms, what they import, and what a user gets."""
+"""Tests of the package as a whole: its modules, their imports and the public names."""
 
 import ast
 import graphlib
@@ -18,14 +18,14 @@ EXTRAS = (
 
 
 def modules():
-    """All modules of the package by dotted name."""
+    """Yields the dotted name and the path of each module of the package."""
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         yield ".".join(parts).removesuffix(".__init__"), path
 
 
 def imports(path, *, at_import_time):
-    """The modules of the package that a file imports, at the top level or anywhere in it."""
+    """Yields the modules of the package that a file imports, at the top level or anywhere."""
     tree = ast.parse(path.read_text())
     nodes = tree.body if at_import_time else ast.walk(tree)
     for node in nodes:
@@ -51,7 +51,7 @@ def test_no_modules_import_each_other():
         graph[name] = set()
         for target in imports(path, at_import_time=True):
             module = target if target in known else target.rpartition(".")[0]
-            if not name.startswith(f"{module}."):  # a package's own parts
+            if not name.startswith(f"{module}."):  # not a parent package
                 graph[name].add(module)
     assert {len(list(graphlib.TopologicalSorter(graph).static_order()))} >= {len(known)}
 
@@ -76,7 +76,7 @@ sys.meta_path.insert(0, Blocked())
 
 def run(code):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=1800
     )
 
 

@@ -1,14 +1,15 @@
-"""The paper's experiments and others, on top of the library: `stn-jax train quickstart`.
+"""The paper's experiments and others, built on the library. Try `stn-jax train quickstart`.
 
-Nothing in the rest of `stn_jax` imports this package. It needs the extra `experiments`.
+The rest of `stn_jax` does not import this package, which requires the extra `experiments`.
 
-- `distorted_mnist/`, `street_numbers/`: one folder per experiment, with its data, its network, its
-  config and the published figures.
-- `tasks.py`: what the shared code asks of an experiment, and the list of experiments.
-- `data/`: what experiments share about data. `labels.py`: images with one class label each.
-- `training/`: pure steps, their `jax.pmap`-ed form, the loop, checkpoints.
+- `distorted_mnist/`, `street_numbers/`: one folder per experiment, with its data, network, config
+  and published errors.
+- `tasks.py`: the interface of an experiment, and the list of experiments.
+- `data/`: data code that the experiments share.
+- `labels.py`: the interface of labels, and images with one class label each.
+- `training/`: pure step functions, their `jax.pmap` form, the training loop, checkpoints.
 - `workdir/`: the files of a run's folder.
 - `inference.py`, `prediction.py`, `run_pictures.py`: what a network does with images.
-- `report/`, `reproduce/`, `demo/`, `pretrained/`: what is made of trained networks.
+- `report/`, `reproduce/`, `demo/`, `pretrained/`: uses of trained networks.
 - `launcher.py`, `commands.py`, `command_line.py`: the commands.
 """

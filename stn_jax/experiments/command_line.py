@@ -24,7 +24,7 @@ _MODULES = {
 
 
 def main() -> NoReturn:
-    """Runs the subcommand that `sys.argv` names; exits with code 2 on wrong use."""
+    """Runs the subcommand that `sys.argv` names; exits with code 2 on wrong usage."""
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE, end="")
@@ -52,7 +52,7 @@ def _run(command: str, arguments: list[str]) -> int:
 
 
 def _with_config_path(program: str, arguments: list[str]) -> list[str]:
-    """Returns the arguments with the name of the config, which comes first, as its path."""
+    """Replaces the name of the config, which is the first argument, with a flag with its path."""
     from stn_jax.errors import UserError
     from stn_jax.experiments.shipped_configs import config_names, config_path
 
@@ -72,7 +72,7 @@ def fail(program: str, message: str) -> NoReturn:
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that takes no abbreviations and reports mistakes in one line."""
+    """An argument parser that accepts no abbreviations and reports errors in one line."""
 
     def __init__(self, prog: str, description: str | None):
         super().__init__(prog=prog, description=description, allow_abbrev=False)

@@ -15,7 +15,7 @@ from stn_jax.experiments.training.loop import train_and_evaluate
 
 
 def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
-    """Trains into the workdir, by default runs/NAME-seedN, and prints the result."""
+    """Trains in the workdir, by default runs/NAME-seedN, and prints the result."""
     _check_no_arguments(arguments)
     if config is None:
         raise UserError("--config is missing: name one, such as --config=configs/quickstart.py")
@@ -56,7 +56,7 @@ def predict(config: ConfigDict | None, workdirs: Sequence[str], images: list[str
 
 
 def report(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
-    """Writes a page about the runs in the workdirs; prints its path."""
+    """Writes a page about the runs in the workdirs, and prints its path."""
     _check_no_arguments(arguments)
     _check_no_config(config)
     print(f"report: {write_report(_existing(workdirs))}")
@@ -79,12 +79,12 @@ def _existing(workdirs: Sequence[str]) -> list[Path]:
 
 def _check_no_config(config: ConfigDict | None) -> None:
     if config is not None:
-        raise UserError("--config is for --mode=train: other modes take the run's own")
+        raise UserError("--config is for --mode=train: other modes use the config of the run")
 
 
 def _check_no_arguments(arguments: list[str]) -> None:
     if arguments:
         raise UserError(
-            f"cannot make sense of {' '.join(arguments)!r}: options start with --, and image "
+            f"cannot interpret {' '.join(arguments)!r}: options start with --, and image "
             "files go with --mode=predict"
         )

@@ -1,4 +1,4 @@
-"""What a network makes of images: probabilities, and what its transformers did."""
+"""Runs a network on images: computes probabilities, and captures what its transformers do."""
 
 import functools
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from stn_jax.linen import SpatialTransformer
 
 
 class TransformerView(NamedTuple):
-    """What one spatial transformer did with a batch."""
+    """The inputs, theta, grid and outputs of one spatial transformer for a batch."""
 
     inputs: Array  # [B, H, W, C]
     theta: Array  # [B, ...]
@@ -25,7 +25,7 @@ class TransformerView(NamedTuple):
 
 
 class Inference(NamedTuple):
-    """A network's answers to B images, and what its transformers did."""
+    """A network's answers for B images, and what its transformers did."""
 
     probabilities: Array  # [B, classes], or [B, digits, classes] for numbers
     transformers: Mapping[str, TransformerView]  # by path, in order from the input
@@ -58,7 +58,7 @@ def infer(model: nn.Module, state: TrainState, images: Array) -> Inference:
 
 
 def most_probable(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the best labels and the probability that all of their parts are right.
+    """Returns the most probable labels and the probability that all of their parts are right.
 
     [B, classes] -> [B], [B]; [B, digits, classes] -> [B, digits], [B].
     """

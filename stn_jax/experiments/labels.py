@@ -1,4 +1,4 @@
-"""What a task's labels are: their loss, errors and names."""
+"""The kinds of labels that tasks have: their loss, errors and names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from jax import Array
 
 
 class LabelKind(Protocol):
-    """What the training, the evaluation and the report need to know about a task's labels.
+    """The interface to a task's labels for training, evaluation and reports.
 
-    Shapes are those of the kind: labels are [B] or [B, ...], logits have one more axis, the scores.
+    Shapes depend on the kind: labels are [B] or [B, ...], logits have one more axis, the scores.
     """
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The names of the scores, in order."""
+        """The names of the classes, in the order of the scores."""
 
     @property
     def group_name(self) -> str:
-        """What `groups` are, such as "digit"."""
+        """The name of what `groups` returns, such as "digit"."""
 
     @property
     def confusion_caption(self) -> str:
-        """What a confusion matrix over all labels shows."""
+        """The caption of a confusion matrix over all labels."""
 
     @property
     def group_errors_caption(self) -> str | None:
-        """The caption of a table of errors by group; None if it would say nothing."""
+        """The caption of a table of errors by group; None if it would be uninformative."""
 
     def loss(self, logits: Array, labels: Array) -> Array:
         """Returns the loss of each example in nats, [B]."""
@@ -39,16 +39,16 @@ class LabelKind(Protocol):
         """Returns 1.0 where any part of the answer is wrong, else 0.0, [B]."""
 
     def error_sums(self, logits: Array, labels: Array, weights: Array) -> dict[str, Array]:
-        """Returns sums over a batch with weights [B] from which `error_details` follow."""
+        """Returns the sums over a batch with weights [B] that `error_details` needs."""
 
     def error_details(self, sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns more errors, in per cent by name; sums may start with [seeds]."""
+        """Returns further errors in per cent, by name; the sums may start with [seeds]."""
 
     def groups(self, labels: np.ndarray) -> np.ndarray:
-        """Returns the integer [B] by which examples are grouped in reports."""
+        """Returns the integers [B] by which reports group the examples."""
 
     def texts(self, labels: np.ndarray) -> list[str]:
-        """Returns labels as a person writes them."""
+        """Returns the labels as a person would write them."""
 
 
 @dataclass(frozen=True)

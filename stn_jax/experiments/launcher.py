@@ -9,16 +9,18 @@ from ml_collections import config_flags
 from stn_jax.errors import UserError
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment, for --mode=train.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, for --mode=train.")
 _WORKDIRS = flags.DEFINE_multi_string(
-    "workdir", [], "The run's folder (default: runs/CONFIG); --mode=report takes several."
+    "workdir", [], "The run's folder (default: runs/CONFIG); --mode=report accepts several."
 )
 MODES = ("train", "eval", "predict", "report")
-_MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+_MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
 
 
 def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoReturn:
-    """Parses the flags, runs one mode and exits: 0, 1 if training diverged, 2 on wrong use.
+    """Parses the flags, runs one mode and exits.
+
+    The exit code is 0, or 1 if training diverged, or 2 on wrong usage.
 
     Args:
         argv: the program's name and its arguments; `sys.argv` if None.
@@ -33,7 +35,7 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
         try:
             arguments = flags.FLAGS(argv)
             if _CONFIG.value is not None:
-                _CONFIG.value.keys()  # a missing config file is only noticed when it is used
+                _CONFIG.value.keys()  # a missing config file is only detected on use
             return arguments
         except (AttributeError, KeyError) as error:
             cause: BaseException = error
@@ -59,7 +61,7 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
 
 
 def _from_config_file(error: BaseException | None) -> UserError | None:
-    """Returns the UserError that a config file raised; its message comes wrapped in a traceback."""
+    """Returns the UserError that a config file raised, if any; the flags wrap it in a traceback."""
     found = None
     while error is not None:
         if isinstance(error, UserError):
@@ -69,7 +71,7 @@ def _from_config_file(error: BaseException | None) -> UserError | None:
 
 
 def _run_mode(arguments: list[str]) -> None:
-    # Imported only once the flags are known to be right.
+    # Imported only after the flags have been checked.
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments import commands
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lets one process at a time in; the system unlocks when a process ends, however it ends."""
+    """Locks the folder for one process at a time.
+
+    The operating system releases the lock when the process ends, even if it is killed.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:

@@ -15,10 +15,10 @@ from stn_jax.experiments.workdir.run_config import read_config
 
 
 class Prediction(NamedTuple):
-    """A network's answer to one image."""
+    """A network's answer for one image."""
 
     path: Path
-    text: str  # the answer, as a person writes it
+    text: str  # the answer, as a person would write it
     probability: float
     thetas: Mapping[str, np.ndarray]  # of each transformer, [params]
 
@@ -27,7 +27,7 @@ def predict_files(workdir: Path, paths: list[Path]) -> list[Prediction]:
     """Classifies image files with the newest checkpoint of a run.
 
     Raises:
-        UserError: no file was named, one cannot be read, or there is no trained run in `workdir`.
+        UserError: if no file is named, a file cannot be read, or `workdir` has no trained run.
     """
     if not paths:
         raise UserError("--mode=predict takes image files: name at least one, such as digit.png")

@@ -1,4 +1,4 @@
-"""Draws what the network of a run does while it trains: samples, theta, and a film."""
+"""Draws what the network of a run does while it trains: samples, thetas and a film."""
 
 import functools
 import sys
@@ -25,20 +25,20 @@ from stn_jax.visualization.film import draw_film, gif_bytes, mp4_bytes
 
 NUM_EXAMPLES = 256
 NUM_SAMPLES = 16
-NUM_TOGETHER = 32  # examples that pass through the network at a time: more would fill memory
-MOST_HISTOGRAMS = 8  # of one transformer: a thin plate spline has 32 parameters
+NUM_TOGETHER = 32  # examples per forward pass: more would fill the memory
+MOST_HISTOGRAMS = 8  # per transformer: a thin plate spline has 32 parameters
 
-SHARE = 0.01  # of the training time, for drawings and for histograms each
+SHARE = 0.01  # of the training time, for drawings and for histograms separately
 SECONDS_A_DRAWING, SECONDS_FOR_HISTOGRAMS = 1.5, 0.03  # expected for the first ones
 
 
 class Allowance:
-    """Decides when something may be done that must not exceed a share of the training time.
+    """Decides when to run a task that must not exceed a share of the training time.
 
     Args:
         train_seconds: the training time so far.
-        share: of the training time from now on, 0..1.
-        expected: how many seconds the first time is expected to take; later ones are expected to
+        share: the share of the training time from now on, 0..1.
+        expected: the expected duration of the first time, in seconds; later times are expected to
             take as long as the longest so far.
     """
 
@@ -49,11 +49,11 @@ class Allowance:
         self._spent = 0.0
 
     def allows(self, train_seconds: float) -> bool:
-        """Returns whether the share is still kept if it is done now."""
+        """Returns whether the task stays within its share if it runs now."""
         return self._spent + self._expected <= self._share * (train_seconds - self._start)
 
     def spend(self, seconds: float) -> None:
-        """Records how long it took."""
+        """Records how long the task took."""
         self._spent += seconds
         self._expected = max(self._expected, seconds)
 
@@ -61,11 +61,11 @@ class Allowance:
 class RunPictures:
     """Draws and records what the network of one seed does with fixed test examples.
 
-    Writes `figures/samples.png`, `theta.npz`, pictures and histograms for TensorBoard and, where
-    `config.log.film` asks for it, `film/`, `figures/training.gif` and `figures/training.mp4`. It
-    only reads the state, on one device, so training ends with the same parameters as without it.
+    Writes `figures/samples.png`, `theta.npz`, pictures and histograms for TensorBoard and, if
+    `config.log.film` is set, `film/`, `figures/training.gif` and `figures/training.mp4`. It only
+    reads the state, on one device, so the trained parameters are the same with and without it.
 
-    A `stn_jax.experiments.training.hooks.Hook`: pass the class to `train_and_evaluate`.
+    It implements `stn_jax.experiments.training.hooks.Hook`: pass the class to `train_and_evaluate`.
     """
 
     def __init__(self, config: ConfigDict, experiment: Experiment, workdir: Path, log: MetricLog):
@@ -87,21 +87,21 @@ class RunPictures:
         self._film_places = np.unique(self._groups, return_index=True)[1]
 
     def begin(self, state: TrainState) -> None:
-        """Records the start, if this process is at the start; raises UserError like `look`."""
+        """Records the initial state if the run starts at step 0; raises UserError like `look`."""
         if int(state.step) == 0:
             self._record_thetas(0, state)
             if self._film:
                 self.look(0, state)
 
     def wants(self, start: int, end: int) -> bool:
-        """Returns whether the film has a frame after steps start..end-1."""
+        """Returns whether a frame of the film is due after steps start..end-1."""
         return self._film and frame_due(start, end, self._experiment.num_steps)
 
     def look(self, step: int, state: TrainState) -> None:
-        """Keeps the film's frame of this step.
+        """Writes the film's frame of this step.
 
         Raises:
-            UserError: the network has no transformer.
+            UserError: if the network has no transformer.
         """
         images = self._images[self._film_places]
         seen = jax.device_get(infer(self._experiment.model, _on_one_device(state), images))
@@ -116,7 +116,7 @@ class RunPictures:
         keep_frame(self._workdir, step, seen, texts(answers), texts(labels))
 
     def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
-        """Records theta, and draws what there is time for."""
+        """Records the thetas, and draws as much as the allowances permit."""
         thetas = self._record_thetas(step, state)
         for allowance, show in (
             (self._for_histograms, lambda: self._write_histograms(step, thetas)),
@@ -128,7 +128,7 @@ class RunPictures:
                 allowance.spend(time.perf_counter() - started)
 
     def finish(self, state: TrainState) -> None:
-        """Records and draws the end; raises UserError like `make_film`."""
+        """Records and draws the final state; raises UserError like `make_film`."""
         step = int(state.step)
         self._write_histograms(step, self._record_thetas(step, state))
         self._draw_samples(step, state)
@@ -178,7 +178,10 @@ class RunPictures:
 
 
 def _on_one_device(state: TrainState) -> TrainState:
-    """Copies what the network needs to one device; the optimiser's part may be twice as large."""
+    """Copies what the network needs to one device.
+
+    The optimiser's state is left out, because it may be twice as large.
+    """
     return jax.device_put(jax.device_get(state.replace(opt_state=())))
 
 
@@ -190,15 +193,15 @@ def _thetas(model: nn.Module, state: TrainState, images: Array) -> dict[str, Arr
 
 
 def make_film(workdir: Path, num_steps: int) -> None:
-    """Writes `figures/training.gif` and, if ffmpeg is installed, `training.mp4` from the frames.
+    """Writes `figures/training.gif` from the frames and, if ffmpeg is installed, `training.mp4`.
 
     Raises:
-        UserError: there are no frames, or one is damaged.
+        UserError: if there are no frames, or one is damaged.
     """
     frames = read_frames(workdir)
     if not frames:
         raise UserError(
-            f"{workdir} holds no frames of a film: they are kept while a run trains with "
+            f"{workdir} holds no frames of a film: they are only written while training with "
             "--config.log.film=True"
         )
     records = [r for r in read_metrics(workdir / "metrics.jsonl") if "error" in r]
@@ -215,7 +218,7 @@ def make_film(workdir: Path, num_steps: int) -> None:
     write_atomically(folder / "training.gif", gif_bytes(pictures))
     try:
         video = mp4_bytes(pictures)
-    except RuntimeError as error:  # the GIF is there, and training was not for the film alone
+    except RuntimeError as error:  # the GIF exists, and the run must not fail for a video
         print(f"no training.mp4: {error}", file=sys.stderr)
     else:
         if video is not None:

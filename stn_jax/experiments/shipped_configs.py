@@ -1,4 +1,4 @@
-"""Where the configs of `configs/` are: in a checkout or in an installed package."""
+"""Finds the configs of `configs/`, in a checkout or in an installed package."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ _TABLE = "table_"
 
 
 def configs_folder() -> Path:
-    """Returns the folder of the configs: a wheel has it in this package, a checkout at its top.
+    """Returns the folder of the configs: in this package for a wheel, at the top for a checkout.
 
     Raises:
-        UserError: there is none.
+        UserError: if there is none.
     """
     here = Path(__file__).resolve()
     for folder in (here.parent / "configs", here.parents[2] / "configs"):
         if (folder / "quickstart.py").exists():
             return folder
-    raise UserError(f"the configs are not in {here.parent}: install the package again")
+    raise UserError(f"the configs are not in {here.parent}: reinstall the package")
 
 
 def config_names() -> list[str]:
@@ -27,10 +27,10 @@ def config_names() -> list[str]:
 
 
 def config_path(name: str) -> Path:
-    """Returns the file of a config, which is given by its name or by the path of a file.
+    """Returns the path of a config, given its name or the path of its file.
 
     Raises:
-        UserError: there is no config of that name.
+        UserError: if there is no config of that name.
     """
     if name.endswith(".py"):
         return Path(name)
@@ -39,6 +39,6 @@ def config_path(name: str) -> Path:
 
 
 def table_paths() -> dict[str, Path]:
-    """Returns the files of the paper's tables by the tables' names."""
+    """Returns the config files of the paper's tables, by the name of the table."""
     paths = sorted(configs_folder().glob(f"{_TABLE}*.py"))
     return {path.stem.removeprefix(_TABLE): path for path in paths}

@@ -1,6 +1,6 @@
-"""What the shared code asks of an experiment, and the list of experiments.
+"""The interface of an experiment that the shared code uses, and the list of experiments.
 
-Adding an experiment means adding a folder with a `task.py` and a line to `TASKS`.
+To add an experiment, add a folder with a `task.py`, and a line to `TASKS`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from stn_jax.experiments.street_numbers import task as street_numbers
 
 
 class Task(Protocol):
-    """The module `task.py` of an experiment; functions raise UserError if the config is wrong."""
+    """The module `task.py` of an experiment; functions raise UserError if the config is invalid."""
 
     PAPER_SOURCE: str
     """The `config.data.source` of the data that the paper's errors were measured on."""
@@ -30,25 +30,25 @@ class Task(Protocol):
         """Returns the (height, width, channels) of the network's input."""
 
     def make_network(self, config: ConfigDict, axis_name: str | None = None) -> nn.Module:
-        """Builds the network, which needs no data."""
+        """Builds the network, without loading data."""
 
     def model_name(self, config: ConfigDict) -> str:
         """Returns the name of the network in results."""
 
     def paper_errors(self, config: ConfigDict) -> Mapping[str, float]:
-        """Returns the paper's test errors on such data in per cent, by `model_name`."""
+        """Returns the paper's test errors on the config's data in per cent, by `model_name`."""
 
     def load_data(self, config: ConfigDict) -> Data:
-        """Loads the examples, after fetching or making them if necessary."""
+        """Loads the examples, after downloading or generating them if necessary."""
 
     def read_image(self, path: Path, config: ConfigDict) -> np.ndarray:
-        """Reads an image file as an input of the network, [H, W, C] float32."""
+        """Reads an image file as an input to the network, [H, W, C] float32."""
 
 
 TASKS: dict[str, Task] = {"distorted_mnist": distorted_mnist, "street_numbers": street_numbers}
 
 
 def find_task(config: ConfigDict) -> Task:
-    """Returns the task named `config.task`; raises UserError if there is none of that name."""
+    """Returns the task named `config.task`; raises UserError if there is no such task."""
     check_choice(config.task, TASKS, "config.task")
     return TASKS[config.task]

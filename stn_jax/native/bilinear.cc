@@ -1,10 +1,13 @@
-// Bilinear interpolation and its transposes, for XLA on the CPU: see stn_jax/bilinear.py.
+// Bilinear interpolation and its transposes, for XLA on the CPU: the primitives that
+// stn_jax/sampling/bilinear.py defines.
 //
-// A batch is all axes in front of those named in the signatures there. Every number is the sum of
-// the same terms in the same order, however many threads there are.
+// All axes in front of those in the signatures there are batch axes, which are treated as one:
+// image is [images, H, W, C], grid [images, H', W', 2] and values [images, H', W', C]. Every result
+// is the sum of the same terms in the same order, whatever the number of threads.
 //
-// Points are taken in blocks. Where they lie is found in loops over a block, which compilers
-// vectorise; the pixels there are then read point by point. A tap outside of the image is 0.
+// Each point mixes four pixels, its taps. A tap outside the image is 0. Points are processed in
+// blocks: loops over a block compute where the points lie, and compilers vectorise these loops. The
+// pixels are then read point by point.
 
 #include <algorithm>
 #include <array>
@@ -24,6 +27,7 @@ namespace ffi = xla::ffi;
 
 using Floats = ffi::Buffer<ffi::F32>;
 
+// The grid, and the parameters that all kernels share.
 struct Sampler {
   Sampler(const Floats& grid, int64_t height, int64_t width, int64_t padding, int64_t align_corners)
       : grid(grid.typed_data()),
@@ -31,25 +35,25 @@ struct Sampler {
         x(width, align_corners),
         y(height, align_corners) {
     auto shape = grid.dimensions();
-    const auto middle = shape.end() - 3;
+    const auto middle = shape.end() - 3;  // H', which follows the batch axes.
     images = std::accumulate(shape.begin(), middle, int64_t{1}, std::multiplies<>());
     points = middle[0] * middle[1];
   }
 
   const float* grid;
-  int64_t images, points;  // `points` in each image.
+  int64_t images, points;  // `points` per image.
   Padding padding;
   Axis x, y;
 };
 
 constexpr int64_t kBlock = 128;
 
-// A block of points of one image.
+// At most kBlock points of one image.
 struct Block {
-  int64_t image, begin, count;  // The block's first point, in all images, and how many there are.
+  int64_t image, begin, count;  // `begin` is the first point, counted through all images.
 };
 
-// Calls body(block) for the points from `first` to before `last`, counted through all images.
+// Calls body(block) for the points first..last-1, counted through all images.
 template <typename Body>
 void ForBlocks(const Sampler& sampler, int64_t first, int64_t last, Body body) {
   while (first < last) {
@@ -60,7 +64,7 @@ void ForBlocks(const Sampler& sampler, int64_t first, int64_t last, Body body) {
   }
 }
 
-// Where the points of a block lie, and how that changes with the coordinates if it is wanted.
+// Where the points of a block lie. With `slopes`, also the derivatives of u and v.
 template <bool slopes = false>
 struct Places {
   Places(const Sampler& sampler, const Block& block) : count(block.count) {
@@ -78,14 +82,15 @@ struct Places {
   }
 
   int64_t count;
-  int32_t column[kBlock], row[kBlock];  // Of the upper left of the four taps.
-  float u[kBlock], v[kBlock];           // How far the point is past it.
-  float by_x[kBlock], by_y[kBlock];     // The derivatives of u and v to x and y.
+  int32_t column[kBlock], row[kBlock];  // The upper left tap.
+  float u[kBlock], v[kBlock];           // The distance from it to the right and down, in pixels.
+  float by_x[kBlock], by_y[kBlock];     // The derivatives du/dx and dv/dy.
 };
 
 // The taps of a block: upper left, upper right, lower left and lower right.
 struct Taps {
-  // Which pixels they are, or -1 outside of the rows from `top` to before `bottom`.
+  // Finds the index of each tap in the image, or -1 outside the rows top..bottom-1 or the columns.
+  // The operator & is used instead of &&, which would branch.
   template <bool slopes>
   Taps(const Places<slopes>& at, int32_t top, int32_t bottom, int32_t width) {
 #pragma omp simd simdlen(8)
@@ -100,7 +105,7 @@ struct Taps {
     }
   }
 
-  // Those of a point in an image; those outside are `zeros`.
+  // Returns the taps of point i, each with all channels. For a tap outside, that is `zeros`.
   template <typename Channels>
   std::array<const float*, 4> Of(int64_t i, const float* image, Channels channels,
                                  const std::vector<float>& zeros) const {
@@ -111,6 +116,7 @@ struct Taps {
   int32_t pixels[kBlock][4];
 };
 
+// The weights of the taps of a block, in the order of Taps.
 struct Weights {
   explicit Weights(const Places<>& at) {
 #pragma omp simd simdlen(8)
@@ -126,11 +132,13 @@ struct Weights {
   float weights[kBlock][4];
 };
 
-// An image of one channel at a time, in a frame of zeros that holds the taps outside.
+// A copy of one image of one channel, with a frame of zeros around it that is two pixels wide. Taps
+// outside the image lie in the frame, so reading needs no test.
 class Frame {
  public:
-  // Whether copies cost less than they save, where each thread makes its own. The number of threads
-  // has no say, since sums without a frame are rounded otherwise.
+  // Returns whether the copy of the image, which each thread makes for itself, costs less than it
+  // saves. The answer must not depend on the number of threads, because sums are rounded
+  // differently without a frame.
   static bool Pays(const Sampler& sampler, int64_t channels) {
     const int64_t size = int64_t{sampler.x.size} * sampler.y.size;
     return channels == 1 && size <= std::min(4 * sampler.points, kMostFramed);
@@ -139,6 +147,7 @@ class Frame {
   explicit Frame(const Sampler& sampler)
       : height_(sampler.y.size), width_(sampler.x.size), pixels_((height_ + 4) * (width_ + 4)) {}
 
+  // Copies image `number` into the frame, unless it is there already.
   void Hold(int64_t number, const float* images) {
     if (number == number_) return;
     number_ = number;
@@ -150,7 +159,7 @@ class Frame {
     }
   }
 
-  // Upper left and right, lower left and right.
+  // Reads the taps of a block: upper left and upper right, lower left and lower right.
   template <bool slopes>
   void Read(const Places<slopes>& at, float (&upper)[kBlock][2], float (&lower)[kBlock][2]) const {
     const int32_t step = width_ + 4;
@@ -169,11 +178,11 @@ class Frame {
   static constexpr int64_t kMostFramed = 65536;
 
   int32_t height_, width_;
-  int64_t number_ = -1;
-  std::vector<float> pixels_;
+  int64_t number_ = -1;        // The image in the frame, if any.
+  std::vector<float> pixels_;  // [height + 4, width + 4]
 };
 
-// Several numbers, anywhere in memory. Sums in plain loops are compiled to slower code.
+// Vectors of floats, anywhere in memory. Compilers turn sums in plain loops into slower code.
 typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
 
@@ -184,7 +193,8 @@ inline float Sum(Eight x) {
   return (y[0] + y[1]) + (y[2] + y[3]);
 }
 
-// Calls body with the channels; few of them as a constant, for loops that are unrolled.
+// Calls body with the number of channels. 1 and 3 are compile-time constants, so that loops over
+// channels are unrolled.
 template <typename Body>
 void WithChannels(int64_t channels, Body body) {
   switch (channels) {
@@ -194,6 +204,7 @@ void WithChannels(int64_t channels, Body body) {
   }
 }
 
+// image, grid -> values.
 ffi::Error Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<Floats> values,
                 int64_t height, int64_t width, int64_t padding, int64_t align_corners) {
   const Sampler sampler(grid, height, width, padding, align_corners);
@@ -202,6 +213,7 @@ ffi::Error Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<
   WithChannels(image.dimensions().back(), [=](auto channels) {
     const int64_t count = sampler.images * sampler.points, step = height * width * channels;
     InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
+      // With a frame, the sum is a vectorised loop over points. Otherwise it is one over channels.
       if (Frame::Pays(sampler, channels)) {
         Frame frame(sampler);
         ForBlocks(sampler, first, last, [&](const Block& block) {
@@ -239,14 +251,18 @@ ffi::Error Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<
   return ffi::Error::Success();
 }
 
-constexpr int64_t kMostCells = 65536;  // They should fit a cache.
+constexpr int64_t kMostCells = 65536;  // So that they fit in a cache.
 
-// Adds the values at the points of one image to its rows from `top` to before `bottom`. Both are of
-// one channel.
+// Adds the values at the points of one image to the rows top..bottom-1 of `pixels`. Values and
+// pixels have one channel.
 //
-// A cell lies between four pixels, and adds up the four weighted values of the points in it: one
-// wide addition, which need not wait for those to neighbours. There are cells in front of the first
-// pixel of each axis, and a row and a column more for what is outside.
+// A cell lies between four pixels. It sums up, for each of the four, the weighted values of the
+// points in the cell. Adding a point is one addition of four floats, which need not wait for the
+// additions to neighbouring cells.
+//
+// `cells` is [bottom - top + 2, width + 2, 4]. The cell at [r, c] is the one whose upper left pixel
+// has row top + r - 2 and column c - 2. So there are cells in front of the first row and column
+// (r = 1, c = 1). The first cell of all takes the points that touch none of the pixels.
 void AddInCells(const Sampler& sampler, int64_t image, const float* values, int32_t top,
                 int32_t bottom, float* pixels) {
   const int32_t width = sampler.x.size, columns = width + 2, rows = bottom - top + 2;
@@ -266,6 +282,8 @@ void AddInCells(const Sampler& sampler, int64_t image, const float* values, int3
       for (int j = 0; j < 4; ++j) sum[j] += mix.weights[i][j] * value[i];
     }
   });
+  // Each pixel is a corner of four cells: it is the lower right pixel of the one above and to the
+  // left of it, and so on.
   for (int32_t row = top; row < bottom; ++row) {
     float* __restrict pixel = pixels + int64_t{row} * width;
     const float* lower = cells.data() + int64_t{4} * ((row - top + 2) * columns + 2);
@@ -276,7 +294,7 @@ void AddInCells(const Sampler& sampler, int64_t image, const float* values, int3
   }
 }
 
-// The same for any number of channels.
+// Does the same for any number of channels, without cells.
 template <typename Channels>
 void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Channels channels,
                  int32_t top, int32_t bottom, float* pixels) {
@@ -299,13 +317,16 @@ void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Cha
   });
 }
 
+// values, grid -> image.
 ffi::Error ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
                          ffi::Result<Floats> image, int64_t height, int64_t width, int64_t padding,
                          int64_t align_corners) {
   const Sampler sampler(grid, height, width, padding, align_corners);
   const float* from = values.typed_data();
   float* to = image->typed_data();
-  // Few images are cut into bands of rows: each passes over all points, and adds up its own rows.
+  // If there are few images for the threads, each is split into bands of rows. The work on a band
+  // visits all points of the image, but adds only to the rows of the band. No two threads write to
+  // the same pixel, and the sums do not depend on the bands.
   const int64_t wanted = threads.num_threads() / std::max<int64_t>(sampler.images, 1);
   const int64_t bands = std::min(height, std::max<int64_t>(wanted, 1));
   WithChannels(values.dimensions().back(), [=](auto channels) {
@@ -326,6 +347,7 @@ ffi::Error ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
   return ffi::Error::Success();
 }
 
+// values, image, grid -> shift, the gradient with respect to the grid.
 ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, Floats grid,
                           ffi::Result<Floats> shift, int64_t height, int64_t width, int64_t padding,
                           int64_t align_corners) {
@@ -340,12 +362,13 @@ ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, 
       if (Frame::Pays(sampler, channels)) frame.emplace(sampler);
       const bool one_channel = frame.has_value();
       const std::vector<float> zeros(channels);
-      // From the end: what the forward pass has read last may still be in a cache.
+      // Takes parts from the end: what the forward pass read last may still be in a cache.
       ForBlocks(sampler, count - last, count - first, [&](const Block& block) {
         const Places<true> at(sampler, block);
         const float* values = from + block.begin * channels;
         float* __restrict moves = to + 2 * block.begin;
-        float upper[kBlock][2], lower[kBlock][2];  // The taps, or their dot products with the value.
+        // The taps if there is a frame, otherwise their dot products with the value.
+        float upper[kBlock][2], lower[kBlock][2];
         if (one_channel) {
           frame->Hold(block.image, images);
           frame->Read(at, upper, lower);
@@ -355,7 +378,7 @@ ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, 
           for (int64_t i = 0; i < block.count; ++i, value += channels) {
             const auto tap = taps.Of(i, images + block.image * step, channels, zeros);
             Eight as{}, bs{}, cs{}, ds{};
-            int64_t k = 0;
+            int64_t k = 0;  // Eight channels at a time, then the rest one by one.
             for (; k + 8 <= channels; k += 8) {
               const Eight eight = Load(value + k);
               as += eight * Load(tap[0] + k);
@@ -380,6 +403,7 @@ ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, 
           const float value = one_channel ? values[i] : 1;
           const float along_x = value * ((1 - v) * (b - a) + v * (d - c));
           const float along_y = value * ((1 - u) * (c - a) + u * (d - b));
+          // A slope of 0 means no gradient, even if the pixels are infinite or NaN.
           moves[2 * i] = by_x ? by_x * along_x : 0;
           moves[2 * i + 1] = by_y ? by_y * along_y : 0;
         }

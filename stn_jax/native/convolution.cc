@@ -1,12 +1,12 @@
-// Convolution with stride 1 and its gradients, for XLA on the CPU: see stn_jax/convolution.py.
+// Convolution with stride 1 and its gradients, for XLA on the CPU: the primitives that
+// stn_jax/functional/convolution.py defines.
 //
-// All are matrix products whose left matrix is never written down: in the layout [H, W, C] what
-// lies under one row of the kernel is contiguous, and the next window starts C numbers further.
-// A tile of the result is summed up in registers. Every number is the sum of the same terms in the
-// same order, however many threads there are.
+// Each of them is a matrix product whose left matrix, the windows of the input, is never stored. In
+// the layout [H, W, C], the numbers of a window under one row of the kernel are contiguous, and the
+// next window starts C numbers later. The product is computed in tiles (see tiles.h). Every result
+// is the sum of the same terms in the same order, whatever the number of threads.
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -21,6 +21,9 @@ namespace {
 
 using Floats = ffi::Buffer<ffi::F32>;
 
+// The shapes of a convolution: inputs [images, in_height, in_width, channels], kernel
+// [height, width, channels, features] and outputs [images, out_height, out_width, features]. A row
+// of a padded image has padded_width pixels, which are padded_row numbers.
 struct Shapes {
   Shapes(const Floats& inputs, const Floats& kernel, int64_t top, int64_t bottom, int64_t left,
          int64_t right)
@@ -34,7 +37,7 @@ struct Shapes {
     out_width = padded_width - width + 1;
   }
 
-  // So many rows of a padded image, [rows, padded_width, channels].
+  // Copies `rows` rows of a padded image from row `first` on: [rows, padded_width, channels].
   void CopyPadded(const float* images, int64_t image, int64_t first, int64_t rows,
                   float* to) const {
     const int64_t row = in_width * channels;
@@ -50,22 +53,24 @@ struct Shapes {
     }
   }
 
-  // Whether a row of the padded image is.
+  // Returns whether row y of the padded image is padding, and thus all zeros.
   bool IsPadding(int64_t y) const { return y < top || y >= top + in_height; }
 
   int64_t top, left, right, images, in_height, in_width, channels, height, width, features;
-  int64_t row_length, length;  // Of the numbers under one row of the kernel, and under all of it.
+  int64_t row_length, length;  // The numbers under one row of the kernel, and under all of it.
   int64_t padded_width, padded_row, out_height, out_width;
 };
 
-// Memory of this thread, for its next unit of work.
+// Returns memory of this thread, which its next unit of work uses again. `which` distinguishes
+// buffers that are in use at the same time.
 float* Scratch(int which, int64_t size) {
   thread_local std::vector<float> buffers[3];
   if (static_cast<int64_t>(buffers[which].size()) < size) buffers[which].resize(size);
   return buffers[which].data();
 }
 
-// [count, features] -> the panel of it that starts at `first`, [count, width].
+// Packs a panel: copies the features from `first` on of a matrix [count, features] to
+// [count, width], and fills up with zeros.
 void Pack(const float* from, int64_t count, int64_t features, int64_t first, int64_t width,
           float* to) {
   const int64_t there = std::min(width, features - first);
@@ -74,8 +79,11 @@ void Pack(const float* from, int64_t count, int64_t features, int64_t first, int
   }
 }
 
-// Rows of outputs [rows, out_width, features] of one image, from the padded rows that start at
-// `row`; only the features of one panel, [height, row_length, width].
+// Computes one panel of features, from feature `first` on, for some rows of outputs.
+//
+// packed: the panel of the kernel, [height, row_length, width].
+// padded: the rows of the padded image from `row` on, as many as the windows cover.
+// to: the outputs from row `row` on, [rows, out_width, features].
 template <int width>
 void Panel(const Shapes& s, const float* packed, const float* padded, int64_t row, int64_t rows,
            int64_t first, float* to) {
@@ -84,13 +92,14 @@ void Panel(const Shapes& s, const float* packed, const float* padded, int64_t ro
     ForTiles(s.out_width, [&](int64_t x, auto tile_rows) {
       Tile<tile_rows, width> tile;
       for (int64_t dy = 0; dy < s.height; ++dy) {
-        if (s.IsPadding(row + y + dy)) continue;
+        if (s.IsPadding(row + y + dy)) continue;  // Padding adds only zeros.
         tile.Add(padded + (y + dy) * s.padded_row + x * s.channels, s.channels,
                  std::integral_constant<int, 1>(), packed + dy * s.row_length * width,
                  s.row_length);
       }
       float* at = to + (y * s.out_width + x) * s.features + first;
       if (there == width) return tile.Store(at, s.features);
+      // The panel has columns without a feature, which must not be stored.
       float whole[tile_rows * width];
       tile.Store(whole, width);
       for (int i = 0; i < tile_rows; ++i) {
@@ -100,10 +109,12 @@ void Panel(const Shapes& s, const float* packed, const float* padded, int64_t ro
   }
 }
 
+// inputs, kernel -> outputs.
 ffi::Error Convolution(ffi::ThreadPool threads, Floats inputs, Floats kernel,
                        ffi::Result<Floats> outputs, int64_t top, int64_t bottom, int64_t left,
                        int64_t right) {
   const Shapes s(inputs, kernel, top, bottom, left, right);
+  // All panels of the kernel, one after the other: that from feature f on starts at length * f.
   const std::unique_ptr<float[]> memory(new float[s.length * (s.features + kPanel)]);
   float* packed = memory.get();
   for (int64_t f = 0; f < s.features; f += kPanel) {
@@ -112,7 +123,9 @@ ffi::Error Convolution(ffi::ThreadPool threads, Floats inputs, Floats kernel,
     });
   }
 
-  // A unit is several images or some rows of one; its padded input stays in the second cache.
+  // A unit of work is a group of images or a block of rows of one image. It is small enough for its
+  // padded input to stay in the second-level cache. A group is also small enough to leave four
+  // units for each thread, if there are that many images.
   const int64_t cached = 1 << 16;
   const int64_t padded_image = (s.out_height + s.height - 1) * s.padded_row;
   const int64_t fair = std::max<int64_t>(1, s.images / (4 * threads.num_threads()));
@@ -149,8 +162,8 @@ ffi::Error Convolution(ffi::ThreadPool threads, Floats inputs, Floats kernel,
   return ffi::Error::Success();
 }
 
-// The kernel [height, row_length, features] -> the panel of [height, features, row_length] that
-// starts at `first`, [height, features, width].
+// Transposes the kernel [height, row_length, features] to [height, features, row_length], and packs
+// the panel of it that starts at column `first`: [height, features, width].
 void PackTransposed(const Shapes& s, const float* from, int64_t first, int64_t width, float* to) {
   const int64_t there = std::min(width, s.row_length - first);
   for (int64_t dy = 0; dy < s.height; ++dy, to += s.features * width) {
@@ -163,6 +176,7 @@ void PackTransposed(const Shapes& s, const float* from, int64_t first, int64_t w
   }
 }
 
+// cotangent of the outputs, kernel -> gradient with respect to the inputs.
 ffi::Error InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kernel,
                          ffi::Result<Floats> gradient, int64_t top, int64_t bottom, int64_t left,
                          int64_t right) {
@@ -178,7 +192,9 @@ ffi::Error InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kerne
   const float* from = cotangent.typed_data();
   float* to = gradient->typed_data();
 
-  // A unit is some rows of an image. Each window adds to the rows under it, and windows overlap.
+  // A unit of work is a block of rows of one image's gradient. Each output adds to the gradient of
+  // the inputs in its window. A tile holds what some neighbouring windows add to one row; as they
+  // overlap, it is then added to `sums`, [rows, padded_width, channels].
   const int64_t block = std::clamp<int64_t>((1 << 16) / s.padded_row, 1, s.in_height);
   const int64_t blocks = (s.in_height + block - 1) / block;
   const int64_t work = block * s.out_width * s.length * s.features / 16;
@@ -217,13 +233,16 @@ ffi::Error InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kerne
   return ffi::Error::Success();
 }
 
+// inputs, cotangent of the outputs -> gradient with respect to the kernel.
 ffi::Error KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotangent,
                           ffi::Result<Floats> gradient, int64_t top, int64_t bottom, int64_t left,
                           int64_t right) {
   const Shapes s(inputs, *gradient, top, bottom, left, right);
   const int64_t size = gradient->element_count();
-  // A unit is one panel of features and as many rows of the kernel as leave its sums in the second
-  // cache; with many threads fewer rows. A small kernel's sums are made in parts, over images.
+  // A unit of work is one panel of features and some rows of the kernel, few enough for its sums to
+  // stay in the second-level cache, and fewer if there are many threads. For a small kernel the
+  // images are also split into parts, which are added up at the end. The number of parts must not
+  // depend on the number of threads, because it affects rounding.
   const int64_t panels = (s.features + kPanel - 1) / kPanel;
   const int64_t wanted_parts = std::min(16 / panels, (1 << 20) / std::max<int64_t>(size, 1));
   const int64_t parts = std::clamp<int64_t>(wanted_parts, 1, std::max<int64_t>(s.images, 1));
@@ -232,7 +251,8 @@ ffi::Error KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotange
   const int64_t kernel_rows = std::clamp<int64_t>(std::min(cached, fair), 1, s.height);
   const int64_t kernel_blocks = (s.height + kernel_rows - 1) / kernel_rows;
   const int64_t units = parts * panels * kernel_blocks;
-  // A block is so many rows of outputs, of one image after the other, as the first cache holds.
+  // A block is some rows of outputs, few enough for the first-level cache. Rows are counted through
+  // all images of the part, so a block may contain rows of several images.
   constexpr int64_t kMostPixels = 192;
   const int64_t block = std::max<int64_t>(1, kMostPixels / s.out_width);
   const int64_t work = s.images * s.out_height * s.out_width / parts * s.length * s.features /
@@ -251,11 +271,12 @@ ffi::Error KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotange
     const int64_t end = (part + 1) * s.images / parts * s.out_height;
     for (int64_t first = part * s.images / parts * s.out_height; first < end; first += block) {
       const int64_t rows = std::min(block, end - first);
+      // The padded rows of input under the rows of the kernel, for each row of outputs.
       const float* windows[kMostPixels];
       float* next = padded;
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t image = (first + r) / s.out_height, y = (first + r) % s.out_height;
-        // The windows of neighbouring rows overlap.
+        // The windows of neighbouring rows overlap, so only the last of their rows is missing.
         const int64_t there = r > 0 && y > 0 ? window_rows - 1 : 0;
         s.CopyPadded(from, image, y + kernel_row + there, window_rows - there, next);
         next += (window_rows - there) * s.padded_row;

@@ -1,4 +1,4 @@
-// Work in the threads of XLA.
+// Shares out work among the threads of XLA.
 
 #ifndef STN_JAX_PARALLEL_H_
 #define STN_JAX_PARALLEL_H_
@@ -11,15 +11,20 @@
 
 #include "xla/ffi/api/ffi.h"
 
-// Calls body(first, last) on parts of 0..count, here and in the threads of XLA, each of which takes
-// the next part when it is done with one. Returns when all are done: what is left to wait for then is
-// at most one part of each thread, and shorter than waking up whoever would wait for a promise. A
-// thread that did not come in time is not waited for: the caller may be the one that it needs.
+// Calls body(first, last) on parts of 0..count, in this thread and in the threads of XLA. Each
+// thread takes the next part when it has finished one. `work_each` estimates the cost of one item.
+//
+// Returns when all parts are done. It spins until then: at most one part per thread is left, which
+// takes less time than waking up a thread that waits for a promise. It never waits for a helper
+// that has not started, because the helper may need the very thread that called this function.
 template <typename Body>
 void InParallel(xla::ffi::ThreadPool threads, int64_t count, int64_t work_each, Body body) {
+  // Below a cost of 16384 a part is not worth a thread. Above 8 parts per thread there is no gain.
   const int64_t worth = count * work_each / 16384;
   const int64_t most = std::min(count, 8 * threads.num_threads());
   const int64_t parts = std::max<int64_t>(1, std::min(worth, most));
+  // Shared, because a helper may start after this function has returned. It then finds no part
+  // left and does not call body.
   struct Progress {
     std::atomic<int64_t> next{0}, done{0};
   };

@@ -1,6 +1,6 @@
 """Pictures of what spatial transformers do: pure functions from arrays to matplotlib figures.
 
-None of them draws on the screen or touches matplotlib's global state: they may run in any thread.
+They do not draw on the screen or touch matplotlib's global state, so they may run in any thread.
 """
 
 from stn_jax.visualization.classes import draw_class_means, draw_confusion

@@ -1,4 +1,4 @@
-"""What a network makes of classes as a whole."""
+"""Pictures of whole classes: class means and the confusion matrix."""
 
 from collections.abc import Sequence
 
@@ -22,15 +22,15 @@ def draw_class_means(images: np.ndarray, outputs: np.ndarray, labels: np.ndarray
     """Draws the average input of each class above the transformer's average output.
 
     The more alike a transformer makes the examples of a class, the sharper their average. All
-    averages are stretched to one range of values, so that a sharp one is also the brighter one.
+    averages share one range of values, so a sharper average is also brighter.
 
     Args:
         images: [N, H, W, C], the transformer's inputs.
-        outputs: [N, H', W', C].
+        outputs: [N, H', W', C], its outputs.
         labels: [N], the classes.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     check_images(images=images, outputs=outputs)
     check_same_length(images=images, labels=labels)
@@ -50,14 +50,14 @@ def draw_class_means(images: np.ndarray, outputs: np.ndarray, labels: np.ndarray
 
 
 def draw_confusion(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draws a confusion matrix with its counts; cells without any are left empty.
+    """Draws a confusion matrix with its counts; cells with a count of 0 are left empty.
 
     Args:
         counts: [K, K] integers, by true class and by the network's answer.
         class_names: K texts.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     counts = np.asarray(counts)
     if counts.shape != (len(class_names),) * 2:
@@ -68,7 +68,7 @@ def draw_confusion(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     of_class = 100 * counts / counts.sum(axis=1, keepdims=True).clip(1)
     figure = new_figure(0.45 * len(counts) + 1.8, 0.45 * len(counts) + 1.0)
     axis = figure.subplots()
-    # A good network has nearly all on the diagonal: the root makes single errors visible.
+    # A good network has nearly all counts on the diagonal; the root makes single errors visible.
     cells = axis.imshow(of_class, cmap="Greys", norm=PowerNorm(0.5, vmin=0, vmax=100))
     for row, column in np.argwhere(counts):
         axis.text(

@@ -1,4 +1,4 @@
-"""Metrics over training."""
+"""Plots of metrics over training."""
 
 from collections.abc import Mapping
 
@@ -23,18 +23,18 @@ def draw_curves(
     xlabel: str = "training step",
     log: bool = False,
 ) -> Figure:
-    """Draws one metric of some runs against the step.
+    """Plots one metric of one or more runs against the training step.
 
     Args:
-        curves: by the run's name, steps [T] and values [T]. Few values are marked, so that one
-            alone can be seen.
-        title: of the plot.
+        curves: steps [T] and values [T] by the run's name. If there are few values, each one gets
+            a marker, so that a single value is visible.
+        title: the plot's title.
         ylabel: what the values are, with their unit.
         xlabel: what the steps are.
-        log: whether values, then all above 0, are on a logarithmic scale.
+        log: whether the scale of the values, which must then be positive, is logarithmic.
 
     Raises:
-        ValueError: the shapes do not fit, or there is no curve.
+        ValueError: the shapes do not match, or there is no curve.
     """
     if not curves:
         raise ValueError("there is no curve to draw")
@@ -55,7 +55,7 @@ def draw_curves(
     if log:
         axis.set_yscale("log")
         low, high = axis.get_ylim()
-        if high < 1000 * low:  # else powers of ten alone are labels enough
+        if high < 1000 * low:  # otherwise powers of ten are enough labels
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.yaxis.set_major_formatter("{x:g}")
         axis.yaxis.set_minor_formatter("")

@@ -1,4 +1,4 @@
-"""A film of a transformer that learns: its frames, and how they become a GIF or an MP4."""
+"""Films of a transformer during training: draws the frames and encodes them as GIF or MP4."""
 
 import io
 import shutil
@@ -35,17 +35,17 @@ FRAMES_PER_SECOND = 10
 SECONDS_AT_THE_END = 3
 MOST_GIF_BYTES = 2_000_000
 
-_GREYS, _COLOURS = 24, 37  # of a GIF, beside those of lines and texts
+_GREYS, _COLOURS = 24, 37  # in a GIF, in addition to those of lines and texts
 _GRID_LINES = 5
 _CELL, _GAP, _LEFT, _RIGHT, _TOP, _TITLE, _CURVE, _BOTTOM = 76, 6, 52, 18, 54, 24, 90, 44  # pixels
 
 
 class Frame(NamedTuple):
-    """What a film shows of one step, of B examples."""
+    """What a film shows of one training step, for B examples."""
 
     step: int
     transformers: Sequence[Sequence[np.ndarray]]
-    """For each one inputs [B, H, W, C], sampling grids [B, H', W', 2], outputs [B, H', W', C]."""
+    """Inputs [B, H, W, C], sampling grids [B, H', W', 2] and outputs [B, H', W', C] of each."""
     answers: Sequence[str]
     labels: Sequence[str]
 
@@ -57,20 +57,20 @@ def draw_film(
     error_steps: np.ndarray,
     error_percents: np.ndarray,
 ) -> Iterator[np.ndarray]:
-    """Draws sampling grids over inputs, outputs, and how far the error has come.
+    """Draws sampling grids over inputs, the outputs, and the training error so far.
 
-    Everything has its fixed place, so that nothing jumps from frame to frame, and sizes in pixels
-    are even, as video coders want them.
+    Everything has a fixed place, so that nothing jumps from frame to frame. Sizes in pixels are
+    even, as video encoders require.
 
     Args:
-        frames: at least one; all of the same examples.
-        num_steps: of the whole training.
-        error_steps: [T], steps of the whole training.
-        error_percents: [T], the training error at these; the part up to a frame's step is drawn in
-            black.
+        frames: at least one frame; all show the same examples.
+        num_steps: the number of steps of the whole training.
+        error_steps: [T], steps from the whole training.
+        error_percents: [T], the training error at these steps; the part up to a frame's step is
+            drawn in black.
 
     Yields:
-        A picture [H, W, 3], uint8, of each frame.
+        A picture [H, W, 3], uint8, for each frame.
     """
     check_same_length(error_steps=error_steps, error_percents=error_percents)
     stage = _Stage(columns=len(frames[0].labels), pairs=len(frames[0].transformers))
@@ -95,7 +95,7 @@ def draw_film(
 
 
 class _Stage:
-    """A figure with a place for everything: making axes takes much longer than drawing on them."""
+    """A figure that all frames share: making axes takes much longer than drawing on them."""
 
     def __init__(self, *, columns: int, pairs: int):
         pitch = _CELL + _GAP
@@ -137,7 +137,7 @@ class _Stage:
                 show_image(axis, outputs[column], like=inputs[column])
 
     def _axis(self, left: int, top: int, width: int, height: int) -> Axes:
-        """In pixels; `top` from the upper edge."""
+        """Adds axes at a place in pixels; `top` is measured from the upper edge."""
         return self.figure.add_axes(
             (
                 left / self._width,
@@ -148,7 +148,7 @@ class _Stage:
         )
 
     def _text(self, left: int, top: int, *, fontsize: int = SMALL_FONT_SIZE, **alignment) -> Text:
-        """In pixels, empty."""
+        """Adds an empty text at a place in pixels."""
         return self.figure.text(
             *(left / self._width, 1 - top / self._height, ""), fontsize=fontsize, **alignment
         )
@@ -160,9 +160,9 @@ def _clear(axis: Axes) -> None:
 
 
 def gif_bytes(pictures: Sequence[np.ndarray]) -> bytes:
-    """Pictures [H, W, 3], uint8, as a GIF that starts again after a pause; at most 2 MB.
+    """Encodes pictures [H, W, 3], uint8, as a GIF of at most 2 MB that loops after a pause.
 
-    Where they would take more, every second one is left out, again and again; the last one stays.
+    While the GIF would be larger, every second picture is left out; the last one is always kept.
     """
     palette = _palette(pictures[:: max(1, len(pictures) // 4)])
     kept = [
@@ -185,7 +185,7 @@ def gif_bytes(pictures: Sequence[np.ndarray]) -> bytes:
 
 
 def _palette(pictures: Sequence[np.ndarray]) -> Image.Image:
-    """Greys in even steps, so that they get no tint, and the colours that are most needed."""
+    """Returns a palette: even steps of grey, so that greys get no tint, and the main colours."""
     pixels = np.concatenate([one.reshape(-1, 3) for one in pictures])
     coloured = pixels[np.ptp(pixels, axis=-1) > 16]
     fixed = np.linspace(0, 255, _GREYS).round().astype(np.uint8).repeat(3).tobytes()
@@ -201,10 +201,10 @@ def _palette(pictures: Sequence[np.ndarray]) -> Image.Image:
 
 
 def mp4_bytes(pictures: Sequence[np.ndarray]) -> bytes | None:
-    """Pictures [H, W, 3], uint8, H and W even, as an MP4; None where there is no ffmpeg.
+    """Encodes pictures [H, W, 3], uint8, H and W even, as an MP4; returns None without ffmpeg.
 
     Raises:
-        RuntimeError: ffmpeg failed; with what it said.
+        RuntimeError: ffmpeg failed; the message includes its output.
     """
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:

@@ -1,4 +1,4 @@
-"""A network's answers, with what its transformers did."""
+"""Pictures of a network's answers and of what its transformers did."""
 
 from collections.abc import Sequence
 
@@ -30,20 +30,20 @@ def draw_samples(
 ) -> Figure:
     """Draws each image, and each transformer's sampling grid over its input and its output.
 
-    Images are stretched to their own range of values, outputs to their inputs'; feature maps are
-    shown as the mean over their channels.
+    Each image is scaled to its range of values, each output to the range of its input; feature maps
+    are shown as the mean over their channels.
 
     Args:
         images: [B, H, W, 1 or 3], the network's inputs.
-        transformers: for each one, from the input on, inputs [B, H, W, C], sampling grids
-            [B, H', W', 2], (x, y), normalised with `align_corners=False`, and outputs
+        transformers: for each one, from the network's input on: inputs [B, H, W, C], sampling
+            grids [B, H', W', 2], (x, y), normalised with `align_corners=False`, and outputs
             [B, H', W', C].
-        answers: B texts, what the network says.
-        labels: B texts, what is right.
-        probabilities: [B], of the answers.
+        answers: B texts, the network's answers.
+        labels: B texts, the right answers.
+        probabilities: [B], of the network's answers.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     check_images(images=images)
     check_same_length(images=images, answers=answers, labels=labels, probabilities=probabilities)

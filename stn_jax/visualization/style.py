@@ -1,7 +1,7 @@
-"""What all pictures share: colours, how images and grids are shown.
+"""What all pictures share: colours, and how images and grids are shown.
 
-Colours are those of Okabe and Ito, which the colour-blind tell apart; lines differ in their dashes
-too, for print without colours.
+The colours are those of Okabe and Ito, which colour-blind people can distinguish. Lines also differ
+in their dashes, for prints without colour.
 """
 
 import io
@@ -22,7 +22,7 @@ _OUTLINE_WIDTH = 0.6  # points, on both sides of a line
 
 
 def line_style(number: int) -> dict:
-    """Colour and dashes of the `number`-th line; the first 28 differ."""
+    """Returns the colour and dashes of the `number`-th line; the first 28 lines all differ."""
     return {
         "color": LINE_COLOURS[number % len(LINE_COLOURS)],
         "linestyle": LINE_DASHES[number % len(LINE_DASHES)],
@@ -30,12 +30,12 @@ def line_style(number: int) -> dict:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches, that arranges what is put on it without overlaps."""
+    """Returns an empty figure, sized in inches, whose layout avoids overlaps."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def image_axes(figure, rows: int, columns: int) -> np.ndarray:
-    """A table [rows, columns] of axes for images, without ticks; `figure` may be a part of one."""
+    """Returns axes [rows, columns] for images, without ticks; `figure` may be a subfigure."""
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -43,7 +43,7 @@ def image_axes(figure, rows: int, columns: int) -> np.ndarray:
 
 
 def plot_axis(axis: Axes, *, title: str, xlabel: str, ylabel: str) -> None:
-    """Names what a plot shows, and leaves out lines that say nothing."""
+    """Labels a plot and removes lines that carry no information."""
     axis.set_title(title, fontsize=FONT_SIZE)
     axis.set_xlabel(xlabel, fontsize=SMALL_FONT_SIZE)
     axis.set_ylabel(ylabel, fontsize=SMALL_FONT_SIZE)
@@ -54,7 +54,7 @@ def plot_axis(axis: Axes, *, title: str, xlabel: str, ylabel: str) -> None:
 
 
 def row_title(axis: Axes, text: str) -> None:
-    """Writes upwards, to the left of an image."""
+    """Writes a row's title upwards, to the left of an image."""
     axis.text(
         *(-0.08, 0.5, text),
         transform=axis.transAxes,
@@ -66,9 +66,9 @@ def row_title(axis: Axes, text: str) -> None:
 
 
 def show_image(axis: Axes, image: np.ndarray, like: np.ndarray | None = None) -> None:
-    """Shows an image [H, W, 3] in its colours, or the mean over the channels of one of C others.
+    """Shows an image [H, W, C] in its colours if C is 3, otherwise the mean over its channels.
 
-    Values are stretched from their lowest to their highest, or from those of `like`.
+    The lowest value becomes black and the highest white; these are the image's, or those of `like`.
     """
     pixels = as_picture(image)
     ends = pixels if like is None else as_picture(like)
@@ -78,7 +78,7 @@ def show_image(axis: Axes, image: np.ndarray, like: np.ndarray | None = None) ->
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:
-    """[..., C] -> [..., 3] if C is 3, else the mean over the channels, [..., 1]."""
+    """Returns an image [..., 3] as float32, or of other images the mean over channels, [..., 1]."""
     pixels = np.asarray(image, np.float32)
     return pixels if pixels.shape[-1] == 3 else pixels.mean(axis=-1, keepdims=True)
 
@@ -86,21 +86,21 @@ def as_picture(image: np.ndarray) -> np.ndarray:
 def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines: int = 7) -> None:
     """Draws a sampling grid over an image that is shown on `axis`, its border in another colour.
 
-    The border's top edge, as the output sees it, is drawn thicker: it shows which way is up. Light
-    lines with dark edges are seen over any image.
+    The edge that is the output's top is drawn thicker, to show which way is up. Light lines with
+    dark edges are visible over any image.
 
     Args:
-        axis: where the image of `image_shape` (height, width) is shown.
+        axis: the axis that shows the image.
         grid: [H', W', 2], (x, y), normalised with `align_corners=False`.
-        image_shape: (height, width) in pixels.
-        lines: how many lines of points are drawn each way.
+        image_shape: the image's (height, width) in pixels.
+        lines: the number of lines to draw in each direction.
     """
     height, width = image_shape
     styles = ((GRID_COLOUR, 0.7), (BORDER_COLOUR, 1.0), (BORDER_COLOUR, 2.2))
     for parts, (colour, line_width) in zip(
         grid_lines(grid, image_shape, lines), styles, strict=True
     ):
-        paths = [line - 0.5 for line in parts]  # on an axis whole numbers are pixels' centres
+        paths = [line - 0.5 for line in parts]  # on an axis, pixel centres are whole numbers
         edge = Stroke(linewidth=line_width + 2 * _OUTLINE_WIDTH, foreground="black")
         axis.add_collection(
             LineCollection(
@@ -114,18 +114,18 @@ def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines:
 def grid_lines(
     grid: np.ndarray, image_shape: tuple[int, int], lines: int = 7
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """A sampling grid as lines [N, 2], (x, y) in pixels from the image's upper left corner.
+    """Returns a sampling grid as lines [N, 2], (x, y) in pixels from the image's upper left corner.
 
     Args:
         grid: [H', W', 2], (x, y), normalised with `align_corners=False`.
-        image_shape: (height, width) in pixels.
-        lines: how many there are each way.
+        image_shape: the image's (height, width) in pixels.
+        lines: the number of lines in each direction.
 
     Returns:
-        The lines inside, the border, and the border's top edge as the output sees it.
+        The inner lines, three edges of the border, and the edge that is the output's top.
 
     Raises:
-        ValueError: the grid's shape is another.
+        ValueError: the grid has another shape.
     """
     if np.ndim(grid) != 3 or np.shape(grid)[-1] != 2:
         raise ValueError(f"grid must have shape [H', W', 2], got {np.shape(grid)}")
@@ -137,22 +137,22 @@ def grid_lines(
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """A figure as the content of a PNG file."""
+    """Returns a figure as the content of a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
 
 
 def check_same_length(**arrays) -> None:
-    """Raises ValueError unless all arrays have as many entries along their first axis."""
+    """Raises ValueError unless all arrays have the same length along their first axis."""
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise ValueError(f"as many of each are needed, got {listed}")
+        raise ValueError(f"the lengths must be equal, got {listed}")
 
 
 def check_images(**arrays) -> None:
-    """Raises ValueError unless all arrays are images [N, H, W, C], as many of each, N >= 1."""
+    """Raises ValueError unless all arrays are images [N, H, W, C] with the same N >= 1."""
     for name, array in arrays.items():
         if np.ndim(array) != 4 or not np.size(array):
             raise ValueError(f"{name} must have shape [N, H, W, C], got {np.shape(array)}")

@@ -1,4 +1,4 @@
-"""What a localisation network predicts, over training."""
+"""Plots of what a localisation network predicts, over training."""
 
 import math
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ from stn_jax.visualization.style import (
 )
 
 MOST_PANELS = 8
-"""More parameters than these are taken for control points, if they are k * k pairs."""
+"""More parameters than this are treated as control points if they form k * k pairs."""
 
 
 def draw_theta_history(
     steps: np.ndarray, thetas: np.ndarray, labels: np.ndarray, names: Sequence[str]
 ) -> Figure:
-    """Draws the parameters of a transformation over training: a panel for each.
+    """Plots the parameters of a transformation over training, one panel for each.
 
-    Thick: the mean over all examples, with the standard deviation as a band; thin: the mean of each
-    class. Parameters of a thin plate spline are too many for panels of their own: their control
-    points are drawn as paths instead, and how far they have moved.
+    A thick line shows the mean over all examples, a band the standard deviation, and thin lines the
+    mean of each class. A thin plate spline has too many parameters for one panel each: its control
+    points are drawn as paths instead, next to the distances that they have moved.
 
     Args:
         steps: [T], training steps.
-        thetas: [T, N, P], of the same N examples at each step.
+        thetas: [T, N, P], for the same N examples at each step.
         labels: [N], the examples' classes.
-        names: P texts, what the parameters are, with their units.
+        names: P texts, the parameters' names with their units.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     thetas = np.asarray(thetas, float)
     if thetas.ndim != 3 or not thetas.size:
@@ -88,7 +88,7 @@ def draw_theta_history(
 
 
 def _draw_parameter(axis: Axes, steps: np.ndarray, values: np.ndarray, labels: np.ndarray) -> None:
-    """Mean, spread and class means of values [T, N]."""
+    """Plots the mean, spread and class means of values [T, N]."""
     mean, spread = values.mean(axis=1), values.std(axis=1)
     axis.fill_between(steps, mean - spread, mean + spread, color="0.88", label="±1 std. deviation")
     for number, c in enumerate(np.unique(labels)):
@@ -99,7 +99,7 @@ def _draw_parameter(axis: Axes, steps: np.ndarray, values: np.ndarray, labels: n
 
 
 def _draw_control_points(axis: Axes, points: np.ndarray) -> None:
-    """Where control points [T, N, K, 2] are read, from the first step to the last."""
+    """Draws where control points [T, N, K, 2] are read, from the first step to the last."""
     start, end = points[0].mean(axis=0), points[-1].mean(axis=0)
     examples = points[-1].reshape(-1, 2)
     axis.plot(

@@ -1,4 +1,4 @@
-"""Single examples: triptychs, the worst errors, and transformers layer by layer."""
+"""Pictures of single examples: triptychs, the worst errors, and transformers layer by layer."""
 
 from collections.abc import Sequence
 
@@ -24,16 +24,16 @@ MOST_ERRORS, ERROR_COLUMNS = 16, 8
 def draw_triptychs(
     images: np.ndarray, grids: np.ndarray, outputs: np.ndarray, *, titles: Sequence[str] = ()
 ) -> Figure:
-    """Draws input, sampling grid over the input, and output: a row for each example.
+    """Draws input, sampling grid over the input, and output, in one row per example.
 
     Args:
-        images: [N, H, W, C]; of feature maps the mean over their channels is shown.
+        images: [N, H, W, C]; feature maps are shown as the mean over their channels.
         grids: [N, H', W', 2], (x, y), normalised with `align_corners=False`; of any family.
-        outputs: [N, H', W', C], stretched to their input's range of values.
-        titles: N texts to stand beside the rows, or none.
+        outputs: [N, H', W', C], scaled to the range of their inputs.
+        titles: N texts to write next to the rows, or none.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     check_images(images=images, grids=grids, outputs=outputs)
     if titles:
@@ -60,17 +60,17 @@ def draw_worst(
     labels: Sequence[str],
     losses: np.ndarray,
 ) -> Figure:
-    """Draws the wrong answers of highest loss, worst first; at most 16.
+    """Draws the wrong answers of highest loss, at most 16, worst first.
 
     Args:
-        images: [N, H, W, C], the network's inputs, the right answers' among them.
-        outputs: [N, H', W', C], of its transformer, drawn below them; or None.
-        answers: N texts, what the network says.
-        labels: N texts, what is right.
+        images: [N, H, W, C], the network's inputs, including those it answered correctly.
+        outputs: [N, H', W', C], of its transformer, to draw below the inputs; or None.
+        answers: N texts, the network's answers.
+        labels: N texts, the right answers.
         losses: [N], in nats.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     check_images(images=images, **({} if outputs is None else {"outputs": outputs}))
     check_same_length(images=images, answers=answers, labels=labels, losses=losses)
@@ -103,19 +103,19 @@ def draw_worst(
 def draw_layers(
     transformers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], images: np.ndarray
 ) -> Figure:
-    """Draws what transformers at increasing depth do, from left to right; two rows an example.
+    """Draws what transformers at increasing depth do, from left to right, in two rows per example.
 
-    The upper row has each transformer's sampling grid over its own input, the lower one its output;
+    The upper row shows each transformer's sampling grid over its input, the lower row its output;
     feature maps are shown as the mean over their channels.
 
     Args:
-        transformers: for each one, from the input on, inputs [N, H, W, C], sampling grids
-            [N, H', W', 2], (x, y), normalised with `align_corners=False`, and outputs
+        transformers: for each one, from the network's input on: inputs [N, H, W, C], sampling
+            grids [N, H', W', 2], (x, y), normalised with `align_corners=False`, and outputs
             [N, H', W', C].
         images: [N, H, W, C], the network's inputs.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     for inputs, grids, outputs in transformers:
         check_images(images=images, inputs=inputs, grids=grids, outputs=outputs)

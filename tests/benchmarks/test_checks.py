@@ -1,4 +1,4 @@
-"""A wrong result is found, by whichever part computes it."""
+"""Wrong results are found in every part of the benchmarks."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ def test_another_value_or_shape_is_a_wrong_result(wrong):
 
 
 def shifted(images, grids):
-    """A sampler that is wrong by a hundredth of a pixel."""
+    """Samples with an error of a hundredth of a pixel."""
     return jax.vmap(stn_jax.sample)(images, grids + 0.02 / WORKLOAD.width)
 
 

@@ -1,4 +1,4 @@
-"""The networks that steps are timed against are the same networks, and so are their steps."""
+"""The torch networks and their training steps are the same as ours."""
 
 import jax
 import numpy as np
@@ -45,7 +45,7 @@ def test_parameters_of_another_network_are_refused():
 
 @pytest.mark.parametrize(("name", "recipe"), [("single", "paper"), ("st_fcn_affine", "modern")])
 def test_two_training_steps_lead_to_the_same_parameters(name, recipe):
-    """Weight decay, momentum, batch statistics and the slower localisation included."""
+    """This includes weight decay, momentum, batch statistics and the slower localisation."""
     if name == "single":
         config = networks.section_4_2(name, 64, recipe)
         config.model.dropout = 0.0  # each library draws its own masks
@@ -78,10 +78,11 @@ def test_two_training_steps_lead_to_the_same_parameters(name, recipe):
     again = torch_networks.make_network(config, network.input_shape)
     torch_networks.load(again, {"params": state.params, "batch_stats": state.batch_stats})
     expected = theirs.state_dict()
-    # Flax keeps the biased variance of a batch, torch the unbiased one.
+    # Flax stores the biased variance of a batch, torch the unbiased one.
     skipped = ["num_batches_tracked", "running_var"]
     if config.model.batch_norm:
-        # A bias before it, and so a mean, has a gradient of rounding errors: whole steps for Adam.
+        # Before batch norm, a bias has no gradient but rounding errors, from which Adam makes whole
+        # steps; they also move the mean.
         skipped += ["bias", "running_mean"]
     for key, value in again.state_dict().items():
         if not key.endswith(tuple(skipped)):

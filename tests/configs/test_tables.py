@@ -1,4 +1,4 @@
-"""The tables' rows and budgets."""
+"""Tests of the rows and budgets of the tables."""
 
 import math
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The notebook runs, does what it says, and is committed with the outputs of its own cells."""
+"""The notebook runs, does what it says, and is committed with the outputs of its cells."""
 
 import re
 from pathlib import Path
@@ -15,13 +15,13 @@ NUMBER = re.compile(r"-?\d+(\.\d*)?(e[-+]?\d+)?")
 
 @pytest.fixture
 def kernel_environment(tmp_path, monkeypatch):
-    """A kernel of this interpreter and of this checkout, whatever the user has installed."""
+    """Sets up a kernel of this interpreter and this checkout, regardless of what is installed."""
     write_kernel_spec(tmp_path / "kernels" / "python3")
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own draws into the notebook
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's backend draws into the notebook
     return tmp_path
 
 
@@ -30,13 +30,13 @@ def code_cells(notebook):
 
 
 def printed(cell):
-    """What a cell printed, without its numbers, which rounding may change."""
+    """Returns the words that a cell printed, with numbers masked, as rounding may change them."""
     text = "".join(output.text for output in cell.outputs if output.output_type == "stream")
     return NUMBER.sub("#", text).split()
 
 
 def pictures(cell):
-    """The media types of what a cell drew."""
+    """Returns the media types of each picture that a cell drew."""
     return [sorted(output.data) for output in cell.outputs if output.output_type == "display_data"]
 
 
@@ -45,8 +45,8 @@ def test_cells_do_what_they_assert_and_the_outputs_in_the_file_are_theirs(kernel
     executed = nbformat.read(PATH, as_version=4)
     for cell in code_cells(executed):
         cell.outputs = []
-    resources = {"metadata": {"path": str(kernel_environment)}}  # where the kernel works
-    NotebookClient(executed, timeout=300, kernel_name="python3", resources=resources).execute()
+    resources = {"metadata": {"path": str(kernel_environment)}}  # the kernel's working directory
+    NotebookClient(executed, timeout=1800, kernel_name="python3", resources=resources).execute()
     for before, now in zip(code_cells(stored), code_cells(executed), strict=True):
         assert printed(before) == printed(now), before.id
         assert pictures(before) == pictures(now), before.id

@@ -1,4 +1,4 @@
-"""What `launch.py` tells of wrong input, without a process for each: `test_launch.py` has those."""
+"""Tests of the errors of `launch.py` that need no process; `test_launch.py` tests the others."""
 
 import pytest
 

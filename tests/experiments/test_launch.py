@@ -1,4 +1,4 @@
-"""The command line: every wrong input ends with one clear line and exit code 2."""
+"""Tests of the command line: wrong input ends with one clear line and exit code 2."""
 
 import tempfile
 from pathlib import Path
@@ -34,7 +34,7 @@ def test_training_says_where_how_far_and_how_well(trained):
 
 
 def test_a_relative_workdir_can_be_trained_resumed_and_evaluated():
-    """From the repository's folder, as the README does it."""
+    """Runs in the repository's folder, as in the README."""
     with tempfile.TemporaryDirectory(dir=REPOSITORY, prefix=".test_run_") as folder:
         workdir = Path(folder).relative_to(REPOSITORY) / "run"
         for _ in range(2):

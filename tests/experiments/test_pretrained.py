@@ -84,7 +84,7 @@ def test_what_ships_is_small_and_says_where_it_comes_from(name):
     card = (folder / "README.md").read_text()
     assert re.search(r"\| commit \| `[0-9a-f]{7,40}`", card)
     assert re.search(r"\*\*\d+\.\d\d%\*\* with these weights", card)
-    # The command on the card stands for the very config that trained it.
+    # The command on the card must give exactly the config that trained the network.
     path, variant = re.search(r"--config=(configs/\w+\.py):([\w,]+)", card).groups()
     named = runpy.run_path(str(REPOSITORY / path))["get_config"](variant)
     flags = re.findall(r'--config\.([\w.]+)="?([^\s"`]+)', card)
@@ -99,7 +99,7 @@ def test_what_ships_is_small_and_says_where_it_comes_from(name):
 def test_parameters_are_kept_to_half_precision_and_statistics_whole(kernel, variance):
     variables = {"params": {"a": {"kernel": kernel}}, "batch_stats": {"b": {"var": variance}}}
     read = read_weights(io.BytesIO(write_weights(variables)))
-    # Half of the step between float16 numbers, which below 2^-14 no longer shrinks.
+    # Half the distance between float16 numbers, which is constant below 2^-14.
     np.testing.assert_allclose(read["params"]["a"]["kernel"], kernel, rtol=2**-11, atol=2**-25)
     np.testing.assert_array_equal(read["batch_stats"]["b"]["var"], variance)
     assert {leaf.dtype for leaf in jax.tree.leaves(read)} == {np.dtype(np.float32)}
@@ -107,7 +107,7 @@ def test_parameters_are_kept_to_half_precision_and_statistics_whole(kernel, vari
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory):
-    """A run as training leaves it, but for the training."""
+    """Returns a run's folder as training leaves it, but untrained, and its parameters."""
     workdir = tmp_path_factory.mktemp("runs") / "run"
     config = tiny_config("fcn")
     config.data.update(EMBEDDED)
@@ -157,7 +157,7 @@ def test_a_run_that_has_not_ended_and_a_path_for_a_name_get_one_line(
     unfinished = tmp_path / "unfinished"
     shutil.copytree(workdir, unfinished)
     (unfinished / "result.json").unlink()
-    with pytest.raises(UserError, match="has not ended"):
+    with pytest.raises(UserError, match="is not finished"):
         pack(unfinished, "mine", command="", commit="")
     with pytest.raises(UserError, match="letters, digits and underscores"):
         pack(workdir, "../mine", command="", commit="")

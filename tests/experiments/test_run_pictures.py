@@ -23,7 +23,7 @@ from tests.experiments.tiny import read_metrics, tiny_config
 
 
 def tensorboard_values(workdir):
-    """(step, value) of all that was written to TensorBoard."""
+    """Yields (step, value) for everything that was written to TensorBoard."""
     for path in workdir.glob("events.out.tfevents.*"):
         content = path.read_bytes()
         while content:
@@ -128,7 +128,7 @@ def test_what_is_allowed_stays_within_its_share(start, intervals, cost):
             allowance.spend(cost)
             spent, waited = spent + cost, 0.0
         assert spent <= 0.02 * (now - start) * (1 + 1e-6)
-        assert waited <= 1 / 0.02 + 1e-3  # it is made use of
+        assert waited <= 1 / 0.02 + 1e-3  # the allowance is used
 
 
 def test_a_dear_drawing_is_made_up_for():

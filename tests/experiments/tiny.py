@@ -1,4 +1,4 @@
-"""Runs that take seconds: few digits, narrow layers."""
+"""Configs and commands of runs that take seconds: few digits, narrow layers."""
 
 import json
 import os
@@ -11,6 +11,9 @@ from ml_collections import ConfigDict
 from stn_jax.experiments.distorted_mnist.config import make_config
 
 REPOSITORY = Path(__file__).parents[2]
+PATIENCE = 1800
+"""Seconds that a process may take on a machine that is busy with other things."""
+
 OVERRIDES = {
     "data.source": "embedded",
     "data.subset": 16,
@@ -24,7 +27,7 @@ OVERRIDES = {
 
 
 def tiny_config(variant: str = "st_fcn_affine", distortion: str = "r", **overrides) -> ConfigDict:
-    """5 steps an epoch; `overrides` have `__` for the dots of a key."""
+    """Returns a config with 5 steps per epoch; `overrides` use `__` for the dots of a key."""
     config = make_config(distortion, variant)
     flat = {name.replace("__", "."): value for name, value in overrides.items()}
     config.update_from_flattened_dict(OVERRIDES | flat)
@@ -32,21 +35,21 @@ def tiny_config(variant: str = "st_fcn_affine", distortion: str = "r", **overrid
 
 
 def launch_command(workdir: Path, *arguments: str, variant: str = "st_fcn_affine") -> list[str]:
-    """The same run by way of the command line."""
+    """Returns the command line of the same run."""
     flags = [f"--config.{name}={value}" for name, value in OVERRIDES.items()]
     config = f"--config=configs/mnist_r.py:{variant}"
     return [sys.executable, "launch.py", config, f"--workdir={workdir}", *flags, *arguments]
 
 
 def launch(arguments: list[str], devices: int = 1, **options) -> subprocess.CompletedProcess:
-    """Runs a command in the repository on so many virtual CPU devices."""
+    """Runs a command in the repository with `devices` virtual CPU devices."""
     return subprocess.run(
         arguments,
         cwd=REPOSITORY,
         env=environment(devices),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         check=False,
         **options,
     )

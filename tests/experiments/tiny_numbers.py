@@ -1,4 +1,4 @@
-"""Street-number runs that take seconds: a few synthetic numbers, narrow layers."""
+"""Configs and commands of street-number runs that take seconds: few numbers, narrow layers."""
 
 import sys
 from pathlib import Path
@@ -24,7 +24,7 @@ OVERRIDES = {
 
 
 def tiny_numbers_config(network: str, data_dir: Path, **overrides) -> ConfigDict:
-    """3 steps an epoch; `overrides` have `__` for the dots of a key."""
+    """Returns a config with 3 steps per epoch; `overrides` use `__` for the dots of a key."""
     config = make_config(network, "synthetic")
     flat = {name.replace("__", "."): value for name, value in overrides.items()}
     config.update_from_flattened_dict(OVERRIDES | {"data.data_dir": str(data_dir)} | flat)
@@ -34,7 +34,7 @@ def tiny_numbers_config(network: str, data_dir: Path, **overrides) -> ConfigDict
 def launch_numbers_command(
     network: str, data_dir: Path, workdir: Path, *arguments: str
 ) -> list[str]:
-    """The same run by way of the command line."""
+    """Returns the command line of the same run."""
     flags = [f"--config.{name}={value}" for name, value in OVERRIDES.items()]
     return [
         *(sys.executable, "launch.py", f"--config=configs/svhn_{network}.py:synthetic"),

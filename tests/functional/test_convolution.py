@@ -1,4 +1,4 @@
-"""Convolution on the CPU, its derivatives, its kernel in C++ and its plain form."""
+"""Tests convolution on the CPU and its derivatives, with the C++ kernels and without them."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ NO_PADDING = ((0, 0), (0, 0))
 
 @pytest.fixture(params=["kernel", "plain"])
 def form(request, monkeypatch):
-    """Runs a test with the kernels in C++ and without them."""
+    """Runs a test with the C++ kernels and without them."""
     if request.param == "plain":
         monkeypatch.setattr(library, "is_available", lambda: False)
     elif os.environ.get("STN_JAX_NATIVE") == "0":
@@ -40,7 +40,10 @@ def xla_convolution(inputs, kernel, padding):
 
 
 def derivatives(function, inputs, kernel, padding):
-    """Value, gradients, Hessian-vector product, and values for a batch of kernels or of inputs."""
+    """Returns the value, gradients, Hessian-vector products, and results for batches.
+
+    The batches are of kernels or of inputs.
+    """
     function = functools.partial(function, padding=padding)
 
     def gradient(inputs, kernel):
@@ -56,7 +59,7 @@ def derivatives(function, inputs, kernel, padding):
             jax.vmap(gradient, (None, 0))(inputs, kernels),
         )
 
-    # A new function each time, which JAX has not lowered yet.
+    # A new function each time, so that JAX lowers it again.
     return jax.jit(run)(inputs, kernel)
 
 
@@ -77,7 +80,6 @@ def assert_agree(shape, kernel_shape, padding, seed=0, tolerance=2e-5):
 
 @hypothesis.settings(
     max_examples=5,
-    deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
 @hypothesis.given(data=st.data())
@@ -92,8 +94,8 @@ def test_agrees_with_xla_and_so_do_its_derivatives(form, data):
     assert_agree(*shapes, padding, seed=data.draw(st.integers(0, 2**32 - 1)))
 
 
-# Every layer's kind: few channels or features, whole registers and parts of them, rows of patches
-# that are short or long, images that are cut into rows, small images in groups.
+# Layers of every kind: few channels or features, whole registers and parts of them, short and long
+# rows of patches, large images that are split into rows, and groups of small images.
 @pytest.mark.parametrize(
     ("shape", "kernel_shape", "padding"),
     [

@@ -1,4 +1,4 @@
-"""The spatial transformer without a module system."""
+"""Tests of the spatial transformer as a function, without a module system."""
 
 import chex
 import jax
@@ -57,7 +57,7 @@ def test_a_turn_onto_another_aspect_ratio_does_not_shear():
     for picture in (np.asarray(turned)[0, ..., 0], np.asarray(plain)[0, ..., 0]):
         weights = picture / picture.sum()
         rows, columns = np.mgrid[:80, :80] + 0.5
-        # Output pixels are half as high as the source's, and as wide.
+        # Output pixels are half as high as source pixels, and equally wide.
         sizes.append((np.sum(weights * (rows - 40) ** 2), np.sum(weights * (columns - 40) ** 2)))
     (turned_rows, turned_columns), (rows, columns) = sizes
     np.testing.assert_allclose((turned_rows, turned_columns), (rows, columns), rtol=5e-3)

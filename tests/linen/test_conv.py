@@ -11,7 +11,7 @@ from stn_jax.linen import Conv
 def assert_is_flax_convolution(shape, *args, **kwargs):
     inputs = np.random.default_rng(2).normal(size=shape).astype(np.float32)
     ours, theirs = Conv(*args, **kwargs), nn.Conv(*args, **kwargs)
-    # Without jit, so that tests share what is compiled.
+    # Without jit, so that tests share compiled programs.
     variables = theirs.init(jax.random.key(0), inputs)
     chex.assert_trees_all_equal(ours.init(jax.random.key(0), inputs), variables)
     expected = theirs.apply(variables, inputs)

@@ -39,7 +39,7 @@ def test_the_masks_do_not_depend_on_the_number_of_devices(devices):
         return jax.vmap(drop, axis_name="devices")(parts).reshape(ONES.shape)
 
     chex.assert_trees_all_equal(on_devices(devices), on_devices(1))
-    # Outside of any axis the whole batch is one device's.
+    # Without an axis name, the whole batch is on one device.
     chex.assert_trees_all_equal(on_devices(1), Dropout(0.5).apply({}, ONES, True, rngs=KEY))
 
 

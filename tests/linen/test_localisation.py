@@ -77,7 +77,7 @@ def test_networks_have_the_papers_layers():
         "Dense_2": (32, 32),
         "theta": (32, 6),
     }
-    # 42 is pooled to 21, convolved to 17, pooled to 9 with the odd row kept, convolved to 5.
+    # 42 pixels are pooled to 21, convolved to 17, pooled to 9 (with the odd row), convolved to 5.
     assert kernels(init(ConvLocalisation)["params"]) == {
         "Conv_0": (5, 5, 1, 20),
         "Conv_1": (5, 5, 20, 20),
@@ -151,7 +151,7 @@ def test_the_identity_start_is_left_with_the_first_step(network, name):
     slope = gradient(variables["params"])
     kernel = slope["localisation"]["theta"]["Dense_0"]["kernel"]
     assert np.all(np.any(kernel, axis=0)), "a parameter of theta gets no gradient"
-    # The layers before the last one follow: with zero weights after them they do not move yet.
+    # The layers before the last one do not move in the first step: the weights after them are zero.
     assert not np.any(slope["localisation"]["Dense_0"]["kernel"])
 
     stepped = jax.tree.map(lambda p, g: p - 0.1 * g, variables["params"], slope)
@@ -163,7 +163,7 @@ def test_the_identity_start_is_left_with_the_first_step(network, name):
 
 def test_an_image_too_small_for_the_convolutions_is_refused():
     if jax.default_backend() != "cpu":
-        pytest.skip("the native convolution gives an empty output")
+        pytest.skip("the native convolution returns an empty output")
     module = ConvLocalisation(make_family("affine"))
     with pytest.raises(ValueError, match=r"\(5, 5\) does not fit an input of \(4, 4\)"):
         jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 24, 24, 1)))

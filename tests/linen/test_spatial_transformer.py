@@ -20,7 +20,7 @@ ZOOM = ((0.5, 0.0, 0.0), (0.0, 0.5, 0.0))
 
 
 class Constant(nn.Module):
-    """The same theta for every image."""
+    """A localisation network that predicts the same theta for every image."""
 
     theta: tuple
 
@@ -29,7 +29,7 @@ class Constant(nn.Module):
 
 
 class MeanColour(nn.Module):
-    """A localisation network of another kind: theta from the image's mean alone."""
+    """A localisation network that predicts theta from the mean of the image alone."""
 
     @nn.compact
     def __call__(self, images, *, zoom=1.0):
@@ -41,7 +41,7 @@ def transformer(family=AFFINE, **options):
 
 
 def random_variables(module, images=IMAGES, seed=1):
-    """Parameters near the start, with weights in the last layer too, so that theta varies."""
+    """Returns variables near the initial ones, with weights in the last layer, so theta varies."""
     params = module.init(jax.random.key(seed), images)["params"]
     rng = np.random.default_rng(seed)
     return {

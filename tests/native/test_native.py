@@ -1,4 +1,4 @@
-"""The C++ kernels, compared with plain code, and what happens where they are not available."""
+"""Tests the C++ kernels against plain code, and what happens where they are not available."""
 
 import functools
 import os
@@ -35,7 +35,7 @@ def _kernels():
 
 @pytest.fixture
 def anew(monkeypatch, tmp_path):
-    """As in a new process that has an empty cache folder."""
+    """Resets the library to the state of a new process with an empty cache folder."""
     monkeypatch.setattr(library, "_register", functools.cache(library._register.__wrapped__))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return cache.cache_folder()
@@ -45,7 +45,7 @@ NOWHERE = [np.nan, np.inf, -np.inf, 1e30, -1e30]
 
 
 def draw(rng, batch, height, width, channels, align_corners, target):
-    """An image, a grid and values at its points; some points far outside, some no place at all."""
+    """Returns an image, a grid and values at its points; some points are far outside or NaN."""
     grid = reference.grids_off_kinks(rng, (height, width), align_corners, (*batch, *target))
     bad = rng.uniform(size=grid.shape) < 0.05
     grid[bad] = rng.choice(NOWHERE, np.sum(bad))
@@ -56,7 +56,7 @@ def draw(rng, batch, height, width, channels, align_corners, target):
 
 
 def kernels(image, grid, values, padding, align_corners):
-    """What the points read, and the transposes of reading at them and of shifting them."""
+    """Returns what the points read, and the transposes of reading at them and of shifting them."""
     params = {"height": image.shape[-3], "width": image.shape[-2]}
     params |= {"padding": padding, "align_corners": align_corners}
     return (
@@ -74,7 +74,7 @@ def gradient(image, grid, function=sample):
 
 
 def lowered(function, *operands):
-    # A new function each time, which JAX has not lowered yet.
+    # A new function each time, so that JAX lowers it again.
     return jax.jit(lambda *args: function(*args)).lower(*operands)
 
 
@@ -84,7 +84,7 @@ def has_kernels(program):
 
 @pytest.mark.parametrize("align_corners", [0, 1])
 @pytest.mark.parametrize("padding", range(len(PADDINGS)))
-@hypothesis.settings(max_examples=4, deadline=None)
+@hypothesis.settings(max_examples=4)
 @hypothesis.given(
     batch=st.sampled_from([(), (0,), (1,), (7,), (2, 3), (2, 0)]),
     target=st.tuples(st.integers(0, 20), st.integers(0, 20)),
@@ -114,7 +114,7 @@ def check(operands, padding, align_corners, atol=2e-4):
 
 
 def test_an_image_that_is_larger_than_a_cache():
-    # Positions are rounded to 1e-5 pixels; and a coordinate moves by half of all pixels.
+    # Positions are rounded to 1e-5 pixels, and a unit of a coordinate is half of all pixels.
     check(draw(np.random.default_rng(0), (), 256, 257, 1, 0, (50, 50)), 1, 0, atol=5e-2)
 
 
@@ -122,7 +122,7 @@ def test_an_image_that_is_larger_than_a_cache():
 def test_gradients_are_the_same_without_kernels(padding, channels, monkeypatch):
     rng = np.random.default_rng(0)
     image = rng.normal(size=(2, 3, 5, 7, channels)).astype(np.float32)
-    # Some points far outside, some that are no numbers at all.
+    # Some points are far outside, some are not numbers.
     grid = rng.uniform(-1.5, 1.5, (2, 3, 9, 4, 2)).astype(np.float32)
     grid[0, 0, 0] = [(np.nan, 0), (np.inf, 0), (0, -np.inf), (1e30, -1e30)]
     nested = jax.vmap(jax.vmap(functools.partial(sample, padding=padding)))
@@ -143,7 +143,7 @@ def test_results_do_not_depend_on_how_the_work_is_shared_out(channels):
     whole = function(*operands)
     for _ in range(20):
         chex.assert_trees_all_equal(function(*operands), whole)
-    # Images alone, which several threads may share.
+    # Single images, whose work several threads may share.
     alone = [function(*(x[i] for x in operands)) for i in range(9)]
     chex.assert_trees_all_equal(jax.tree.map(lambda *x: jnp.stack(x), *alone), whole)
 

@@ -1,4 +1,4 @@
-"""The derivatives of the bilinear sampler, held against those of plain code."""
+"""Tests the derivatives of the bilinear sampler against those of plain code."""
 
 import functools
 import itertools
@@ -25,7 +25,7 @@ CASES = [(*c[0], *c[1:]) for c in zip(OPTIONS, SHAPES, itertools.cycle(AXES))]
 
 @functools.lru_cache
 def derivatives(function, padding, align_corners, axes):
-    """All at once: value, directional derivative, gradients and Hessian-vector products."""
+    """Returns a function that computes the value and its first and second derivatives."""
     options = {"padding": padding, "align_corners": align_corners}
     batched = jax.vmap(functools.partial(function, **options), axes)
 
@@ -44,7 +44,7 @@ def derivatives(function, padding, align_corners, axes):
 
 
 @pytest.mark.parametrize(("padding", "align_corners", "shape", "axes"), CASES)
-@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.settings(max_examples=15)
 @hypothesis.given(seed=st.integers(0, 2**32 - 1))
 def test_derivatives_are_those_of_plain_code(padding, align_corners, shape, axes, seed):
     with jax.enable_x64(True):
@@ -64,7 +64,7 @@ def test_derivatives_are_those_of_plain_code(padding, align_corners, shape, axes
 
 @pytest.mark.parametrize("reach", [-1, 4])
 def test_every_platform_adds_up_the_same_gradient_to_the_image(reach):
-    # In a few cells, then in many and outside.
+    # First with points in a few cells, then in many and outside.
     rng = np.random.default_rng(0)
     grid = reference.grids_off_kinks(rng, (4, 6), False, (2, 5, 10), reach).astype(np.float32)
     values = rng.normal(size=(2, 5, 10, 3)).astype(np.float32)

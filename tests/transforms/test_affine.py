@@ -9,18 +9,6 @@ from stn_jax.transforms.affine import compose, inverse
 A, B = np.random.default_rng(0).normal(size=(2, 2, 3)).astype(np.float32)
 
 
-@pytest.mark.filterwarnings("ignore:Since version 1.3.0")
-@pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("shape", [(5, 7), (4, 1), (1, 3), (1, 1), (28, 42)])
-def test_agrees_with_torch(shape, align_corners):
-    torch = pytest.importorskip("torch")
-    grid = affine_grid(A, shape, align_corners=align_corners)
-    theirs = torch.nn.functional.affine_grid(
-        torch.from_numpy(A[None]), (1, 1, *shape), align_corners=align_corners
-    )
-    chex.assert_trees_all_close(grid, theirs[0].numpy(), atol=1e-6)
-
-
 def test_compose_applies_the_inner_one_first():
     expected = affine_grid(B, (3, 4)) @ A[:, :2].T + A[:, 2]
     chex.assert_trees_all_close(affine_grid(compose(A, B), (3, 4)), expected, atol=1e-5)

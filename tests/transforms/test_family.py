@@ -104,7 +104,7 @@ def test_the_number_of_control_points_can_be_chosen():
 
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_a_rotation_keeps_angles_whatever_the_shapes_are(align_corners):
-    """Distances in the source, in pixels, are those of the target times one scale."""
+    """Distances in the source, in pixels, are those in the target times one scale."""
     params, source_shape = jnp.array([0.8, 0.5, 0.1, -0.2]), (30, 10)
     grid = make_family("similarity").sampling_grid(
         params, (6, 9), source_shape=source_shape, align_corners=align_corners

@@ -44,7 +44,7 @@ def test_affine_where_the_last_row_is_trivial_and_the_scale_does_not_matter():
 @pytest.mark.parametrize(
     "theta",
     [
-        np.float32([[1, 0, 0], [0, 1, 0], [1, 0, 0]]),  # w = 0 along the middle, u too
+        np.float32([[1, 0, 0], [0, 1, 0], [1, 0, 0]]),  # w = 0 along the middle, and u = 0 there
         np.float32([[1, 0, 0.5], [0, 1, 0.5], [1, 0, 1e-30]]),
         np.float32([[1, 0, 0.5], [0, 1, 0.5], [0, 1, -1e-9]]),
         np.zeros((3, 3), np.float32),
@@ -84,7 +84,7 @@ def test_a_theta_of_another_shape_is_refused():
 
 
 def solve_corners(corners):
-    """The homography by its eight linear equations, in float64."""
+    """Returns the homography as the solution of eight linear equations, in float64."""
     rows = []
     for (x, y), (u, v) in zip(CORNERS, corners, strict=True):
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
@@ -112,7 +112,6 @@ MOVES = hypothesis.extra.numpy.arrays(
 PLACE = st.tuples(*[st.integers(-16, 16).map(lambda n: n / 8)] * 2)
 
 
-@hypothesis.settings(deadline=None)
 @hypothesis.given(moves=MOVES, place=PLACE, mirrored=st.booleans(), scale=st.sampled_from([0.1, 1]))
 def test_from_corners_takes_the_images_corners_to_those_given(moves, place, mirrored, scale):
     corners = scale * (CORNERS + moves) * ([-1, 1] if mirrored else [1, 1]) + np.array(place)

@@ -39,7 +39,7 @@ def test_a_positive_angle_turns_the_picture_like_rot90(quarters, align_corners):
     grid = similarity_grid(theta, (4, 6), source_shape=(4, 6), align_corners=align_corners)
     turned = sample(image, grid, align_corners=align_corners)
     expected = np.rot90(image, quarters)
-    if quarters % 2:  # what of 6 x 4 fits into 4 x 6
+    if quarters % 2:  # the part of 6 x 4 that fits into 4 x 6
         expected = np.pad(expected[1:-1], ((0, 0), (1, 1), (0, 0)))
     chex.assert_trees_all_close(np.asarray(turned), expected, atol=1e-5)
 

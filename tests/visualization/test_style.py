@@ -29,7 +29,7 @@ def test_a_zoom_is_drawn_as_the_part_that_is_read():
 
 @pytest.mark.parametrize("shade", [0.0, 0.5, 1.0])
 def test_a_grid_is_seen_over_every_shade(shade):
-    """A tenth of the pixels differ from the background by a third of the range or more."""
+    """At least a tenth of the pixels differ from the background by a third of the range."""
     figure = Figure(figsize=(1.1, 1.1), dpi=100)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.imshow(np.full((28, 28), shade), cmap="gray", vmin=0, vmax=1)

@@ -28,7 +28,7 @@ def test_triptychs_of_arrays_that_do_not_fit_are_refused():
 def test_the_worst_errors_come_first_and_right_answers_never(with_outputs):
     images, _, outputs = transformed(40)
     images[:] = np.arange(40).reshape(-1, 1, 1, 1)
-    images[:, 0, 0] = -1  # so that the range of values is kept
+    images[:, 0, 0] = -1  # so that no image is of a single value
     losses = np.arange(40.0)
     right = np.arange(40) % 2 == 0
     figure = draw_worst(

@@ -1,1 +1,1 @@
-"""Data: where examples come from, how they are made into images, and in which order."""
+"""Example and batch types, batching, augmentation, and reading of image files."""

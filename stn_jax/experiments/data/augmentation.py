@@ -13,14 +13,14 @@ from stn_jax.transforms import tps, tps_grid
 
 
 def random_crop(image: Array, key: Array, shape: tuple[int, int], *, pad: int = 0) -> Array:
-    """A crop of `shape` (height, width) at a random whole-pixel place. [H, W, C] -> [h, w, C].
+    """Returns a crop of `shape` at a random whole-pixel position. [H, W, C] -> [h, w, C].
 
     Args:
         image: [H, W, C].
         key: random key.
         shape: (h, w) in pixels, at most (H + 2 pad, W + 2 pad).
-        pad: zeros added on each side first, in pixels; with `shape` = (H, W) the crop is a shift of
-          the image by up to `pad` pixels.
+        pad: width of the border of zeros added on each side first, in pixels; with
+          `shape` = (H, W) the crop is the image shifted by up to `pad` pixels.
 
     Raises:
         ValueError: the crop is larger than the padded image.
@@ -34,27 +34,30 @@ def random_crop(image: Array, key: Array, shape: tuple[int, int], *, pad: int = 
 
 
 def random_warp(key: Array, shape: tuple[int, int], *, deviation: float) -> Array:
-    """A sampling grid that deforms an image smoothly, by a thin plate spline. [height, width, 2].
+    """Returns a sampling grid of a random smooth deformation, [height, width, 2].
+
+    The deformation is a thin plate spline whose 4x4 control points are displaced at random.
 
     Args:
         key: random key.
         shape: (height, width) of the image in pixels.
-        deviation: of the 4x4 control points from their places, normal in x and in y; in normalised
-          units, half widths and half heights of the image.
+        deviation: standard deviation of the control points' displacement, which is normally
+          distributed in x and in y; in normalised units, that is half widths and half heights of
+          the image.
     """
     points = jnp.asarray(tps.control_points(4), jnp.float32)
     return tps_grid(points + deviation * jax.random.normal(key, points.shape), shape)
 
 
 def random_linear_map(key: Array, *, deviation: float) -> Array:
-    """A map about the image's centre that turns, stretches and shears it a little. [2, 2].
+    """Returns a map that rotates, stretches and shears an image slightly about its centre, [2, 2].
 
-    Where a pixel is read, a row (x, y) of a sampling grid in normalised units, is multiplied by it:
+    The points (x, y) of a sampling grid in normalised units are multiplied by it:
     `grid @ linear_map`.
 
     Args:
         key: random key.
-        deviation: of the four entries from those of the identity, normal.
+        deviation: standard deviation of the normal noise added to each entry of the identity.
     """
     return jnp.eye(2) + deviation * jax.random.normal(key, (2, 2))
 
@@ -62,13 +65,13 @@ def random_linear_map(key: Array, *, deviation: float) -> Array:
 def random_brightness_contrast(
     image: Array, key: Array, *, brightness: float, contrast: float
 ) -> Array:
-    """`mean + (image - mean) * c + b`, clipped to 0..1. [H, W, C] -> [H, W, C].
+    """Returns `mean + (image - mean) * c + b`, clipped to 0..1. [H, W, C] -> [H, W, C].
 
     Args:
-        image: [H, W, C], 0..1; the mean is the whole image's.
+        image: [H, W, C], 0..1; the mean is taken over the whole image.
         key: random key.
-        brightness: b is uniform in -brightness..brightness.
-        contrast: c is uniform in 1-contrast..1+contrast.
+        brightness: b is drawn uniformly from -brightness..brightness.
+        contrast: c is drawn uniformly from 1-contrast..1+contrast.
     """
     brightness_key, contrast_key = jax.random.split(key)
     added = jax.random.uniform(brightness_key, minval=-brightness, maxval=brightness)
@@ -78,7 +81,10 @@ def random_brightness_contrast(
 
 
 def make_jitter(config: ConfigDict) -> Callable[[Array, Array], Array]:
-    """`random_brightness_contrast` as a function (image, key), by `config.data.augment`.
+    """Returns a function (image, key) that applies `random_brightness_contrast`.
+
+    Args:
+        config: the `data.augment` part of a config, with `brightness` and `contrast`.
 
     Raises:
         UserError: `brightness` or `contrast` is not in 0..1.

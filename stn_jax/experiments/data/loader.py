@@ -1,4 +1,4 @@
-"""Which examples make up which batch, and how they are laid out over hosts and devices."""
+"""Batching: which examples form each batch, and how they are split over hosts and devices."""
 
 import functools
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -12,40 +12,43 @@ from stn_jax.experiments.data.examples import Batch, Examples
 
 
 def check_batch_size(batch_size: int, name: str) -> None:
-    """Raises UserError if the devices do not divide the global batch."""
+    """Raises UserError unless the batch size is a positive multiple of the number of devices."""
     devices = jax.device_count()
     if batch_size < 1 or batch_size % devices:
         nearest = max(devices, round(batch_size / devices) * devices)
         raise UserError(
             f"{name}={batch_size} cannot be divided over {devices} devices: "
-            f"take a multiple of {devices}, such as {nearest}"
+            f"use a multiple of {devices}, such as {nearest}"
         )
 
 
 def batch_order(seed: int, step: int, *, batch_size: int, num_examples: int) -> np.ndarray:
-    """Indices [batch_size] of the examples of one global batch: a function of (seed, step) alone.
+    """Returns the indices [batch_size] of the examples of one global batch.
 
-    Examples come in passes over the data set, each in its own random order; a batch may reach over
-    the end of a pass.
+    They depend on nothing but the arguments, so a run can resume at any step. Each epoch has its
+    own random order; a batch may extend past the end of an epoch.
     """
     position = step * batch_size + np.arange(batch_size)
-    epoch, place = np.divmod(position, num_examples)
+    epochs, place = np.divmod(position, num_examples)
     order = np.empty(batch_size, np.int32)
-    for one_pass in np.unique(epoch):
-        rows = epoch == one_pass
-        order[rows] = _pass_order(seed, int(one_pass), num_examples)[place[rows]]
+    for epoch in np.unique(epochs):
+        rows = epochs == epoch
+        order[rows] = _epoch_order(seed, int(epoch), num_examples)[place[rows]]
     return order
 
 
-@functools.lru_cache(maxsize=16)  # two for each of some seeds
-def _pass_order(seed: int, one_pass: int, num_examples: int) -> np.ndarray:
-    return np.random.default_rng((seed, one_pass)).permutation(num_examples)
+@functools.lru_cache(maxsize=16)  # two epochs for each of several seeds
+def _epoch_order(seed: int, epoch: int, num_examples: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(num_examples)
 
 
 def host_rows(
     order: np.ndarray, *, process_index: int, process_count: int, local_devices: int
 ) -> np.ndarray:
-    """One host's share of global batches: [N, batch] -> [local devices, N, batch / devices]."""
+    """Returns one host's share of N global batches, split over its devices.
+
+    [N, batch] -> [local devices, N, batch / devices].
+    """
     share = np.split(order, process_count, axis=1)[process_index]
     return share.reshape(len(order), local_devices, -1).swapaxes(0, 1)
 
@@ -53,7 +56,7 @@ def host_rows(
 def training_batches(
     examples: Examples, start: int, stop: int, *, seed: int, batch_size: int
 ) -> Batch:
-    """This host's rows of the global batches of steps start..stop-1.
+    """Returns this host's rows of the global batches of steps start..stop-1.
 
     Returns:
         A Batch whose leaves start with [local devices, stop - start, batch_size / devices].
@@ -66,7 +69,7 @@ def training_batches(
 
 
 def evaluation_batches(examples: Examples, *, batch_size: int) -> Iterator[Batch]:
-    """All examples once, in order; the last batch is filled up with examples of weight 0.
+    """Yields all examples once, in order; the last batch is padded with examples of weight 0.
 
     Yields:
         Batches whose leaves start with [local devices, batch_size / devices].
@@ -93,10 +96,11 @@ def _gather(examples: Examples, order: np.ndarray) -> Batch:
     )
 
 
-def one_ahead(make: Callable[[int, int], Batch], ranges: Iterable[tuple[int, int]]) -> Generator:
-    """Yields (start, stop, make(start, stop)) of each range.
+def prefetch(make: Callable[[int, int], Batch], ranges: Iterable[tuple[int, int]]) -> Generator:
+    """Yields (start, stop, make(start, stop)) for each range.
 
-    While one is in use, another thread makes the next: whoever trains need not wait for it.
+    While the caller uses one batch, another thread makes the next one, so that training does not
+    wait for it.
     """
     with ThreadPoolExecutor(1) as pool:
         upcoming = None

@@ -1,4 +1,4 @@
-"""Image files that a person gives."""
+"""Reading of image files that the user provides."""
 
 import warnings
 from pathlib import Path
@@ -9,19 +9,19 @@ from stn_jax.errors import UserError
 
 _MAX_MEGAPIXELS = 30
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""Those that Pillow reads by itself: for EPS it would start another program."""
+"""The formats that Pillow decodes itself. For EPS it would start another program."""
 
 
 def open_image(path: Path) -> Image.Image:
-    """The picture in `path` in colour (mode RGB), on white where it is transparent.
+    """Returns the picture in `path` in colour (mode RGB), with white behind transparent parts.
 
     Raises:
-        UserError: the file is missing, is no image that can be read, or has more than 30
-            megapixels: a file of a few kilobytes can hold gigabytes of pixels.
+        UserError: the file is missing, cannot be read as an image, or has more than 30 megapixels.
+            The limit exists because a file of a few kilobytes can hold gigabytes of pixels.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow would print one before the error does.
+            # Otherwise Pillow prints a warning before the error is reported.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             file = Image.open(path, formats=_FORMATS)
         with file:
@@ -32,9 +32,9 @@ def open_image(path: Path) -> Image.Image:
         raise UserError(f"no image file {path}") from error
     except Image.DecompressionBombError as error:
         raise UserError(
-            f"{path} has more than {_MAX_MEGAPIXELS} megapixels: take a smaller picture"
+            f"{path} has more than {_MAX_MEGAPIXELS} megapixels: use a smaller picture"
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as an image: take a PNG or JPEG file") from error
+        raise UserError(f"{path} cannot be read as an image: use a PNG or JPEG file") from error
     white = Image.new("RGBA", coloured.size, "white")
     return Image.alpha_composite(white, coloured).convert("RGB")

@@ -1,4 +1,4 @@
-"""What the data sets prepared by tensorflow-datasets (tfds) share."""
+"""Helpers shared by the data sets that tensorflow-datasets (tfds) prepares."""
 
 import contextlib
 import sys
@@ -12,14 +12,14 @@ PROBE_SECONDS = 5.0
 
 
 def root(data_dir: str | None) -> Path:
-    """The folder where tfds keeps its data sets: `data_dir`, or tfds's own if there is none."""
-    import tensorflow_datasets as tfds  # takes a second
+    """Returns the folder where tfds keeps its data sets: `data_dir`, or tfds's default if empty."""
+    import tensorflow_datasets as tfds  # takes a second to import
 
     return Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
 
 
 def progress_on_a_terminal_only() -> None:
-    """Turns tfds's progress bars off where nobody watches them."""
+    """Turns off tfds's progress bars unless stderr is a terminal."""
     import tensorflow_datasets as tfds
 
     if not sys.stderr.isatty():
@@ -28,14 +28,14 @@ def progress_on_a_terminal_only() -> None:
 
 @contextlib.contextmanager
 def user_error(problem: str, remedy: str) -> Iterator[None]:
-    """Turns whatever tfds raises within, from KeyError to RuntimeError, into a UserError."""
+    """Converts whatever tfds raises in the block, from KeyError to RuntimeError, to UserError."""
     try:
         yield
     except (UserError, ImportError):
         raise
     except Exception as error:
         cause: BaseException = error
-        while cause.__cause__:  # the outer messages quote whole images
+        while cause.__cause__:  # the outer messages contain whole images
             cause = cause.__cause__
         reason = " ".join(str(cause).split()) or type(cause).__name__
         if len(reason) > 300:
@@ -44,8 +44,8 @@ def user_error(problem: str, remedy: str) -> Iterator[None]:
 
 
 def answers(url: str) -> bool:
-    """Whether `url` can be had; known within seconds, where tfds would retry for minutes."""
-    import requests  # what tfds downloads with: the same proxies and certificates
+    """Returns within seconds whether `url` can be reached; tfds would retry for minutes."""
+    import requests  # tfds downloads with it too: the same proxies and certificates
 
     answered = []
 
@@ -53,7 +53,7 @@ def answers(url: str) -> bool:
         with contextlib.suppress(requests.RequestException):
             answered.append(requests.head(url, timeout=PROBE_SECONDS).ok)
 
-    # A thread, because looking up the host's name heeds no timeout.
+    # In a thread, because the lookup of the host's name ignores the timeout.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(2 * PROBE_SECONDS)

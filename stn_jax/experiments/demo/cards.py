@@ -1,7 +1,8 @@
-"""What the page shows of a network, as HTML: pictures, grids, theta, probabilities.
+"""Renders what the page shows of a network as HTML: pictures, grids, theta and probabilities.
 
-Pictures are tiny PNGs inside the HTML, and grids are vector drawings over them. A card is therefore
-made in a few milliseconds, is sharp at any size, and needs no further request to the server.
+Pictures are tiny PNGs inside the HTML, and grids are vector drawings over them. A card therefore
+takes only a few milliseconds to make, is sharp at any size, and needs no further request to the
+server.
 """
 
 import base64
@@ -18,7 +19,7 @@ from stn_jax.experiments.inference import Inference, TransformerView, most_proba
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.visualization.style import as_picture, grid_lines
 
-_MARGIN = 0.06  # of black around a picture, so that a grid is seen that leaves it a little
+_MARGIN = 0.06  # black border, as a share of the width, to show grids slightly outside the picture
 
 
 def network_card(
@@ -29,15 +30,15 @@ def network_card(
     labels: LabelKind,
     chart: Callable[[np.ndarray, LabelKind], str],
 ) -> str:
-    """Shows a network's name and answer, and what its transformers did.
+    """Returns a card with a network's name, its answer and what its transformers did.
 
     Args:
         name: the network's name, any text.
-        detail: what else there is to know about it, any text.
+        detail: more about the network, any text.
         image: [H, W, C], its input.
-        seen: what it made of the image, without a batch axis.
+        seen: its result for the image, without a batch axis.
         labels: the kind of its answers.
-        chart: how its probabilities are shown, `class_chart` or `number_chart`.
+        chart: draws its probabilities, `class_chart` or `number_chart`.
     """
     probabilities = np.asarray(seen.probabilities)
     answers, certainty = most_probable(probabilities[None])
@@ -54,18 +55,18 @@ def network_card(
 
 
 def cards(each: Iterable[str], note: str = "") -> str:
-    """Cards side by side, and a line of text above them."""
+    """Returns cards side by side, with `note` in a line above them unless it is empty."""
     above = f'<p class="stn-note">{html.escape(note)}</p>' if note else ""
     return f'{above}<div class="stn-cards">{"".join(each)}</div>'
 
 
 def message(text: str) -> str:
-    """One sentence in place of cards."""
+    """Returns one sentence to show instead of cards."""
     return f'<p class="stn-message" role="alert">{html.escape(text)}</p>'
 
 
 def data_url(image: np.ndarray) -> str:
-    """An image [H, W, 1 or 3] with values in 0..1 as a PNG's `data:` URL."""
+    """Returns an image [H, W, 1 or 3] with values in 0..1 as the `data:` URL of a PNG."""
     pixels = np.rint(255 * np.clip(np.asarray(image, np.float32), 0, 1)).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
@@ -73,17 +74,17 @@ def data_url(image: np.ndarray) -> str:
 
 
 def grid_paths(grid: ArrayLike, shape: tuple[int, int]) -> tuple[str, str, str]:
-    """A sampling grid as SVG paths in pixels of its input, whose upper left corner is (0, 0).
+    """Returns a sampling grid as SVG paths in pixels; (0, 0) is the input's upper left corner.
 
     Args:
         grid: [H', W', 2], (x, y), normalised with `align_corners=False`.
         shape: (height, width) of the input.
 
     Returns:
-        The lines inside, the border, and the border's top edge as the output sees it.
+        The inner lines, three edges of the border, and the edge that is the output's top.
     """
     reach = 9 * shape[1]
-    # Far away means out of sight, but an infinite number would not be SVG.
+    # SVG has no infinite numbers; lines that far away are out of sight anyway.
     inner, border, top = (
         _path(np.nan_to_num(line).clip(-reach, reach) for line in part)
         for part in grid_lines(np.asarray(grid), shape)
@@ -107,7 +108,7 @@ def _row(*figures: str) -> str:
 
 
 def _figure(image: ArrayLike, like: ArrayLike, name: str, grid: ArrayLike | None = None) -> str:
-    """An image, or the mean of a feature map's channels, in the range of values of `like`."""
+    """Returns an image, or the mean of a feature map's channels, scaled to the range of `like`."""
     pixels, ends = (as_picture(np.asarray(each)) for each in (image, like))
     low, high = ends.min(), ends.max()
     pixels = (pixels - low) / (high - low or 1)
@@ -129,7 +130,7 @@ def _figure(image: ArrayLike, like: ArrayLike, name: str, grid: ArrayLike | None
 
 
 def _theta(theta: np.ndarray) -> str:
-    """The numbers as a table; control points, (x, y) each, as they lie on the target."""
+    """Returns theta as a table; control points, each (x, y), are arranged as on the target."""
     side = math.isqrt(len(theta))
     if theta.shape[1:] == (2,) and side**2 == len(theta):
         points = theta.reshape(side, side, 2).tolist()
@@ -141,7 +142,7 @@ def _theta(theta: np.ndarray) -> str:
 
 
 def class_chart(probabilities: np.ndarray, labels: LabelKind) -> str:
-    """Shows the probability of each class as a column."""
+    """Draws the probability of each class as a column."""
     names = [html.escape(name) for name in labels.class_names]
     best, best_class = int(probabilities.argmax()), ' class="stn-best"'
     columns = "".join(
@@ -153,7 +154,7 @@ def class_chart(probabilities: np.ndarray, labels: LabelKind) -> str:
 
 
 def number_chart(probabilities: np.ndarray, labels: LabelKind) -> str:
-    """Shows the most probable digit at each place of a number, "-" where there is none."""
+    """Shows the most probable digit at each place of a number, or "-" for no digit."""
     none = len(labels.class_names) - 1
     places = "".join(
         f"<div><b>{'-' if digit == none else digit}</b><small>{p:.0%}</small></div>"

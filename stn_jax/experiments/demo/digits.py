@@ -1,4 +1,4 @@
-"""Digits of the demo: from a drawing, or from MNIST, to a network's input."""
+"""Turns a drawing, or a digit of MNIST, into a network's input."""
 
 import base64
 import functools
@@ -21,23 +21,23 @@ from stn_jax.transforms.similarity import similarity_matrix
 from stn_jax.transforms.tps import control_points
 
 INK_SIZE = 20
-"""Pixels of the longer side of a digit's ink: MNIST was made so."""
+"""The length in pixels of the longer side of a digit's ink, as in MNIST."""
 
-NOTHING_DRAWN = "Nothing is drawn: draw a digit on the black square, or pick one."
-_LARGEST_DRAWING = 1024  # pixels each way
+NOTHING_DRAWN = "Nothing is drawn yet: draw a digit on the black square or pick one."
+_LARGEST_DRAWING = 1024  # pixels per side
 
 
 class Digit(NamedTuple):
-    """One of MNIST's."""
+    """A digit of MNIST."""
 
     image: np.ndarray  # [28, 28, 1] float32, 0..1
     label: int
 
 
 def pick(number: int) -> Digit:
-    """One of the 1,000 digits that `load_mnist` has for a test without a download.
+    """Returns one of the 1,000 test digits that `load_mnist` has without a download.
 
-    They are of MNIST's training set, which the networks that come with the package have seen.
+    They are from MNIST's training set, so the networks that come with the package have seen them.
     """
     examples = _examples()
     place = number % len(examples.labels)
@@ -51,9 +51,9 @@ def _examples() -> Examples:
 
 
 class Pose(NamedTuple):
-    """How a digit is shown. Lengths are in pixels, those of the digit and of the canvas alike."""
+    """How a digit is shown. Lengths are in pixels, equal in size on digit and canvas."""
 
-    turn: float = 0.0  # degrees, counter-clockwise as seen
+    turn: float = 0.0  # degrees, counter-clockwise
     scale: float = 1.0  # above 1 is larger
     right: float = 0.0
     down: float = 0.0
@@ -61,13 +61,13 @@ class Pose(NamedTuple):
 
 
 def read_drawing(data_url: object) -> np.ndarray:
-    """What the browser sends of a drawing, a PNG's `data:` URL, as [H, W] float32, 0..1.
+    """Reads a drawing from a PNG's `data:` URL, which the browser sends: [H, W] float32, 0..1.
 
     Raises:
-        UserError: it is none, or it is larger than a drawing is.
+        UserError: `data_url` is not such a URL, or the drawing is too large.
     """
     try:
-        if not isinstance(data_url, str):  # a browser can send anything
+        if not isinstance(data_url, str):  # browsers can send anything
             raise ValueError("no text")
         _, _, encoded = data_url.partition(";base64,")
         with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as drawing:
@@ -79,7 +79,7 @@ def read_drawing(data_url: object) -> np.ndarray:
 
 
 def centred(ink: np.ndarray) -> np.ndarray:
-    """A drawing as MNIST has its digits: shrunk or enlarged to 20 pixels, centred by its weight.
+    """Converts a drawing to MNIST's format: 20 pixels large, with its centre of mass centred.
 
     Args:
         ink: [H, W], 0..1, bright where there is ink.
@@ -113,10 +113,10 @@ def centred(ink: np.ndarray) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames="canvas")
 def distort(digit: Array, pose: Pose, *, canvas: int) -> Array:
-    """Bends, turns, scales and shifts a digit, about its middle, in one resampling.
+    """Bends, turns, scales and shifts a digit about its centre, in one resampling.
 
-    The way from the canvas to the digit is read off at 8x8 points, and a thin plate spline goes
-    through them: without a bend that is the affine map itself, to rounding.
+    The map from the canvas to the digit is evaluated at 8x8 points and interpolated by a thin plate
+    spline. Without a bend, that is the affine map itself, up to rounding.
 
     Args:
         digit: [28, 28, 1], 0..1.
@@ -124,7 +124,7 @@ def distort(digit: Array, pose: Pose, *, canvas: int) -> Array:
         canvas: height and width of the result in pixels.
 
     Returns:
-        [canvas, canvas, 1]; with `Pose()` the digit in the middle of black.
+        [canvas, canvas, 1]; with `Pose()`, the digit unchanged in the middle of black.
     """
     zoom = canvas / (DIGIT_SIZE * pose.scale)
     turn = similarity_matrix(

@@ -1,18 +1,18 @@
-// A square to draw on. Its value is the drawing, white on black, as a PNG's data: URL; a value set
-// by the server is shown, and "" clears the square.
+// A square to draw on. Its value is the drawing, white on black, as the data: URL of a PNG. A value
+// that the server sets is shown; "" clears the square.
 const canvas = element.querySelector("canvas");
 const pen = canvas.getContext("2d");
-let last = null; // where the pen was, while it is down
-let drawn = ""; // the value that the pen has made last
+let last = null; // the pen's last place, or null while it is up
+let drawn = ""; // the value after the last stroke of the pen
 
 function show() {
-  if (props.value && props.value === drawn) return; // it is there already
+  if (props.value && props.value === drawn) return; // the canvas shows it already
   pen.fillStyle = "black";
   pen.fillRect(0, 0, canvas.width, canvas.height);
   if (!props.value) return;
   const image = new Image();
   image.onload = () => {
-    // While it was decoded, the square may have been cleared or drawn on.
+    // The square may have been cleared or drawn on while the image was decoded.
     if (image.src === props.value && !last) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
   };
   image.src = props.value;
@@ -30,7 +30,7 @@ function strokeTo([x, y]) {
   pen.lineCap = "round";
   pen.beginPath();
   pen.moveTo(...last);
-  pen.lineTo(x + 0.01, y); // without any length it would not be drawn
+  pen.lineTo(x + 0.01, y); // a line of no length would not be drawn
   pen.stroke();
   last = [x, y];
 }
@@ -38,7 +38,7 @@ function strokeTo([x, y]) {
 canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
   last = place(event);
-  strokeTo(last); // a dot, if the pen does not move
+  strokeTo(last); // draws a dot if the pen does not move
 });
 canvas.addEventListener("pointermove", (event) => {
   if (last) strokeTo(place(event));

@@ -1,4 +1,4 @@
-"""Street numbers of the demo: drawn here or photographed, and a network's input made of them."""
+"""Draws street numbers, and turns drawn or photographed ones into a network's input."""
 
 from typing import NamedTuple
 
@@ -18,15 +18,15 @@ class NumberPicture(NamedTuple):
     """A picture that may show a number."""
 
     pixels: Image.Image  # mode RGB
-    boxes: np.ndarray | None  # [digits, 4], left, top, right and bottom, where they are known
+    boxes: np.ndarray | None  # [digits, 4]: left, top, right and bottom, if known
 
 
 def draw(number: str, scene: int) -> NumberPicture:
-    """A number on a wall, 128x128 pixels, as in the networks' training.
+    """Draws a number on a wall, 128x128 pixels, as in the networks' training data.
 
     Args:
         number: 1 to 5 digits.
-        scene: what else there is to choose comes from it: font, place, angle, colours, and so on.
+        scene: the seed for everything else: font, place, angle, colours and so on.
 
     Raises:
         UserError: the number is not 1 to 5 digits.
@@ -41,12 +41,15 @@ def draw(number: str, scene: int) -> NumberPicture:
 
 
 def any_number(seed: int) -> str:
-    """A number of a length as common as it is in the street."""
+    """Returns a random number; each length is as likely as it is in the street."""
     return "".join(map(str, random_number(np.random.default_rng(seed))))
 
 
 def network_input(picture: NumberPicture, config: ConfigDict) -> np.ndarray:
-    """[crop, crop, 3] about 0: cut as in training where the digits' boxes are known, else whole."""
+    """Returns a picture as a network's input: [crop, crop, 3] with mean 0.
+
+    It is cropped as in training if the digits' boxes are known; otherwise it is used whole.
+    """
     size, context = config.data.size, config.data.context
     box = None
     if picture.boxes is not None:

@@ -1,7 +1,7 @@
-"""The page itself: what is on it (Gradio), and what happens when it is used.
+"""The page itself: its elements (Gradio) and what happens when they are used.
 
-Nothing that the browser sends is taken for a path: drawings come as `data:` URLs, and an uploaded
-file is one that the server has just stored under a name of its own choosing.
+Nothing that the browser sends is used as a path: drawings come as `data:` URLs, and an uploaded
+file is one that the server has just stored under a name that it chose.
 """
 
 import json
@@ -36,11 +36,11 @@ _SLIDERS = {
     "down": ("Shift down (pixels)", -14, 14, 0.5),
     "bend": ("Bend (pixels)", -8, 8, 0.5),
 }
-"""Of each field of a `digits.Pose`: label, lowest, highest, step."""
+"""(label, lowest, highest, step) of each field of `digits.Pose`."""
 
-_WAIT = message("Getting the networks ready.")
+_WAIT = message("Loading the networks ...")
 
-# Each event is answered at once; of those that come while one is, the last is enough.
+# Each event is answered at once. Of those that arrive meanwhile, only the last one is answered.
 _AT_ONCE: dict = {
     "show_progress": "hidden",
     "queue": False,
@@ -52,10 +52,10 @@ _AT_ONCE: dict = {
 def digit_view(
     networks: Sequence[Network], digit: np.ndarray | None, pose: digits.Pose, note: str = ""
 ) -> str:
-    """What each network makes of a digit [28, 28, 1] in a pose; None: there is none yet."""
+    """Shows what each network makes of a digit [28, 28, 1] in a pose; None if there is no digit."""
     if digit is None:
         return message(digits.NOTHING_DRAWN)
-    # Floats, whatever a slider gives: other types would be compiled anew.
+    # Sliders may return integers, for which JAX would compile the program again.
     pose = digits.Pose(*map(float, pose))
     shown = []
     for network in networks:
@@ -65,7 +65,7 @@ def digit_view(
 
 
 def number_view(networks: Sequence[Network], picture: numbers.NumberPicture, note: str = "") -> str:
-    """What each network reads in a picture."""
+    """Shows what each network reads in a picture."""
     shown = []
     for network in networks:
         image = numbers.network_input(picture, network.config)
@@ -81,11 +81,11 @@ def _card(
 
 
 def build_page(digit_networks: Sequence[Network], number_networks: Sequence[Network]) -> gr.Blocks:
-    """The page, not yet served."""
+    """Builds the page without serving it."""
     with gr.Blocks(title="Spatial transformer networks", analytics_enabled=False) as page:
         gr.HTML(
-            "<h3>Spatial transformer networks</h3><p>Each network says where it looks: the grid "
-            "over its input. It reads the input there, and sees the output.</p>",
+            "<h3>Spatial transformer networks</h3><p>The grid over its input shows where each "
+            "network looks. It samples the input there and continues with the output.</p>",
             elem_classes="stn-title",
         )
         with gr.Tab("Digits"):
@@ -96,10 +96,10 @@ def build_page(digit_networks: Sequence[Network], number_networks: Sequence[Netw
 
 
 def serve(page: gr.Blocks, *, host: str, port: int) -> None:
-    """Serves the page from now on, and returns; `page.block_thread()` waits for an interruption.
+    """Starts to serve the page and returns; `page.block_thread()` waits for an interruption.
 
     Raises:
-        UserError: the port cannot be had.
+        UserError: the port is not available.
     """
     try:
         page.launch(
@@ -109,7 +109,7 @@ def serve(page: gr.Blocks, *, host: str, port: int) -> None:
             max_file_size=MAX_UPLOAD,
             theme=gr.themes.Default(
                 primary_hue="blue",
-                # A browser's own: others would be fetched from the network.
+                # The system's fonts: others would be fetched from the network.
                 font=["system-ui", "sans-serif"],
                 font_mono=["ui-monospace", "monospace"],
                 spacing_size="sm",
@@ -122,14 +122,14 @@ def serve(page: gr.Blocks, *, host: str, port: int) -> None:
         )
     except OSError as error:
         raise UserError(
-            f"cannot serve on {host}:{port}: take another --port, or another --host"
+            f"cannot serve on {host}:{port}: choose another --port or another --host"
         ) from error
 
 
 def _within(limits: Sequence[tuple[float, float] | None]) -> str:
-    """JavaScript that keeps an event's inputs in their (lowest, highest), where they have such.
+    """Returns JavaScript that clamps an event's inputs to their (lowest, highest), if any.
 
-    Of what is typed into a slider's field, the server would refuse what is outside.
+    The server would refuse a value outside that was typed into a slider's field.
     """
     return f"""(...inputs) => {{
         const limits = {json.dumps(limits)};
@@ -163,9 +163,9 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
         with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
             view = gr.HTML(_WAIT, apply_default_css=False, elem_classes="stn-view")
     gr.HTML(
-        "The networks that come with the package learned digits turned by up to 45 degrees, scaled "
-        "by 0.7 to 1.2, inside of the picture and not bent: the sliders go further. The digits to "
-        "pick from are of MNIST's training set: these networks have seen them.",
+        "The networks that come with the package were trained on digits turned by up to 45 "
+        "degrees, scaled by 0.7 to 1.2, inside the picture and not bent; the sliders go further. "
+        "Picked digits are from MNIST's training set, which these networks have seen.",
         elem_classes="stn-note",
     )
 
@@ -219,8 +219,8 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
         with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
             view = gr.HTML(_WAIT, apply_default_css=False, elem_classes="stn-view")
     gr.HTML(
-        "The network that comes with the package was trained on such drawn numbers. Long ones were "
-        "rare among them, and no photograph was.",
+        "The network that comes with the package was trained on drawn numbers like these. Few of "
+        "them were long, and none was a photograph.",
         elem_classes="stn-note",
     )
 
@@ -231,7 +231,10 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
             return message(str(error))
 
     def another_one(shown):
-        """Number and scene. The number is not the one shown: that it changes has it drawn."""
+        """Returns a number and a scene.
+
+        The number differs from the one shown, because its change triggers the drawing.
+        """
         rng = np.random.default_rng()
         while True:
             scene = int(rng.integers(MAX_SCENE + 1))
@@ -243,11 +246,11 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
         try:
             picture = numbers.NumberPicture(open_image(file), boxes=None)
         except UserError as error:
-            # Where the server stores it means nothing to a person.
+            # The path where the server stores the file means nothing to the user.
             return message(f"{str(error).replace(str(file), file.name)}.")
         return number_view(networks, picture, file.name)
 
-    # Its `input` would miss what is pasted.
+    # Its `input` event would miss pasted text.
     number.change(drawn, [number, scene], view, **_AT_ONCE)
     within = _within([None, (0, MAX_SCENE)])
     scene.input(drawn, [number, scene], view, js=within, **_AT_ONCE)

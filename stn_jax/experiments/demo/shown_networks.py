@@ -1,4 +1,4 @@
-"""Which networks the page shows, and what each makes of an image."""
+"""Loads the networks that the page shows, and runs them on an image."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -25,30 +25,30 @@ SHIPPED = {
     },
     "street_numbers": {"ST-CNN Single": "street_numbers_single"},
 }
-"""By task and by what the page calls them, networks that come with the package."""
+"""The networks that come with the package, by task and by their name on the page."""
 
 
 class Network(NamedTuple):
     """A trained network."""
 
-    name: str  # for people
+    name: str  # on the page
     config: ConfigDict
     model: nn.Module
     state: TrainState
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of its images."""
+        """Returns (height, width, channels) of its images."""
         return find_task(self.config).input_shape(self.config)
 
     @property
     def labels(self) -> LabelKind:
-        """The kind of its answers."""
+        """Returns the kind of its answers."""
         return find_task(self.config).LABELS
 
 
 def shipped_networks(task: str) -> list[Network]:
-    """Those that come with the package for a task, by its name in a config."""
+    """Loads the networks that come with the package for a task, given its name in a config."""
     networks = []
     for name, pretrained_name in SHIPPED[task].items():
         model, variables, config = load_pretrained(pretrained_name)
@@ -63,10 +63,10 @@ def shipped_networks(task: str) -> list[Network]:
 
 
 def run_network(workdir: Path) -> Network:
-    """The newest state of a user's own run, called by its folder's name.
+    """Loads the newest state of a user's run; the network is named after the run's folder.
 
     Raises:
-        UserError: there is no run there, or it has saved nothing that can be read.
+        UserError: the folder holds no run, or no checkpoint that can be read.
     """
     config = read_config(workdir)
     model, state = restore(workdir, config)
@@ -74,6 +74,6 @@ def run_network(workdir: Path) -> Network:
 
 
 def look(network: Network, image: np.ndarray) -> Inference:
-    """What a network makes of one image [H, W, C], as host arrays without a batch axis."""
+    """Runs a network on one image [H, W, C]; returns host arrays without a batch axis."""
     result = infer(network.model, network.state, jnp.asarray(image)[None])
     return jax.tree.map(lambda leaf: leaf[0], jax.device_get(result))

@@ -1,1 +1,1 @@
-"""MNIST: where its digits come from and the distortions of section 4.1."""
+"""Section 4.1, distorted MNIST: the sources of digits, the distortions and the networks."""

@@ -1,4 +1,7 @@
-"""What the experiments of section 4.1 share; each has its own file, such as `mnist_rts.py`."""
+"""The config that the experiments of section 4.1 share.
+
+Each experiment has a separate config file, such as `mnist_rts.py`.
+"""
 
 from ml_collections import ConfigDict
 
@@ -20,14 +23,16 @@ MODELS = {
     "st_deep_cnn_projective": ("deep_cnn", "projective"),
     "st_deep_cnn_tps": ("deep_cnn", "tps"),
 }
-"""Classifier and transformation family: the paper's eight networks; its FCN with 256 units a
-layer, the most that it speaks of, in place of 400k parameters (270k to 990k, by the canvas); and
-four whose classifier is as one would make it today, of 3x3 convolutions."""
+"""Classifier and transformation family of each network.
+
+These are the paper's eight networks; its FCN with 256 units per layer, the largest width that the
+paper mentions, instead of 400k parameters (270k to 990k, depending on the canvas); and four
+networks with a modern classifier of 3x3 convolutions."""
 
 _DEEP_FEATURES, _WIDE_DEEP_FEATURES = (32, 64, 64, 128), (48, 96, 96, 384)
-# Widths of the paper's classifiers, so that each network but fcn_256 has about 400k parameters; by
-# the canvas and, where a transformer is before it, the size of the classifier's own input, in
-# pixels.
+# Widths of the paper's classifiers, chosen so that each network except fcn_256 has about 400k
+# parameters. The keys are the canvas size or, with a transformer, the canvas size and the size of
+# the classifier's input, in pixels.
 _FEATURES: dict[str, dict] = {
     "fcn": {28: (350, 350), 42: (202, 202), 60: (108, 108)},
     "fcn_256": {28: (256, 256), 42: (256, 256), 60: (256, 256)},
@@ -50,12 +55,12 @@ _FEATURES: dict[str, dict] = {
 
 
 def make_config(distortion: str, variant: str | None) -> ConfigDict:
-    """The config of one distortion.
+    """Returns the config of one distortion.
 
     Args:
         distortion: "r", "rts", "p", "e" or "tc".
-        variant: comma-separated: one of `MODELS` (default st_cnn_affine) and a recipe, "modern"
-            (the default), "regularised" or "paper", in any order; None for the defaults.
+        variant: one of `MODELS` (default st_cnn_affine) and a recipe, "modern" (the default),
+            "regularised" or "paper", separated by a comma, in any order; None for the defaults.
     """
     words = variant.split(",") if variant else []
     for word in words:
@@ -63,7 +68,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     models = [word for word in words if word in MODELS] or ["st_cnn_affine"]
     recipes = [word for word in words if word in _RECIPES] or ["modern"]
     if len(models) > 1 or len(recipes) > 1:
-        raise UserError(f"variant {variant!r}: name one network and one recipe at most")
+        raise UserError(f"variant {variant!r}: name at most one network and one recipe")
     (model,), (recipe,) = models, recipes
     classifier, family = MODELS[model]
     config = ConfigDict()
@@ -74,11 +79,11 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.data = ConfigDict()
     config.data.source = "tfds"  # or "embedded": 5,000 digits that need no download
     config.data.data_dir = ""  # where tensorflow-datasets keeps prepared data; "": its default
-    config.data.manual_dir = ""  # folder with MNIST's four archives, in place of a download
-    config.data.subset = 0  # so many examples per class; 0: all
+    config.data.manual_dir = ""  # folder with MNIST's four archives, instead of a download
+    config.data.subset = 0  # number of examples per class; 0: all
     config.data.distortion = distortion
-    # Of training digits; deformation: by so many pixels (`random_warp`'s deviation); linear: by a
-    # map about the centre (`random_linear_map`'s deviation).
+    # Applied to training digits. deformation: the deviation of `random_warp`, in pixels; linear:
+    # the deviation of `random_linear_map`, a map about the centre.
     config.data.augment = ConfigDict(
         {"deformation": 0.0, "linear": 0.0, "shift": 0, "brightness": 0.0, "contrast": 0.0}
     )
@@ -89,7 +94,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.model.dropout = 0.0  # rate before the class scores
     config.model.family = family
     config.model.localisation = "fcn" if classifier == "fcn" else "cnn"
-    config.model.output_size = 0  # of the transformer, in pixels; 0: as its input
+    config.model.output_size = 0  # of the transformer, in pixels; 0: as large as its input
     # The paper average-pools the transformer's output by 2 where the canvas has room to spare.
     config.model.pool = 2 if distortion in ("rts", "tc") else 1
 
@@ -100,8 +105,8 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.optimizer.localisation_multiplier = 1.0
 
     config.keep_checkpoints = 3
-    config.log_every = 1  # steps; a dispatch is recorded as a whole
-    config.log = ConfigDict({"film": False})  # figures/training.gif, of how the network learns
+    config.log_every = 1  # in steps; a dispatch is recorded as a whole
+    config.log = ConfigDict({"film": False})  # figures/training.gif, which shows the training
     config.eval_batch_size = 1000
     _RECIPES[recipe](config)
 
@@ -118,9 +123,10 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
 
 
 def _paper_recipe(config: ConfigDict) -> None:
-    """SGD for 150k steps; the learning rate falls by 10 every 50k.
+    """Sets SGD for 150k steps, with the learning rate divided by 10 every 50k.
 
-    Momentum is not in the paper; why there is some: the note of `p-fcn` in `results/README.md`.
+    The paper does not mention momentum. The note on `p-fcn` in `results/README.md` explains why it
+    is used here.
     """
     config.batch_size = 256
     config.num_epochs = 640.0
@@ -133,11 +139,11 @@ def _paper_recipe(config: ConfigDict) -> None:
 
 
 def _modern_recipe(config: ConfigDict) -> None:
-    """Batch normalisation and Adam along one cycle: minutes in place of hours.
+    """Sets batch normalisation and Adam with a one-cycle schedule: minutes instead of hours.
 
-    For RTS and P the transformer samples 56x56 points that are pooled to 28x28, a digit's own size:
-    without the aliasing of 28x28 points, finer than the paper's 21x21 for RTS, and for P three
-    times as fast to train on a CPU as its 42x42.
+    For RTS and P, the transformer samples 56x56 points, which are pooled to 28x28, the size of a
+    digit. This avoids the aliasing of 28x28 points. It is finer than the paper's 21x21 for RTS, and
+    for P it trains three times as fast on a CPU as the paper's 42x42.
     """
     if config.data.distortion in ("rts", "p"):
         config.model.output_size, config.model.pool = 56, 2
@@ -152,12 +158,12 @@ def _modern_recipe(config: ConfigDict) -> None:
 
 
 def _regularised_recipe(config: ConfigDict) -> None:
-    """The modern recipe for many epochs, after which a network knows its training digits by heart.
+    """Sets the modern recipe for many epochs, with regularisation against overfitting.
 
-    Every training digit is deformed, turned, stretched and sheared a little anew. Half of a CNN's
-    last features are dropped; an FCN has none to spare. The deep CNN is wider, and reads 20x20
-    pixels, the size of a digit's box, which costs a third of 28x28; they are pooled from 40x40
-    points, so that a turned digit is less aliased.
+    Each time a training digit is seen, it is slightly deformed, rotated, stretched and sheared at
+    random. Half of a CNN's last features are dropped; an FCN has none to spare. The deep CNN is
+    wider, and reads 20x20 pixels, the size of a digit's box, which costs a third of 28x28. These
+    are pooled from 40x40 points, to reduce the aliasing of rotated digits.
     """
     _modern_recipe(config)
     config.num_epochs = 64.0

@@ -1,13 +1,13 @@
-"""The distortions of section 4.1, made on the device from the library's own grids and sampler.
+"""The distortions of section 4.1, computed on the device with the library's grids and sampler.
 
 A distortion is a pure function (image [28, 28, 1] in 0..1, key) -> image [canvas, canvas, 1]. Each
 digit is resampled once, bilinearly: the whole distortion is one transformation, canvas -> digit.
-Lengths are in pixels of the canvas, whose pixels are as large as the digit's.
+Lengths are in pixels of the canvas, which are as large as the pixels of the digit.
 
-Where a third argument is given, a sampling grid `warp` [28, 28, 2], it is the digit read at that
-grid which is distorted. Grids are composed then, so that the digit is still resampled once. Ink
-that comes to lie beyond the digit's frame is cut off where there is no grid to compose with, in
-"none" and "tc".
+With a third argument, a sampling grid `warp` [28, 28, 2], the digit is first read at that grid and
+then distorted. The two grids are composed, so that the digit is still resampled only once. "none"
+and "tc" have no grid to compose with: there, ink that the warp moves out of the digit's frame is
+cut off.
 """
 
 import functools
@@ -34,17 +34,17 @@ def _undistorted(image: Array, key: Array, warp: Array | None = None) -> Array:
 
 
 def rotated(image: Array, key: Array, warp: Array | None = None) -> Array:
-    """R: rotation, uniform in -90..90 degrees. [28, 28, 1] -> [28, 28, 1]."""
+    """Applies R: rotation by an angle uniform in -90..90 degrees. [28, 28, 1] -> [28, 28, 1]."""
     angle = jax.random.uniform(key, minval=-jnp.pi / 2, maxval=jnp.pi / 2)
     theta = jnp.concatenate([_rotation(angle), jnp.zeros((2, 1))], axis=1)
     return _read(image, affine_grid(theta, (CANVAS["r"], CANVAS["r"])), warp)
 
 
 def rotated_translated_scaled(image: Array, key: Array, warp: Array | None = None) -> Array:
-    """RTS: rotation -45..45 degrees, scale 0.7..1.2, random location. [28, 28, 1] -> [42, 42, 1].
+    """Applies RTS: rotation by -45..45 degrees, scaling by 0.7..1.2 and a random location.
 
-    All uniform. The location is one where the digit's frame, scaled but not turned, lies inside
-    the canvas.
+    [28, 28, 1] -> [42, 42, 1]. All draws are uniform. The location is drawn from those at which the
+    digit's frame, scaled but not rotated, lies inside the canvas.
     """
     angle_key, scale_key, location_key = jax.random.split(key, 3)
     canvas = CANVAS["rts"]
@@ -59,9 +59,10 @@ def rotated_translated_scaled(image: Array, key: Array, warp: Array | None = Non
 
 
 def projected(image: Array, key: Array, warp: Array | None = None) -> Array:
-    """P: scale 0.75..1, then each corner of the canvas moved by a normal of sigma 5 pixels.
+    """Applies P: scaling by 0.75..1, then a projective transformation.
 
-    [28, 28, 1] -> [42, 42, 1].
+    [28, 28, 1] -> [42, 42, 1]. The projective transformation moves each corner of the canvas by a
+    normal draw with a sigma of 5 pixels.
     """
     scale_key, corner_key = jax.random.split(key)
     canvas = CANVAS["p"]
@@ -75,9 +76,10 @@ def projected(image: Array, key: Array, warp: Array | None = None) -> Array:
 
 
 def elastic(image: Array, key: Array, warp: Array | None = None) -> Array:
-    """E: scale 0.75..1, then a thin plate spline, 4x4 points moved by a normal of sigma 1.5 pixels.
+    """Applies E: scaling by 0.75..1, then a thin plate spline with 4x4 control points.
 
-    [28, 28, 1] -> [28, 28, 1]. A control point's move says where it is read.
+    [28, 28, 1] -> [28, 28, 1]. Each control point is moved by a normal draw with a sigma of 1.5
+    pixels; the move determines where the point is read.
     """
     scale_key, point_key = jax.random.split(key)
     canvas = CANVAS["e"]
@@ -94,18 +96,18 @@ NUM_PATCHES, PATCH_SIZE = 6, 6
 def translated_cluttered(
     image: Array, key: Array, warp: Array | None = None, *, others: Array
 ) -> Array:
-    """TC: the digit at a random place, with six 6x6 patches cropped from other digits.
+    """Applies TC: puts the digit at a random place, with six 6x6 patches cropped from other digits.
 
-    [28, 28, 1] -> [60, 60, 1]. Places are whole pixels, so nothing is resampled, but by `warp`.
-    Patches come from the middle 20x20 pixels, which hold the digit's ink. Where things overlap, the
-    brighter shows.
+    [28, 28, 1] -> [60, 60, 1]. Places are whole pixels, so only `warp` resamples. Patches come from
+    the middle 20x20 pixels, which hold the digit's ink. Where things overlap, the brighter one is
+    shown.
 
     Args:
         image: [28, 28, 1], 0..1.
-        key: random key.
-        warp: see above; clutter stays as it is.
-        others: [N, 28, 28, 1], 0..1, the digits that patches are cropped from; if the image is
-            among them, one patch in N is its own.
+        key: the random key.
+        warp: see the module's docstring; the clutter is not warped.
+        others: [N, 28, 28, 1], 0..1, the digits that patches are cropped from. If they include the
+            image, one patch in N comes from the image itself.
     """
     place_key, digit_key, crop_key, patch_key = jax.random.split(key, 4)
     canvas = CANVAS["tc"]
@@ -134,14 +136,14 @@ def translated_cluttered(
 
 
 def make_distortion(name: str, others: Array) -> Distortion:
-    """The distortion called `name` ("none", "r", "rts", "p", "e" or "tc").
+    """Returns the distortion called `name` ("none", "r", "rts", "p", "e" or "tc").
 
     Args:
         name: a key of `CANVAS`.
         others: [N, 28, 28, 1], 0..1, digits to crop clutter from.
 
     Raises:
-        UserError: there is no such distortion.
+        UserError: if there is no such distortion.
     """
     check_choice(name, CANVAS, "config.data.distortion")
     distortions: dict[str, Distortion] = {
@@ -157,7 +159,7 @@ def make_distortion(name: str, others: Array) -> Distortion:
 
 def _read(image: Array, grid: Array, warp: Array | None) -> Array:
     if warp is not None:
-        # What the warp moves, not where to: so it goes on beyond the frame as at the frame's edge.
+        # Displacements, unlike positions, extend beyond the frame with their values at its edge.
         moves = warp - regular_grid((DIGIT_SIZE, DIGIT_SIZE))
         grid = grid + sample(moves, grid, padding="border")
     return sample(image, grid)

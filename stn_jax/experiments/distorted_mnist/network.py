@@ -1,4 +1,4 @@
-"""The networks of section 4.1, distorted MNIST: FCN, CNN and their spatial transformer forms."""
+"""The networks of section 4.1, distorted MNIST: FCN, CNN and both with a spatial transformer."""
 
 from collections.abc import Callable
 from functools import partial
@@ -45,17 +45,17 @@ class FullyConnectedClassifier(nn.Module):
 
 
 class ConvolutionalClassifier(nn.Module):
-    """Convolutions without padding, class scores. [B, H, W, C] -> [B, 10].
+    """Convolutions without padding, then class scores. [B, H, W, C] -> [B, 10].
 
-    By default the paper's CNN: conv 9x9, max-pool 2, conv 7x7, max-pool 2. Pooling keeps the last
-    odd row and column: at 21x21 pixels, what a transformer hands on after pooling 42x42, the 7x7
-    convolution would not fit otherwise.
+    The default is the paper's CNN: conv 9x9, max-pool 2, conv 7x7, max-pool 2. Pooling keeps an odd
+    last row and column: otherwise the 7x7 convolution would not fit at 21x21 pixels, the size of a
+    transformer's 42x42 output after pooling.
     """
 
     features: tuple[int, ...]
     kernel_sizes: tuple[int, ...] = (9, 7)
     pooled: tuple[int, ...] = (0, 1)
-    """Indices of the convolutions that max-pool 2 follows."""
+    """Indices of the convolutions that are followed by max-pool 2."""
     batch_norm: bool = False
     dropout: float = 0.0
     """Rate before the class scores."""
@@ -96,7 +96,7 @@ CLASSIFIERS: dict[str, Callable[..., Any]] = {
 }
 LOCALISATIONS = {"fcn": FullyConnectedLocalisation, "cnn": ConvLocalisation}
 _NUM_WIDTHS = {"fcn": 2, "cnn": 2, "deep_cnn": 4}
-# Height and width that leave the last layer something.
+# The smallest height and width at which the last layer still has an input.
 _SMALLEST_INPUT = {"fcn": 1, "cnn": 21, "deep_cnn": 19}
 
 
@@ -107,14 +107,14 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
         config: the `model` part of a config: `classifier` ("fcn", "cnn" or "deep_cnn": four 3x3
           convolutions, max-pool 2 after the first and the third), `features` (widths of its hidden
           layers), `batch_norm`, `dropout` (rate before the class scores), `family` of the
-          transformer ("none": no transformer), `localisation` ("fcn" or "cnn"), `output_size` (the
-          transformer's, in pixels; 0: as the input's), `pool` (average pooling after the
+          transformer ("none": no transformer), `localisation` ("fcn" or "cnn"), `output_size` (of
+          the transformer, in pixels; 0: as large as the input), `pool` (average pooling after the
           transformer).
-        canvas: the images' height and width in pixels.
-        axis_name: of the devices that batch statistics are averaged over in training.
+        canvas: the height and width of the images in pixels.
+        axis_name: the name of the device axis that batch statistics are averaged over in training.
 
     Raises:
-        UserError: a name in the config is unknown, or a size does not fit.
+        UserError: if a name in the config is unknown, or a size does not fit.
     """
     check_choice(config.classifier, CLASSIFIERS, "config.model.classifier")
     check_choice(config.localisation, LOCALISATIONS, "config.model.localisation")

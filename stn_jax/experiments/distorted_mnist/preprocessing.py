@@ -1,8 +1,8 @@
-"""From stored examples to the images that a network sees.
+"""Turns stored examples into the images that a network sees.
 
-The host sends raw bytes; everything random happens on the device, inside the step, per example:
-a training image's key comes from the seed, the step and the example's id, a test image's from
-its id alone.
+The host sends raw bytes. All random operations run on the device, inside the step, per example: the
+key of a training image is derived from the seed, the step and the example's id, and the key of a
+test image from its id alone.
 """
 
 from collections.abc import Callable
@@ -27,12 +27,12 @@ _TEST_SET_SEED = 1506_02025
 
 
 def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
-    """The distortion and augmentations of `config.data`.
+    """Returns the distortion and augmentations of `config.data`.
 
-    Clutter is cropped from the first digits of the training set, in the test set too.
+    Clutter is cropped from the first digits of the training set, also for test images.
 
     Raises:
-        UserError: the distortion is unknown or an augmentation's range is not usable.
+        UserError: if the distortion is unknown or an augmentation is out of range.
     """
     others = jnp.asarray(train.images[:CLUTTER_DIGITS], jnp.float32) / 255
     distort = make_distortion(config.distortion, others)
@@ -40,7 +40,8 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
     make_warp = _make_warp(config.augment)
 
     def train_image(image: Array, key: Array) -> Array:
-        # The first two are those of a split in two: what is newer comes after them.
+        # The first two keys equal those of a split in two; keys added later come after them, so
+        # that earlier runs can be reproduced.
         distort_key, augment_key, warp_key, linear_key = jax.random.split(key, 4)
         warp = make_warp(warp_key, linear_key)
         return augment(distort(image, distort_key, warp), augment_key)

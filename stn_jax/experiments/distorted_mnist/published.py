@@ -1,4 +1,4 @@
-"""The errors that the paper publishes in section 4.1."""
+"""The errors that the paper reports in section 4.1."""
 
 _ROWS = {
     "fcn": (2.1, 5.2, 3.1, 3.2, 13.2),
@@ -17,4 +17,4 @@ ERRORS = {
 """Test errors in per cent, by distortion and the task's `model_name`."""
 
 SOURCE = "tfds"
-"""The `config.data.source` of the data they were measured on."""
+"""The `config.data.source` of the data that the errors were measured on."""

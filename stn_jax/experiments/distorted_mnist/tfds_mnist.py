@@ -1,4 +1,4 @@
-"""The official `mnist` of tensorflow-datasets (tfds), prepared and read without TensorFlow."""
+"""Prepares and reads the official `mnist` of tensorflow-datasets (tfds) without TensorFlow."""
 
 import contextlib
 import importlib.util
@@ -18,23 +18,23 @@ Arrays = tuple[np.ndarray, np.ndarray]  # images [N, 28, 28, 1] uint8, labels [N
 
 
 def load(data_dir: str | None, manual_dir: str | None) -> tuple[Arrays, Arrays]:
-    """Returns train and test, in tfds's order. Prepares the data first where they are not yet.
+    """Returns the training and test splits in tfds's order, after preparing them if necessary.
 
     Args:
-        data_dir: tfds's folder, with `mnist/` in it. None: tfds's own default.
-        manual_dir: the folder of the four archives, if they are not to be downloaded.
+        data_dir: tfds's folder, with `mnist/` in it. None: tfds's default.
+        manual_dir: the folder with the four archives, if they should not be downloaded.
 
     Raises:
-        UserError: archives missing or damaged, no network to fetch them, a `data_dir` that cannot
-          be written, or prepared data that cannot be read.
+        UserError: if archives are missing or damaged, there is no network to download them,
+          `data_dir` cannot be written, or prepared data cannot be read.
     """
-    import tensorflow_datasets as tfds  # takes a second
+    import tensorflow_datasets as tfds  # the import takes a second
 
     tfds_support.progress_on_a_terminal_only()
     root = tfds_support.root(data_dir)
     with tfds_support.user_error(
         f"cannot read the MNIST data in {root / 'mnist'}",
-        "delete that folder to have it prepared anew, or choose another --config.data.data_dir=DIR",
+        "delete that folder to prepare them again, or choose another --config.data.data_dir=DIR",
     ):
         builder = tfds.builder("mnist", data_dir=root, file_format="array_record")
         if not builder.data_path.exists():
@@ -43,7 +43,7 @@ def load(data_dir: str | None, manual_dir: str | None) -> tuple[Arrays, Arrays]:
 
 
 def _read(builder: Any, split: str) -> Arrays:
-    # Raw records and Pillow take 5 s for all of MNIST, tfds's feature decoding takes 11 s.
+    # Raw records and Pillow take 5 s for all of MNIST; tfds's feature decoding takes 11 s.
     import tensorflow_datasets as tfds
     from PIL import Image
     from tensorflow_datasets.proto import tf_example_pb2
@@ -61,7 +61,7 @@ def _read(builder: Any, split: str) -> Arrays:
 
 
 def _prepare(builder: Any, root: Path, manual_dir: str | None) -> None:
-    """Has tfds write the data below `root`, from `manual_dir` or else from the network."""
+    """Lets tfds write the data below `root`, from `manual_dir` or else from the network."""
     import tensorflow_datasets as tfds
 
     if manual_dir:
@@ -69,16 +69,16 @@ def _prepare(builder: Any, root: Path, manual_dir: str | None) -> None:
     elif not tfds_support.answers(next(iter(builder.url_infos))):
         raise UserError(
             f"MNIST is not in {root} and {builder.URL} cannot be reached: run with "
-            "--config.data.source=embedded, or with --config.data.manual_dir=DIR that holds the "
-            f"archives {', '.join(_names(builder))}, or on a machine with a network, or with "
-            "--config.data.data_dir=DIR where MNIST is prepared already"
+            "--config.data.source=embedded, or with --config.data.manual_dir=DIR where DIR holds "
+            f"the archives {', '.join(_names(builder))}, or on a machine with a network, or with "
+            "--config.data.data_dir=DIR where DIR holds MNIST already prepared"
         )
-    # tfds reuses what it once extracted by file name alone, and Fashion-MNIST's archives are
-    # called the same: extract to a folder of our own.
+    # tfds recognises extracted files by name alone, and Fashion-MNIST's archives have the same
+    # names: extract to a separate folder.
     with (
         tfds_support.user_error(
             f"cannot prepare MNIST in {root}",
-            "see to that and run again, or choose another --config.data.data_dir=DIR",
+            "fix this and run again, or choose another --config.data.data_dir=DIR",
         ),
         tempfile.TemporaryDirectory() as scratch,
         _without_tensorflow(),
@@ -96,7 +96,7 @@ def _names(builder: Any) -> list[str]:
 def _check_archives(builder: Any, folder: Path) -> None:
     """Raises UserError unless all four archives are in `folder` with tfds's checksums.
 
-    tfds checks too, but would download those that are missing, and starts to write first.
+    tfds also checks them, but it starts to write first, and would download missing archives.
     """
     from tensorflow_datasets.core.download import checksums
 
@@ -117,16 +117,16 @@ def _check_archives(builder: Any, folder: Path) -> None:
         if actual != expected:
             raise UserError(
                 f"{archive} is damaged ({actual.size} bytes, {expected.size} expected; its "
-                f"checksum differs from tensorflow-datasets' own): fetch it again from {url}"
+                f"checksum differs from the one in tensorflow-datasets): fetch it again from {url}"
             )
 
 
 @contextlib.contextmanager
 def _without_tensorflow() -> Iterator[None]:
-    """Lends tfds the four TensorFlow functions with which its builder prepares MNIST.
+    """Replaces the four TensorFlow functions with which tfds's builder prepares MNIST.
 
-    They open files, pass a path through and encode PNGs; builder, checksums and records remain
-    tfds's own. Where TensorFlow is installed nothing is lent.
+    The replacements open files, pass on a path and encode PNGs; the builder, the checksums and the
+    records are still those of tfds. If TensorFlow is installed, nothing is replaced.
     """
     if importlib.util.find_spec("tensorflow"):
         yield

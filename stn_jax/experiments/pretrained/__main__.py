@@ -12,11 +12,11 @@ PROGRAM = "python -m stn_jax.experiments.pretrained"
 
 
 def main(arguments: list[str]) -> None:
-    """Runs the command; exits with 2 on wrong use."""
+    """Runs the command; exits with code 2 on wrong use."""
     parser = Parser(PROGRAM, __doc__)
     parser.add_argument("workdir", type=Path, metavar="WORKDIR", help="the run's folder")
-    parser.add_argument("name", metavar="NAME", help="such as st_cnn_affine")
-    parser.add_argument("--command", required=True, help="what trained it, for the model card")
+    parser.add_argument("name", metavar="NAME", help="the network's name, such as st_cnn_affine")
+    parser.add_argument("--command", required=True, help="that trained it, for the model card")
     parser.add_argument("--commit", required=True, help="of the code that trained it, for the card")
     options = parser.parse_args(arguments)
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> None:
     from stn_jax.experiments.pretrained.packing import pack
 
     keep_compiled_programs()
-    logging.set_verbosity(logging.WARNING)  # the checkpoint library tells a lot
+    logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     try:
         folder = pack(options.workdir, options.name, command=options.command, commit=options.commit)
     except UserError as error:

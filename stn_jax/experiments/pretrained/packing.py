@@ -1,4 +1,4 @@
-"""Makes a pretrained network from a run: weights, config and model card."""
+"""Packs a run as a pretrained network: weights, config and model card."""
 
 import io
 from pathlib import Path
@@ -22,27 +22,28 @@ from stn_jax.files import write_atomically
 def pack(workdir: Path, name: str, *, command: str, commit: str) -> Path:
     """Packs the newest checkpoint of a finished run into the package, as `name`.
 
-    Parameters are rounded to float16; the running statistics of batch normalisation, which are few
-    and range widely, stay float32. The test error on the card is that of the packed weights.
+    Parameters are rounded to float16. The running statistics of batch normalisation stay float32,
+    because they are few and cover a wide range. The test error on the card is that of the packed
+    weights.
 
     Args:
         workdir: the run's folder; its data are read again to measure the error.
-        name: of the network: letters, digits and underscores.
-        command: what trained it, for the card.
-        commit: of the code that trained it, for the card.
+        name: the network's name: letters, digits and underscores.
+        command: the command that trained it, for the card.
+        commit: the commit of the code that trained it, for the card.
 
     Returns:
         The network's folder.
 
     Raises:
-        UserError: the name is not usable, or the run is not finished or cannot be read.
+        UserError: the name is not valid, or the run is not finished or cannot be read.
     """
     if not name.isidentifier():
-        raise UserError(f"NAME must be of letters, digits and underscores, got {name!r}")
+        raise UserError(f"NAME must consist of letters, digits and underscores, got {name!r}")
     config = read_config(workdir)
     result = read_result(workdir)
     if not result:
-        raise UserError(f"the run in {workdir} has not ended (no result.json)")
+        raise UserError(f"the run in {workdir} is not finished (no result.json): resume it first")
     _, state = restore(workdir, config)
     experiment = make_experiment(config)
     evaluate = make_evaluate(experiment, config.eval_batch_size)
@@ -50,7 +51,7 @@ def pack(workdir: Path, name: str, *, command: str, commit: str) -> Path:
     packed = state.replace(**read_weights(io.BytesIO(weights)))
     before, after = (evaluate(replicate(weights)) for weights in (state, packed))
 
-    # Where the data lay is the packer's own affair.
+    # These paths mean nothing on other machines.
     config.data.data_dir = config.data.manual_dir = ""
     folder = FOLDER / name
     folder.mkdir(exist_ok=True)
@@ -62,7 +63,7 @@ def pack(workdir: Path, name: str, *, command: str, commit: str) -> Path:
 
 
 def write_weights(variables: dict[str, Any]) -> bytes:
-    """An .npz of arrays named by their paths: parameters in float16, all else in float32."""
+    """Returns an .npz of arrays named by their paths: parameters in float16, others in float32."""
     arrays = {
         path: np.asarray(leaf, np.float16 if path.startswith("params/") else np.float32)
         for path, leaf in flatten_dict(variables, sep="/").items()
@@ -75,48 +76,48 @@ def write_weights(variables: dict[str, Any]) -> bytes:
 _MNIST = """\
 ## Limits
 
-Reads one handwritten digit, bright on black, that was distorted as in training (the distortions are
-described in `stn_jax/experiments/distorted_mnist/distortions.py`). It answers with one of the ten
-digits whatever it is shown, and its probabilities are not calibrated. There was no validation set:
-the recipe was chosen by the test error of one seed. Meant to be looked at and built upon.
+The network reads one handwritten digit, bright on black, that is distorted as in training
+(`stn_jax/experiments/distorted_mnist/distortions.py` describes the distortions). It answers every
+image with one of the ten digits, and its probabilities are not calibrated. There was no validation
+set: the recipe was chosen by the test error of one seed. The network is meant for demonstrations
+and as a starting point for other work.
 
 ## Licence
 
-Weights and card: Apache-2.0, as the package. The digits of MNIST (Y. LeCun, C. Cortes, C. Burges)
-are not part of them."""
+Weights and card: Apache-2.0, like the package. The digits of MNIST (Y. LeCun, C. Cortes,
+C. Burges) are not part of them."""
 
 _NUMBERS = """\
 ## Limits
 
 {origin}
-Long numbers are rare in training, and come out wrong more often than short ones. It gives an answer
-whatever it is shown, and its probabilities are not calibrated.
+Long numbers are rare in training and are misread more often than short ones. The network gives
+an answer for every image, and its probabilities are not calibrated.
 
 ## Licence
 
-Weights and card: Apache-2.0, as the package. {rights}"""
+Weights and card: Apache-2.0, like the package. {rights}"""
 
 _LIMITS_AND_LICENCE = {
     "tfds": _MNIST,
     "embedded": _MNIST,
     "synthetic": _NUMBERS.format(
-        origin="Trained and measured on drawn numbers alone; how it does on photographs was not "
-        "measured.",
+        origin="The network was trained and tested on drawn numbers only, not on photographs.",
         rights="The pictures were drawn by the package itself.",
     ),
     "svhn": _NUMBERS.format(
-        origin="Trained on photographs of house numbers that were cut around the number.",
+        origin="The network was trained on photographs of house numbers, cropped to the number.",
         rights="The pictures of SVHN (Y. Netzer and others) are for non-commercial use only.",
     ),
 }
-"""By where the examples come from, `config.data.source`."""
+"""Texts by the source of the examples, `config.data.source`."""
 
 _OUTPUTS = {
-    "distorted_mnist": "[B, 10], of the ten digits",
-    "street_numbers": "[B, 5, 11]: for each of five places the ten digits and none",
+    "distorted_mnist": "[B, 10], one per digit",
+    "street_numbers": "[B, 5, 11]: for each of five places, the ten digits and 'no digit'",
 }
 
-_RANGES = {"distorted_mnist": "0..1, bright on black", "street_numbers": "0..1 less its own mean"}
+_RANGES = {"distorted_mnist": "0..1, bright on black", "street_numbers": "0..1 minus its mean"}
 
 
 def _card(
@@ -143,7 +144,7 @@ def _card(
         "command": f"`{command}`",
         "commit": f"`{commit}`, JAX {result['versions']['jax']}, Flax {result['versions']['flax']}",
         "test error": f"**{after.error_percent:.2f}%** with these weights, in float16; "
-        f"{before.error_percent:.2f}% before they were rounded",
+        f"{before.error_percent:.2f}% before rounding",
         **{
             key.replace("_percent", "").replace("_", " "): f"{value:.2f}%"
             for key, value in after.details.items()
@@ -153,8 +154,8 @@ def _card(
     return f"""\
 # {name}
 
-`stn_jax.load_pretrained("{name}")`. Written by
-`python -m stn_jax.experiments.pretrained`, which measured the errors.
+`stn_jax.load_pretrained("{name}")` loads this network.
+`python -m stn_jax.experiments.pretrained` measured the errors and wrote this card.
 
 | | |
 |---|---|

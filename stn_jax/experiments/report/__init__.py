@@ -1,4 +1,4 @@
-"""One HTML page about one or more runs: what they were, what came out, what it looks like."""
+"""One HTML page about one or more runs: their results, pictures and settings."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,14 +10,14 @@ from stn_jax.files import write_atomically
 
 
 def write_report(workdirs: Sequence[Path]) -> Path:
-    """Writes `report.html` into the first of the runs' folders, and gives its path.
+    """Writes `report.html` into the folder of the first run and returns its path.
 
-    The page holds its pictures and needs no other file and no network. The runs' newest checkpoints
-    are tried on their test sets for it.
+    The page includes its pictures and needs no other file and no network. For the report, the
+    newest checkpoint of each run is evaluated on its test set.
 
     Raises:
-        UserError: a folder holds no run, or one without a checkpoint; it is named twice; the runs
-            are of more than one task; or their data cannot be had.
+        UserError: a folder holds no run, or a run without a checkpoint; a folder is named twice;
+            the runs belong to more than one task; or their data are not available.
     """
     path = workdirs[0] / "report.html"
     write_atomically(path, render(read_runs(workdirs)))
@@ -25,7 +25,7 @@ def write_report(workdirs: Sequence[Path]) -> Path:
 
 
 def render(runs: Sequence[Run]) -> str:
-    """The page as HTML. Sections that have nothing to show are left out."""
+    """Returns the page as HTML. Sections with nothing to show are left out."""
     curves = [html.figure(*picture) for picture in illustrations.curves(runs)]
     return html.page(
         f"Run {runs[0].name}" if len(runs) == 1 else f"{len(runs)} runs compared",
@@ -46,7 +46,7 @@ def render(runs: Sequence[Run]) -> str:
 
 def _introduction(runs: Sequence[Run]) -> str:
     if len(runs) > 1:
-        return f"{', '.join(run.name for run in runs)}: the same task, {runs[0].config.task}."
+        return f"Runs of the task {runs[0].config.task}: {', '.join(run.name for run in runs)}."
     run = runs[0]
     return (
         f"{run.network} on {run.dataset}: {text_tables.error_percent(run):.2f}% test error after "
@@ -55,7 +55,7 @@ def _introduction(runs: Sequence[Run]) -> str:
 
 
 def _results(runs: Sequence[Run]) -> list[str]:
-    parts = [html.table(text_tables.results(runs), "Newest checkpoints on their whole test sets")]
+    parts = [html.table(text_tables.results(runs), "Newest checkpoints on the whole test set")]
     by_group, paper = text_tables.by_group(runs), text_tables.paper(runs)
     caption = runs[0].labels.group_errors_caption
     if by_group is not None and caption is not None:
@@ -65,8 +65,8 @@ def _results(runs: Sequence[Run]) -> list[str]:
         others = [run.name for run in runs if not run.compares]
         if others:
             note = html.paragraph(
-                f"The paper's errors are of data.source={runs[0].paper_source}. Other data were "
-                f"tested on by {', '.join(others)}: these errors do not compare."
+                f"The paper's errors are for data.source={runs[0].paper_source}. These runs were "
+                f"tested on other data, so their errors are not comparable: {', '.join(others)}."
             )
         parts.append(html.table(paper, "The paper's test errors") + note)
     return [html.beside(*parts)]
@@ -75,11 +75,11 @@ def _results(runs: Sequence[Run]) -> list[str]:
 def _about_settings(runs: Sequence[Run]) -> str:
     if len(runs) == 1:
         return "All settings that the result depends on"
-    return "All settings that the results depend on, first those that differ"
+    return "All settings that the results depend on; those that differ come first"
 
 
 def _of_each(runs: Sequence[Run], draw: Callable[[Run], Iterable[Illustration]]) -> list[str]:
-    """The runs' pictures of one kind."""
+    """Returns the runs' pictures of one kind, side by side."""
     figures = [
         html.figure(png, caption if len(runs) == 1 else f"{run.name}: {caption}")
         for run in runs

@@ -1,4 +1,4 @@
-"""What a trained network makes of its test set, as arrays to draw and count."""
+"""A trained network's answers on its test set, as arrays to draw and to count."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -17,48 +17,49 @@ from stn_jax.experiments.training.experiment import Experiment
 from stn_jax.experiments.training.steps import TrainState
 
 NUM_SHOWN = 32
-"""So many examples are looked at from inside at a time: feature maps of more would fill memory."""
+"""The number of examples examined in detail at a time; feature maps of more would fill memory."""
 
 NUM_AVERAGED = 512
+"""The most images kept for class means."""
 
 
 class Shown(NamedTuple):
-    """Some examples and what the network does with each: all start with [B], as NumPy arrays."""
+    """Some examples and what the network does with each, in NumPy arrays that start with [B]."""
 
-    images: np.ndarray  # [B, H, W, C], as the network gets them
-    # Of each transformer, from the input on: inputs, sampling grids and outputs.
+    images: np.ndarray  # [B, H, W, C], as the network receives them
+    # The inputs, sampling grids and outputs of each transformer, from the network's input on.
     transformers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
     labels: np.ndarray  # [B], or [B, digits]
-    answers: np.ndarray  # as labels
+    answers: np.ndarray  # in the shape of labels
     probabilities: np.ndarray  # [B], of the answers
     losses: np.ndarray  # [B], nats
 
     def head(self, count: int) -> "Shown":
-        """The first `count` of them."""
+        """Returns the first `count` examples."""
         return _first(self, count)
 
 
 class Findings(NamedTuple):
-    """A network on its test set of N examples."""
+    """A network's answers on its test set of N examples."""
 
     labels: np.ndarray  # [N], or [N, digits]
-    answers: np.ndarray  # as labels
+    answers: np.ndarray  # in the shape of labels
     losses: np.ndarray  # [N], nats
     first: Shown  # the first examples
-    worst: Shown  # those of the highest loss, the wrong ones before the others
-    images: np.ndarray  # [M, H, W, C], the first M <= `NUM_AVERAGED` as the network gets them
-    outputs: np.ndarray | None  # [M, H', W', C], what its first transformer makes of them, if any
+    worst: Shown  # the examples of highest loss, wrong answers before right ones
+    images: np.ndarray  # [M, H, W, C], the first M <= `NUM_AVERAGED`, as the network receives them
+    outputs: np.ndarray | None  # [M, H', W', C], of its first transformer, if it has one
 
     @property
     def wrong(self) -> np.ndarray:
-        """[N] bool: any part of the answer is wrong."""
+        """Returns [N] bool: whether any part of the answer is wrong."""
         return _is_wrong(self.answers, self.labels)
 
 
 def examine(
     experiment: Experiment, model: nn.Module, state: TrainState, batch_size: int
 ) -> Findings:
-    """Answers the whole test set, `batch_size` at a time, and looks more closely at some of it."""
+    """Runs the network on the whole test set in batches, and on some examples in detail."""
     data = experiment.data
     state = jax.device_put(state.replace(opt_state=()))
     answers, losses = _answer(data, experiment.labels, model, state, batch_size)
@@ -93,7 +94,7 @@ def _is_wrong(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _answer(
     data: Data, kind: LabelKind, model: nn.Module, state: TrainState, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The answers, as labels, and the losses [N]."""
+    """Returns the answers, in the shape of the labels, and the losses [N]."""
 
     @jax.jit
     def run(state: TrainState, images: Array, labels: Array, ids: Array) -> tuple[Array, Array]:
@@ -112,7 +113,7 @@ def _answer(
 def _look(
     data: Data, model: nn.Module, state: TrainState, ids: np.ndarray
 ) -> Iterator[tuple[np.ndarray, Any]]:
-    """Images as the network gets them, and its `Inference` of NumPy arrays, some at a time."""
+    """Yields images as the network receives them and its `Inference`, a batch at a time."""
     for some, (stored, _, places) in _batches(data.test, ids, NUM_SHOWN):
         images = data.preprocessing.test(jnp.asarray(stored), jnp.asarray(places))
         seen = jax.device_get((images, infer(model, state, images)))
@@ -122,7 +123,7 @@ def _look(
 def _batches(
     examples: Examples, ids: np.ndarray, size: int
 ) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
-    """Parts of `ids`, and images, labels and ids of each, filled up to `size` by repetition."""
+    """Yields parts of `ids` with their images, labels and ids, repeated up to `size` entries."""
     for start in range(0, len(ids), size):
         part = ids[start : start + size]
         full = np.resize(part, size)

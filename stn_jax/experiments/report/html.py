@@ -1,4 +1,4 @@
-"""The pieces of a page: plain text goes in, HTML with all text escaped comes out."""
+"""Makes the parts of a page: from plain text, HTML in which all text is escaped."""
 
 import base64
 import struct
@@ -9,16 +9,16 @@ from importlib import resources
 from stn_jax.experiments.report.text_tables import TextTable
 
 SMALLEST_SCALE = 0.66
-"""Where the window is too narrow for pictures at this scale, they are scrolled to the side."""
+"""Pictures shrink to this scale in a narrow window; in a narrower one they scroll sideways."""
 
 
 def page(title: str, introduction: str, sections: Mapping[str, Sequence[str]]) -> str:
-    """A whole page that needs no other file.
+    """Returns a whole page that needs no other file.
 
     Args:
         title: plain text.
         introduction: plain text, a sentence or two.
-        sections: HTML parts by plain heading; those without any part are left out.
+        sections: HTML parts by plain-text heading; sections without parts are left out.
     """
     style = (resources.files(__package__) / "style.css").read_text()
     filled = {heading: parts for heading, parts in sections.items() if parts}
@@ -34,7 +34,7 @@ def page(title: str, introduction: str, sections: Mapping[str, Sequence[str]]) -
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        # Without an icon of its own a page that is served asks for one.
+        # Without an icon in the page, browsers request one from its server.
         f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n'
         f"<style>\n{style}</style>\n</head>\n<body>\n<header>\n<h1>{escape(title)}</h1>\n"
         f"<p>{escape(introduction)}</p>\n<nav>{' '.join(links)}</nav>\n</header>\n<main>\n"
@@ -43,12 +43,12 @@ def page(title: str, introduction: str, sections: Mapping[str, Sequence[str]]) -
 
 
 def paragraph(text: str) -> str:
-    """Plain text as a paragraph."""
+    """Returns plain text as a paragraph."""
     return f"<p>{escape(text)}</p>\n"
 
 
 def table(content: TextTable, caption: str) -> str:
-    """A table, whose first column names its rows, under a caption of plain text."""
+    """Returns a table whose first column names its rows, with a plain-text caption."""
     titles = "".join(f'<th scope="col">{escape(text)}</th>' for text in content.head)
     lines = [
         f'<tr class="{"marked" if number < content.marked else "plain"}">'
@@ -65,8 +65,8 @@ def table(content: TextTable, caption: str) -> str:
 
 
 def figure(png: bytes, caption: str) -> str:
-    """A picture inside of the page, with its caption, which is its text for the blind as well."""
-    width, height = struct.unpack(">II", png[16:24])  # a PNG's first chunk starts with them
+    """Returns a picture, embedded as data, with its caption, which is also its alternative text."""
+    width, height = struct.unpack(">II", png[16:24])  # a PNG's first chunk starts with its size
     data = base64.b64encode(png).decode()
     image = (
         f'<img src="data:image/png;base64,{data}" alt="{escape(caption)}" width="{width}" '
@@ -77,12 +77,12 @@ def figure(png: bytes, caption: str) -> str:
 
 
 def beside(*parts: str) -> str:
-    """Parts side by side where there is room, else one below the other."""
+    """Returns the parts side by side where there is room, otherwise one below the other."""
     return f'<div class="beside">\n{"".join(f"<div>{part}</div>" for part in parts)}</div>\n'
 
 
 def _scrolled(label: str, inner: str) -> str:
-    """What is too wide for the page scrolls to the side, by the keyboard as well."""
+    """Returns a box that scrolls sideways, also by keyboard, if its content is too wide."""
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}">\n{inner}\n'
         "</div>\n"

@@ -1,4 +1,4 @@
-"""The pictures of a report, drawn from what was found in its runs."""
+"""Draws the pictures of a report from the findings in its runs."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -25,14 +25,14 @@ POINTS_PER_CURVE = 100
 
 
 class Illustration(NamedTuple):
-    """A PNG, and what it shows in words."""
+    """A PNG and its caption."""
 
     png: bytes
     caption: str
 
 
 def curves(runs: Sequence[Run]) -> list[Illustration]:
-    """Losses and errors of all runs against the number of training examples, a plot for each."""
+    """Plots each loss and error of all runs against the number of training examples seen."""
     plots = {
         "training loss": ("loss", 1, "nats"),
         "test loss": ("test_loss", 1, "nats"),
@@ -55,7 +55,10 @@ def curves(runs: Sequence[Run]) -> list[Illustration]:
 
 
 def _curve(run: Run, key: str, factor: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Examples and values, the means of neighbours where there are many; None if there are none."""
+    """Returns training examples seen and values, or None if there are none.
+
+    Of many points, neighbours are averaged.
+    """
     points = [(record["step"], record[key]) for record in run.records if key in record]
     if not points:
         return None
@@ -68,7 +71,7 @@ def _curve(run: Run, key: str, factor: float) -> tuple[np.ndarray, np.ndarray] |
 
 
 def samples(run: Run) -> Iterator[Illustration]:
-    """The first test images, what the first transformer does with them, and the answers."""
+    """Draws the first test images, what the first transformer does with them, and the answers."""
     shown = run.findings.first.head(NUM_SAMPLES)
     figure = draw_samples(
         shown.images,
@@ -82,12 +85,12 @@ def samples(run: Run) -> Iterator[Illustration]:
 
 
 def transformers(run: Run) -> Iterator[Illustration]:
-    """Some examples larger, or where there are many transformers, what each of them does."""
+    """Draws a few examples enlarged or, if there are several transformers, what each one does."""
     shown = run.findings.first
     if len(shown.transformers) > 1:
         some = shown.head(NUM_LAYERED)
         figure = draw_layers(some.transformers, some.images)
-        yield Illustration(png_bytes(figure), "What each transformer reads of its own input")
+        yield Illustration(png_bytes(figure), "What each transformer reads from its input")
     elif shown.transformers:
         some = shown.head(NUM_TRIPTYCHS)
         figure = draw_triptychs(*some.transformers[0], titles=run.labels.texts(some.labels))
@@ -95,7 +98,7 @@ def transformers(run: Run) -> Iterator[Illustration]:
 
 
 def theta_history(run: Run) -> Iterator[Illustration]:
-    """How each transformer's parameters went, where they were recorded."""
+    """Draws each transformer's parameters over training, if they were recorded."""
     if run.theta_history is None:
         return
     steps, thetas, groups = run.theta_history
@@ -108,7 +111,10 @@ def theta_history(run: Run) -> Iterator[Illustration]:
 
 
 def class_means(run: Run) -> Iterator[Illustration]:
-    """Averages before and after the first transformer: the more alike, the sharper."""
+    """Draws class means before and after the first transformer, if there is one.
+
+    The more alike the images of a class are, the sharper is their mean.
+    """
     found = run.findings
     if found.outputs is not None:
         labels = found.labels[: len(found.images)]
@@ -118,7 +124,7 @@ def class_means(run: Run) -> Iterator[Illustration]:
 
 
 def confusion(run: Run) -> Iterator[Illustration]:
-    """How often each class is taken for each other one; the parts of a label count one by one."""
+    """Draws how often each class is taken for another; each part of a label counts separately."""
     labels, names = run.labels, run.labels.class_names
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (run.findings.labels.ravel(), run.findings.answers.ravel()), 1)
@@ -126,7 +132,7 @@ def confusion(run: Run) -> Iterator[Illustration]:
 
 
 def worst(run: Run) -> Iterator[Illustration]:
-    """The wrong answers of highest loss, if there are any."""
+    """Draws the wrong answers of highest loss, if there are any."""
     shown = run.findings.worst
     if run.findings.wrong.any():
         figure = draw_worst(

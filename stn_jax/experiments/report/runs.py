@@ -1,4 +1,4 @@
-"""What trained runs have written, and their networks on the test set."""
+"""Reads what trained runs have written, and evaluates their networks on the test set."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from stn_jax.experiments.workdir.theta_history import ThetaHistory, read_theta_h
 
 
 class Run(NamedTuple):
-    """One run, as far as it was trained."""
+    """One run, finished or not."""
 
-    name: str  # told apart from the other runs of a report
+    name: str  # unique among the runs of a report
     config: ConfigDict
-    records: Sequence[Mapping]  # of metrics.jsonl
-    result: Mapping[str, Any]  # of result.json; {} if training was not finished
+    records: Sequence[Mapping]  # from metrics.jsonl
+    result: Mapping[str, Any]  # from result.json; {} if training has not finished
     theta_history: ThetaHistory | None
     network: str
     dataset: str
@@ -36,32 +36,32 @@ class Run(NamedTuple):
 
     @property
     def labels(self) -> LabelKind:
-        """The kind of the task's labels."""
+        """Returns the kind of the task's labels."""
         return find_task(self.config).LABELS
 
     @property
     def paper_errors(self) -> Mapping[str, float]:
-        """The paper's test errors on such data in per cent, by network."""
+        """Returns the paper's test errors on such data, in per cent, by network."""
         return find_task(self.config).paper_errors(self.config)
 
     @property
     def paper_source(self) -> str:
-        """`config.data.source` of the data that the paper's errors are of."""
+        """Returns the `config.data.source` that the paper's errors are for."""
         return find_task(self.config).PAPER_SOURCE
 
     @property
     def compares(self) -> bool:
-        """Whether the test error is on the paper's test set."""
+        """Returns whether the test error is measured on the paper's test set."""
         data = self.config.data
         return data.source == self.paper_source and data.get("evaluate_on", "test") == "test"
 
 
 def read_runs(workdirs: Sequence[Path]) -> list[Run]:
-    """Reads the runs and tries their newest checkpoints on their test sets.
+    """Reads the runs and evaluates their newest checkpoints on their test sets.
 
     Raises:
-        UserError: a folder holds no run, or one without a checkpoint; it is named twice; or the
-            runs are of more than one task, whose errors do not compare.
+        UserError: a folder holds no run, or a run without a checkpoint; a folder is named twice;
+            or the runs belong to more than one task, so that their errors are not comparable.
     """
     configs = [read_config(workdir) for workdir in workdirs]
     for place, (workdir, config) in enumerate(zip(workdirs, configs, strict=True)):
@@ -69,8 +69,8 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
             raise UserError(f"--workdir={workdir} is named twice: name each run once")
         if config.task != configs[0].task:
             raise UserError(
-                f"{workdir} is a run of {config.task}, {workdirs[0]} one of {configs[0].task}: "
-                "their errors do not compare, write a report of each"
+                f"{workdir} is a run of {config.task}, {workdirs[0]} is one of {configs[0].task}: "
+                "their errors are not comparable, write a separate report for each"
             )
     names = short_names(workdirs)
     return [_read(*each) for each in zip(names, workdirs, configs, strict=True)]
@@ -79,7 +79,7 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
 def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
     result, history = read_result(workdir), read_theta_history(workdir)
     model, state = restore(workdir, config)
-    print(f"{workdir}: step {int(state.step)} on the test set ...", file=sys.stderr, flush=True)
+    print(f"{workdir}: evaluating step {int(state.step)} ...", file=sys.stderr, flush=True)
     experiment = make_experiment(config)
     return Run(
         name=name,
@@ -97,6 +97,6 @@ def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
 
 
 def short_names(workdirs: Sequence[Path]) -> list[str]:
-    """The folders' own names, or where two are the same, their paths."""
+    """Returns the folders' names, or their paths if two names are the same."""
     names = [workdir.resolve().name for workdir in workdirs]
     return names if len(set(names)) == len(names) else [str(workdir) for workdir in workdirs]

@@ -1,4 +1,4 @@
-"""The numbers of a report as tables of plain text: titles and rows, a column for each run."""
+"""The numbers of a report as plain-text tables with a column for each run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -12,18 +12,18 @@ NOTHING = "-"
 
 
 class TextTable(NamedTuple):
-    """Texts to lay out."""
+    """A table of plain text."""
 
     head: Sequence[str]
-    rows: Sequence[Sequence[str]]  # as many texts in each as in `head`
-    marked: int = 0  # so many rows, from the first on, stand out
+    rows: Sequence[Sequence[str]]  # each as long as `head`
+    marked: int = 0  # the number of rows, from the first on, to highlight
 
 
 def results(runs: Sequence[Run]) -> TextTable:
-    """What came out of each run, beside what the paper says of the same network."""
+    """Returns the results of each run next to the paper's error for the same network."""
     rows: dict[str, Callable[[Run], str]] = {
         "test error": lambda run: f"{error_percent(run):.2f}%",
-        "the paper's, same network": _paper_error,
+        "paper's error, same network": _paper_error,
         "difference": _difference,
         "test loss": lambda run: f"{run.findings.losses.mean():.4f} nats",
         "network": lambda run: run.network,
@@ -48,12 +48,12 @@ def results(runs: Sequence[Run]) -> TextTable:
 
 
 def error_percent(run: Run) -> float:
-    """Of the newest checkpoint on the whole test set."""
+    """Returns the error of the newest checkpoint on the whole test set, in per cent."""
     return 100 * float(run.findings.wrong.mean())
 
 
 def paper(runs: Sequence[Run]) -> TextTable | None:
-    """The paper's errors of all networks on such data; None if it has no such data."""
+    """Returns the paper's errors of all networks on such data, or None if it has no such data."""
     columns: dict[str, Mapping[str, float]] = {}
     for run in runs:
         if run.paper_errors not in columns.values():
@@ -70,7 +70,7 @@ def paper(runs: Sequence[Run]) -> TextTable | None:
 
 
 def by_group(runs: Sequence[Run]) -> TextTable | None:
-    """Returns the test errors by group of examples; None if the task has no use for them."""
+    """Returns the test errors by group of examples, or None if the task does not report them."""
     labels = runs[0].labels
     if labels.group_errors_caption is None:
         return None
@@ -86,7 +86,7 @@ def by_group(runs: Sequence[Run]) -> TextTable | None:
 
 
 def all_settings(runs: Sequence[Run]) -> TextTable:
-    """The configs by dotted key: first, marked, the settings that differ between the runs."""
+    """Returns all settings by dotted key; those that differ between runs come first, marked."""
     configs = [settings(run.config) for run in runs]
     keys = sorted({key for config in configs for key in config})
     values = {key: [_setting(config, key) for config in configs] for key in keys}

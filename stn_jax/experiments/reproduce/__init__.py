@@ -1,1 +1,1 @@
-"""The paper's tables by one command, `stn-jax reproduce`, and the records of what was run."""
+"""The command `stn-jax reproduce`, which reproduces the paper's tables, and its records."""

@@ -1,7 +1,7 @@
-"""Runs the rows of one of the paper's tables, and writes what came out to `results/`.
+"""Trains the rows of one of the paper's tables and writes the results to `results/`.
 
-Whatever stops it, the same command goes on from there; rows that are done are not run again.
-Without TABLE it only writes the report anew, after notes were edited.
+After an interruption, the same command resumes; finished rows are not run again. Without TABLE it
+only rewrites the report, for example after notes were edited.
 """
 
 import sys
@@ -16,30 +16,31 @@ PROGRAM = "stn-jax reproduce"
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command and gives its exit code.
+    """Runs the command and returns its exit code.
 
-    0, or 1 where rows failed, 2 on wrong use, 128 and the signal's number when it was stopped.
+    The code is 0, 1 if rows failed, 2 on wrong use, or 128 plus the number of the signal that
+    stopped it.
     """
     parser = Parser(PROGRAM, __doc__)
     parser.add_argument("table", nargs="?", metavar="TABLE", help="mnist (4.1) or svhn (4.2)")
-    parser.add_argument("--budget", default="minutes", help="from trial over minutes to paper")
+    parser.add_argument("--budget", default="minutes", help="trial, minutes, ... or paper")
     parser.add_argument("--rows", default="*", metavar="PATTERN", help="such as 'rts-st_cnn*'")
-    parser.add_argument("--seeds", default=1, type=int, metavar="N", help="train together")
+    parser.add_argument("--seeds", default=1, type=int, metavar="N", help="train N seeds together")
     parser.add_argument("--out", default="results", type=Path, metavar="DIR")
-    for name in ("data_dir", "manual_dir"):  # spelled as launch.py does, and its messages
+    for name in ("data_dir", "manual_dir"):  # as in launch.py and its messages
         parser.add_argument(f"--config.data.{name}", dest=name, metavar="DIR")
     options = parser.parse_args(arguments)
     if options.table is None and parser.parse_args([f"--out={options.out}"]) != options:
         parser.error("name a TABLE: mnist (section 4.1) or svhn (section 4.2)")
 
-    # Only once the options are known to be right.
+    # These imports are slow, so the options are checked first.
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.reproduce.paper_tables import find_tables
     from stn_jax.experiments.reproduce.results_page import write_report
     from stn_jax.experiments.reproduce.runner import reproduce
 
     keep_compiled_programs()
-    logging.set_verbosity(logging.WARNING)  # the checkpoint library tells a lot
+    logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     data = {name: getattr(options, name) for name in ("data_dir", "manual_dir")}
     try:
         if options.table is None:
@@ -57,9 +58,9 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last checkpoint", file=sys.stderr)
+        print("stopped: the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
     print(f"report: {options.out / 'README.md'}")
     if failed:
-        print(f"rows that failed: {failed}, see above; the same command tries them again")
+        print(f"rows that failed: {failed}, see above; the same command will try them again")
     return int(failed > 0)

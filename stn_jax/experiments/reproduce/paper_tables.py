@@ -1,8 +1,8 @@
-"""The paper's tables, as `configs/table_*.py` describe them.
+"""The paper's tables, which are defined in `configs/table_*.py`.
 
-A table is the config of many runs: its rows, the paper's error of each, and how a budget scales
-them. It therefore lives beside the other configs and is loaded from its path, as `launch.py` loads
-those: configs import the library, and the library imports no config.
+A table is the config of many runs: its rows, the paper's error for each, and how a budget scales
+them. It is therefore stored with the other configs and loaded by its path, as `launch.py` loads
+them: configs import the library, and the library imports no config.
 """
 
 import runpy
@@ -15,34 +15,34 @@ from stn_jax.experiments.shipped_configs import table_paths
 
 
 class Row(NamedTuple):
-    """One number of a table: a network on a data set."""
+    """One number in a table: the error of a network on a data set."""
 
     name: str  # such as "rts-st_cnn_affine"
-    column: str  # of the paper's table, such as "RTS"
-    network: str  # as a reader calls it
-    paper: float | None  # the paper's error in per cent, if it has one
-    recipe: str = ""  # if it is not the budget's own
+    column: str  # in the paper's table, such as "RTS"
+    network: str  # its name for readers, such as "ST-CNN affine"
+    paper: float | None  # the paper's error in per cent, if it reports one
+    recipe: str = ""  # empty for the recipe of the budget
 
     @property
     def label(self) -> str:
-        """The network and its recipe: the same in all columns."""
+        """Returns the network with its recipe; the label is the same in all columns."""
         return f"{self.network}, {self.recipe} recipe" if self.recipe else self.network
 
 
 class PaperTable(NamedTuple):
-    """What `get_table()` of a `configs/table_*.py` gives."""
+    """A table, as `get_table()` of a `configs/table_*.py` returns it."""
 
     title: str
-    source: str  # `config.data.source` of the data that the paper's figures are of
+    source: str  # the `config.data.source` that the paper's errors are for
     rows: tuple[Row, ...]
-    budgets: Mapping[str, str]  # from small to large, each with what it is; the last is the paper's
-    config: Callable[[str, str], ConfigDict]  # of a row's and a budget's name
+    budgets: Mapping[str, str]  # descriptions, from small to large; the last is the paper's
+    config: Callable[[str, str], ConfigDict]  # (row name, budget name) -> config
 
 
 PAPER = "paper"
-"""The budget that is the paper's own: every table has it."""
+"""The name of the paper's budget, which every table has."""
 
 
 def find_tables() -> dict[str, PaperTable]:
-    """Loads all tables, by name."""
+    """Loads all tables and returns them by name."""
     return {name: runpy.run_path(str(path))["get_table"]() for name, path in table_paths().items()}

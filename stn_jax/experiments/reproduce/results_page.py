@@ -1,4 +1,4 @@
-"""`OUT/README.md` and plots, made from the records alone: nothing that was not run appears."""
+"""Writes `OUT/README.md` and its plots from the records alone, so that only real runs appear."""
 
 import io
 import itertools
@@ -19,38 +19,39 @@ from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable, Row
 from stn_jax.experiments.reproduce.row_records import read_record, record_path, row_settings
 from stn_jax.files import digest, write_atomically
 
-Records = dict[tuple[str, str], dict]  # by budget and row, in the table's order
+Records = dict[tuple[str, str], dict]  # by (budget, row), in the table's order
 
 INTRODUCTION = """\
-# The paper's tables, run by this code
+# The paper's tables, reproduced with this code
 
-Written by `stn-jax reproduce` from the records beside it, one JSON file per row and
-budget; only `notes.toml` is written by hand. Errors are those of the last step on the whole test
-set, in per cent: the mean over seeds ± their standard deviation, where there are more than one.
+`stn-jax reproduce` writes this file from the records next to it, one JSON file per row and budget;
+only `notes.toml` is written by hand. Errors are in per cent of the whole test set, after the last
+training step. Where there is more than one seed, they are the mean ± the standard deviation.
 """
 
 ABOUT_CELLS = """\
-In brackets the paper's; bold where ours is no higher; in italics what is not the paper's, such as
-the budget.
+The paper's error is in brackets. Ours is bold where it is no higher than the paper's. Italics name
+what differs from the paper, such as the budget.
 """
 
 ABOUT_LOWEST = """\
-Each network by the recipe and on the budget that ended lowest, which are chosen by the very errors
-that stand here: these are a little too low. Where no recipe is named, the budget is one.
+This table shows each network with the recipe and the budget that reached its lowest error. They
+were chosen by the same test errors that are shown, so these are a little too low. Where no recipe
+is named, the budget defines it.
 """
 
 ABOUT_OTHERS = """\
 The paper has neither other recipes nor a deep CNN, and its networks have about 400,000 parameters,
-which an FCN of 256 units has not. In brackets beside such rows stands what it says of its own
-network with the same transformer, such as ST-CNN affine.
+unlike an FCN of 256 units. Such rows show in brackets the paper's error for its network with the
+same transformer, such as ST-CNN affine.
 """
 
 
 def write_report(out: Path, tables: Mapping[str, PaperTable]) -> None:
-    """Writes `README.md`, and the plots that show something else than the records say.
+    """Writes `README.md`, and redraws the plots that no longer match the records.
 
     Raises:
-        UserError: `out` cannot be written, or something in it cannot be read.
+        UserError: `out` cannot be written, or a file in it cannot be read.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -67,10 +68,10 @@ def write_report(out: Path, tables: Mapping[str, PaperTable]) -> None:
 
 
 def render(out: Path, tables: Mapping[str, PaperTable]) -> str:
-    """What `README.md` says of the records and notes in `out`.
+    """Returns the text of `README.md` for the records and notes in `out`.
 
     Raises:
-        UserError: one of them cannot be read, or is of a row that no table has.
+        UserError: one of them cannot be read, or belongs to a row that no table has.
     """
     notes = _read_notes(out / "notes.toml", tables)
     sections = []
@@ -82,24 +83,24 @@ def render(out: Path, tables: Mapping[str, PaperTable]) -> str:
 
 
 def mean_error(record: Mapping) -> float:
-    """Mean over seeds, in per cent."""
+    """Returns the mean over seeds, in per cent."""
     return statistics.mean(run["test_error_percent"] for run in record["runs"])
 
 
 def format_error(record: Mapping) -> str:
-    """Mean over seeds and standard deviation, in per cent."""
+    """Returns the mean over seeds and the standard deviation, in per cent."""
     errors = [run["test_error_percent"] for run in record["runs"]]
     spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
     return f"{mean_error(record):.2f}{spread}"
 
 
 def format_paper(row: Row) -> str:
-    """The paper's error in per cent."""
+    """Returns the paper's error, in per cent."""
     return "-" if row.paper is None else f"{row.paper:.1f}"
 
 
 def compares(table: PaperTable, record: Mapping) -> bool:
-    """Whether the errors are on the data that the paper's are on."""
+    """Returns whether the errors are for the same data as the paper's."""
     return record["config"]["data.source"] == table.source
 
 
@@ -111,14 +112,14 @@ def _section(name: str, table: PaperTable, records: Records, notes: Mapping) -> 
         comparable = {key: record for key, record in records.items() if compares(table, record)}
         if comparable:
             parts += [ABOUT_LOWEST, _lowest(table, comparable)]
-        parts += [ABOUT_OTHERS, "Each row on the largest budget that it was run on:\n"]
+        parts += [ABOUT_OTHERS, "Each row with the largest budget it was run with:\n"]
     parts.append(_overview(table, records))
     parts.append("Budgets:\n" + "".join(f"\n- `{b}`: {table.budgets[b]}" for b in budgets) + "\n")
     parts.append("### Row by row\n")
     parts.append(_details(table, records, notes))
     parts.append(
-        f"A row's command: `stn-jax reproduce {name} --budget=BUDGET --rows=ROW "
-        "--seeds=N`, with the budget, the row and the number of seeds of its line.\n"
+        f"To reproduce a row: `stn-jax reproduce {name} --budget=BUDGET --rows=ROW "
+        "--seeds=N`, with the budget, the row and the number of seeds from its line.\n"
     )
     parts.append("### Error against training examples\n")
     parts += [
@@ -129,7 +130,10 @@ def _section(name: str, table: PaperTable, records: Records, notes: Mapping) -> 
 
 
 def _lowest(table: PaperTable, records: Records) -> str:
-    """The paper's table: each network by its lowest record, the first of equals."""
+    """Returns the paper's table with the lowest record of each network.
+
+    Among equal records it takes the first.
+    """
     rows = {row.name: row for row in table.rows}
     found = defaultdict(list)
     for (_, name), record in records.items():
@@ -143,7 +147,7 @@ def _lowest(table: PaperTable, records: Records) -> str:
 
 
 def _overview(table: PaperTable, records: Records) -> str:
-    """Each row on the largest budget that it was run on."""
+    """Returns the table with each row on the largest budget it was run on."""
     cells = {}
     for row in table.rows:
         budgets = [budget for budget in table.budgets if (budget, row.name) in records]
@@ -164,7 +168,7 @@ def _cell(table: PaperTable, row: Row, record: Mapping, recipe: str = "") -> str
 
 
 def _grid(table: PaperTable, networks: list[str], cells: Mapping[tuple[str, str], str]) -> str:
-    """A line for each network, in this order, that has a cell in one of the table's columns."""
+    """Returns a table with a line for each network, in this order, that has at least one cell."""
     columns = list(dict.fromkeys(row.column for row in table.rows))
     lines = [_line(["network", *columns]), _line(["---"] * (1 + len(columns)))]
     for network in dict.fromkeys(networks):
@@ -176,7 +180,7 @@ def _grid(table: PaperTable, networks: list[str], cells: Mapping[tuple[str, str]
 
 def _details(table: PaperTable, records: Records, notes: Mapping) -> str:
     titles = ["row", "network", "ours", "paper", "difference", "budget", "seeds"]
-    titles += ["examples a seed", "training, all seeds", "on", "notes"]
+    titles += ["examples per seed", "training time, all seeds", "device", "notes"]
     lines = [_line(titles), _line(["---"] * len(titles))]
     for row in table.rows:
         for budget in table.budgets:
@@ -207,7 +211,7 @@ def _details(table: PaperTable, records: Records, notes: Mapping) -> str:
 
 
 def _marks(table: PaperTable, record: Mapping) -> list[str]:
-    """What makes the error something else than the row's own on its budget."""
+    """Returns remarks on an error that is for other data, or for settings that have changed."""
     marks = []
     if not compares(table, record):
         marks.append(f"{record['config']['data.source']} data")
@@ -217,7 +221,7 @@ def _marks(table: PaperTable, record: Mapping) -> list[str]:
 
 
 def _difference(table: PaperTable, row: Row, record: Mapping) -> float | None:
-    """Our error less the paper's, where they compare."""
+    """Returns our error minus the paper's, or None if they are not comparable."""
     if row.paper is None or not compares(table, record):
         return None
     return mean_error(record) - row.paper
@@ -231,7 +235,7 @@ def _read_records(out: Path, name: str, table: PaperTable) -> Records:
     rows = [row.name for row in table.rows]
     for path in sorted((out / name).glob("*/*.json")):
         if path.stem not in rows or path.parent.name not in table.budgets:
-            raise UserError(f"{path} is of no row or budget of {name}: remove it")
+            raise UserError(f"{path} belongs to no row or budget of {name}: remove it")
     read = {
         (budget, row): read_record(record_path(out, name, budget, row))
         for budget in table.budgets
@@ -241,7 +245,7 @@ def _read_records(out: Path, name: str, table: PaperTable) -> Records:
 
 
 def _read_notes(path: Path, tables: Mapping[str, PaperTable]) -> dict:
-    """Notes by table, budget and row, all of which must be there."""
+    """Returns notes by table, budget and row; raises UserError if one of these is unknown."""
     try:
         notes = tomllib.loads(path.read_text()) if path.exists() else {}
     except (tomllib.TOMLDecodeError, OSError) as error:
@@ -256,7 +260,7 @@ def _read_notes(path: Path, tables: Mapping[str, PaperTable]) -> dict:
 
 
 def _columns(table: PaperTable, records: Records) -> list[tuple[str, str]]:
-    """Budgets and columns of which there are records: one plot each."""
+    """Returns the pairs of budget and column that have records; each gets one plot."""
     column = {row.name: row.column for row in table.rows}
     return list(dict.fromkeys((budget, column[row]) for budget, row in records))
 
@@ -266,13 +270,13 @@ def _plot_path(name: str, budget: str, column: str) -> str:
 
 
 def _draw_curves(path: Path, table: PaperTable, records: Records, budget: str, column: str) -> None:
-    """Each row's mean test error against training examples, and the range over seeds.
+    """Plots each row's mean test error against training examples, with the range over seeds.
 
-    A plot that shows this already is left alone: what it shows is told by a digest within.
+    A plot that already shows this is left unchanged: the file contains a digest of what it shows.
     """
     labels = dict.fromkeys(row.label for row in table.rows)
     styles = itertools.product(["-", "--", "-.", ":"], color_sequences["tab10"])
-    style_of = dict(zip(labels, styles, strict=False))  # alike in all plots
+    style_of = dict(zip(labels, styles, strict=False))  # the same in all plots
     lines = [
         (row.label, *style_of[row.label], [run["error_curve"] for run in record["runs"]])
         for row in table.rows
@@ -308,7 +312,7 @@ def _draw_curves(path: Path, table: PaperTable, records: Records, budget: str, c
 
 
 def _shown(path: Path) -> str | None:
-    """The digest within a plot; None where there is no plot, or a damaged one."""
+    """Returns the digest stored in a plot, or None if the plot is missing or damaged."""
     try:
         with Image.open(path) as plot:
             return plot.info.get("Comment")

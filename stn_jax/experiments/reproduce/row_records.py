@@ -1,10 +1,12 @@
-"""What was run: one small JSON per row and budget, `OUT/TABLE/BUDGET/ROW.json`.
+"""Records of what was run: one small JSON file per row and budget, `OUT/TABLE/BUDGET/ROW.json`.
 
-table, row, budget
-config: all settings but the seed, the name and where data lie, by dotted key
-scaled: {key: [the row's setting on the budget `paper`, this one]}, what the budget changes
-runs: one per seed, as `runner.train_seeds` returns them, and the `code_version` of the process that
-    finished it
+Its keys are:
+
+- table, row, budget: their names
+- config: all settings by dotted key, except the seed, the name and the location of the data
+- scaled: what the budget changes, {key: [the row's setting on the budget `paper`, its setting]}
+- runs: for each seed what `runner.train_seeds` returns, and the `code_version` of the process that
+  finished it
 """
 
 import json
@@ -25,15 +27,15 @@ _REPOSITORY = Path(__file__).parents[3]
 
 
 def record_path(out: Path, table: str, budget: str, row: str) -> Path:
-    """Where the record of a row is."""
+    """Returns the path of a row's record."""
     return out / table / budget / f"{row}.json"
 
 
 def read_record(path: Path) -> dict | None:
-    """A record, or None if there is none yet.
+    """Returns a record, or None if there is none yet.
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the record cannot be read.
     """
     try:
         record = json.loads(path.read_text())
@@ -47,12 +49,12 @@ def read_record(path: Path) -> dict | None:
 
 
 def row_settings(config: ConfigDict) -> dict[str, object]:
-    """What the results of a row depend on, the seed apart."""
+    """Returns the settings that a row's results depend on, without the seed."""
     return {key: value for key, value in settings(config).items() if key != "seed"}
 
 
 def seeds_to_run(record: dict | None, config: ConfigDict, seeds: int) -> tuple[int, ...]:
-    """Of the seeds 0..seeds-1 those that were not run yet with this config."""
+    """Returns those of the seeds 0..seeds-1 that have not been run with this config yet."""
     current = record is not None and record["config"] == row_settings(config)
     done = {run["seed"] for run in record["runs"]} if record is not None and current else set()
     return tuple(seed for seed in range(seeds) if seed not in done)
@@ -61,7 +63,10 @@ def seeds_to_run(record: dict | None, config: ConfigDict, seeds: int) -> tuple[i
 def add_runs(
     out: Path, table_name: str, table: PaperTable, budget: str, row: str, runs: Sequence[dict]
 ) -> dict:
-    """The record of a row with these runs added; those of another config make room for them."""
+    """Adds runs to a row's record, writes it and returns it.
+
+    Runs that were made with another config are dropped.
+    """
     config = row_settings(table.config(row, budget))
     paper = row_settings(table.config(row, PAPER))
     path = record_path(out, table_name, budget, row)
@@ -82,7 +87,7 @@ def add_runs(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1)
-    # An entry a line, but lists of numbers in one.
+    # One entry per line, with each list of numbers on a single line.
     text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
     write_atomically(path, text + "\n")
     return record
@@ -94,7 +99,7 @@ def code_version() -> dict[str, str | bool | None]:
     Both are None if the code is not in a repository, or if git is missing.
     """
     try:
-        _git("ls-files", "--error-unmatch", *_CODE)  # not some other repository around the package
+        _git("ls-files", "--error-unmatch", *_CODE)  # fails in another project's repository
         commit = _git("rev-parse", "HEAD")
         return {"commit": commit, "modified": bool(_git("status", "--porcelain", "--", *_CODE))}
     except (OSError, subprocess.CalledProcessError):

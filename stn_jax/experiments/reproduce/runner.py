@@ -44,25 +44,25 @@ TRACEBACK = "traceback.txt"
 def reproduce(
     name: str, *, budget: str, pattern: str, seeds: int, out: Path, data: Mapping[str, str]
 ) -> int:
-    """Trains what is missing of a table's rows; after each one, writes its record and the report.
+    """Trains the missing rows of a table; after each one, writes its record and the report.
 
-    What is in training lies in `out/.work`, and goes on there however it was stopped, by a command
-    for the same seeds. Processes may share `out`: one waits for another that is at the same row.
+    Unfinished training is kept in `out/.work`. After any interruption, a command for the same seeds
+    resumes it. Processes may share `out`: one waits while another trains the same row.
 
     Args:
-        name: of a table.
-        budget: one of the table's.
-        pattern: of the names of the rows to run, as in a shell.
-        seeds: how many; those of a row train together.
-        out: the folder of records and report.
-        data: settings of `config.data` that say where the data lie on this machine.
+        name: the table's name.
+        budget: the name of one of the table's budgets.
+        pattern: a shell-style pattern for the names of the rows to run.
+        seeds: the number of seeds; the seeds of a row train together.
+        out: the folder for the records and the report.
+        data: settings of `config.data` that say where the data are stored on this machine.
 
     Returns:
-        How many rows failed. Each is reported in one line, and does not stop the rest.
+        The number of rows that failed. Each is reported in one line and does not stop the rest.
 
     Raises:
-        UserError: there is no such table, budget or row, or `out` cannot be used.
-        SystemExit: SIGTERM asked for it.
+        UserError: the table, the budget or the row does not exist, or `out` cannot be used.
+        SystemExit: SIGTERM was received.
     """
     tables = find_tables()
     check_choice(name, tables, "TABLE")
@@ -91,7 +91,7 @@ def reproduce(
         config.data.update(data)
         try:
             work.mkdir(parents=True, exist_ok=True)
-            with locked(work):  # a row is trained once, however many processes work on a table
+            with locked(work):  # so that no two processes train the same row
                 record = read_record(paths[row])
                 missing = seeds_to_run(record, config, seeds)
                 if missing:
@@ -102,12 +102,12 @@ def reproduce(
                     (work / TRACEBACK).unlink(missing_ok=True)
                     write_report(out, tables)
                     spent.append(time.monotonic() - started)
-        except Exception as error:  # whatever it is, the other rows may do without it
+        except Exception as error:  # the other rows may still succeed
             failed += 1
             print(f"{row.name} FAILED: {_explain(error, work)}", file=sys.stderr, flush=True)
             continue
         finally:
-            jax.clear_caches()  # the next row has programs of its own
+            jax.clear_caches()  # the next row compiles other programs
         assert record is not None
         paper = format_paper(row) + ("" if compares(table, record) else ", on other data")
         result = f"{row.name}: {format_error(record)} (paper: {paper})"
@@ -119,7 +119,7 @@ def reproduce(
 
 
 def _group(config: ConfigDict, seeds: Sequence[int]) -> str:
-    """The folder's name of what trains together: with other settings it is another."""
+    """Returns a folder name for seeds that train together; it depends on the settings too."""
     return f"{'-'.join(map(str, seeds))}-{digest(repr(row_settings(config)).encode())}"
 
 
@@ -134,15 +134,15 @@ def _explain(error: Exception, work: Path) -> str:
 
 
 def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list[dict]:
-    """Trains seeds together, or goes on where the run in `workdir` was.
+    """Trains seeds together; resumes the run in `workdir` if there is one.
 
     Returns:
-        For each seed its result and what it took. `error_curve` has pairs of the training examples
-        seen and the test error in per cent; `train_seconds` are those of all `seeds_together`.
+        The result and the cost of each seed. `error_curve` holds pairs of training examples seen
+        and test error in per cent; `train_seconds` is the time for all `seeds_together`.
 
     Raises:
-        UserError, TrainingDivergedError: as `train_and_evaluate`.
-        SystemExit: SIGTERM asked for it.
+        UserError, TrainingDivergedError: as in `train_and_evaluate`.
+        SystemExit: SIGTERM was received.
     """
     experiment = load(config)
     program = make_program(config, experiment, seeds)
@@ -150,7 +150,7 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
         trained = run(config, experiment, program, workdir, stop_asked)
     if trained is None:
         raise SystemExit(128 + signal.SIGTERM)
-    # One seed alone gives numbers, many give lists of them.
+    # The result of a single seed is a scalar, that of several seeds an array.
     result = jax.tree.map(np.atleast_1d, trained.evaluation)
     curve = [
         (r["step"] * config.batch_size, np.atleast_1d(r["test_error_percent"]))

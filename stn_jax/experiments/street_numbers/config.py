@@ -1,4 +1,4 @@
-"""What the experiments of section 4.2 share; each has its own file, such as `svhn_multi.py`."""
+"""The config of the experiments of section 4.2; each has its own file, such as `svhn_multi.py`."""
 
 from ml_collections import ConfigDict
 
@@ -10,12 +10,16 @@ RECIPES = ("modern", "paper")
 
 
 def make_config(network: str, variant: str | None) -> ConfigDict:
-    """The config of one network.
+    """Returns the config of one network.
 
     Args:
         network: "cnn", "single" or "multi".
-        variant: comma-separated, in any order, at most one each: of `SIZES` (default 64; 128 for
-            synthetic_small), of `DATA` (default svhn) and of `RECIPES` (default modern).
+        variant: comma-separated words in any order, at most one each of `SIZES` (default 64; 128
+            for synthetic_small), `DATA` (default svhn) and `RECIPES` (default modern); None for the
+            defaults.
+
+    Raises:
+        UserError: a word is unknown, or two words exclude each other.
     """
     words = variant.split(",") if variant else []
     for word in words:
@@ -30,18 +34,18 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.seed = 0
 
     config.data = ConfigDict()
-    config.data.source = "svhn"  # or "synthetic": drawn here, no download
-    config.data.data_dir = ""  # where prepared data are kept; "": tensorflow-datasets' default
-    config.data.manual_dir = ""  # folder with train, extra and test.tar.gz, in place of a download
-    config.data.subset = 0  # so many training examples; 0: all
-    config.data.held_out = 5000  # training examples kept apart
-    config.data.evaluate_on = "test"  # or "held_out", to choose settings by
+    config.data.source = "svhn"  # or "synthetic": generated, without a download
+    config.data.data_dir = ""  # folder of prepared data; "": tensorflow-datasets' default
+    config.data.manual_dir = ""  # folder with train, extra and test.tar.gz; "": download them
+    config.data.subset = 0  # number of training examples; 0: all
+    config.data.held_out = 5000  # training examples set aside
+    config.data.evaluate_on = "test"  # or "held_out", for choosing settings
     config.data.size = size
-    # A crop of 112 leaves 7x7 pixels after four poolings, and the margin around it is a number's
-    # room to move: 16 of 128 pixels, about what 54 of 64 leave.
+    # A crop of 112 results in 7x7 pixels after four poolings. It leaves 16 of 128 pixels for random
+    # shifts, which is about the same share that a crop of 54 leaves of 64.
     config.data.crop = {64: 54, 128: 112}[size]
-    # The picture is the box around all digits, so much larger. 2.6 at 128 pixels shows digits as
-    # large as 1.3 at 64 does, with four times as much around them. 0: the whole picture.
+    # The picture shows the box around all digits, enlarged by this factor; 0: the whole picture.
+    # At 128 pixels, 2.6 shows digits of the same size as 1.3 does at 64, in four times the area.
     config.data.context = {64: 1.3, 128: 2.6}[size]
     config.data.augment = ConfigDict({"brightness": 0.2, "contrast": 0.2})
     config.data.synthetic = ConfigDict(
@@ -55,14 +59,15 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.model.family = "affine"
     config.model.localisation_filters = (32, 32)
     config.model.localisation_features = (32, 32)
-    config.model.dtype = "float32"  # of the arithmetic; or "bfloat16"
+    config.model.dtype = "float32"  # for arithmetic; or "bfloat16"
 
     config.batch_size = 128
     config.eval_batch_size = 256
     config.eval_every_epochs = 1.0
     config.log_every = 50  # steps
-    config.log = ConfigDict({"film": False})  # figures/training.gif, of how the network learns
-    config.steps_per_dispatch = 1  # a step is long
+    # Whether to write figures/training.gif, an animation of how the network learns.
+    config.log = ConfigDict({"film": False})
+    config.steps_per_dispatch = 1  # a single step takes long enough
     config.keep_checkpoints = 2
     config.optimizer = ConfigDict()
     {"paper": _paper_recipe, "modern": _modern_recipe}[recipe](config)
@@ -70,7 +75,7 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
         config.data.source = "synthetic"
         config.data.held_out = 0
         if size == 128:
-            config.data.synthetic.layout = "wide"  # the number is anywhere in the frame
+            config.data.synthetic.layout = "wide"  # puts the number anywhere in the frame
             config.data.context = 0.0
     if data == "synthetic_small":
         _shrink(config)
@@ -80,13 +85,16 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
 def _one_of(choices: tuple[str, ...], words: list[str]) -> str | None:
     chosen = [word for word in words if word in choices]
     if len(chosen) > 1:
-        raise UserError(f"variant {','.join(words)!r}: name at most one of {', '.join(choices)}")
+        raise UserError(f"variant {','.join(words)!r}: choose at most one of {', '.join(choices)}")
     return chosen[0] if chosen else None
 
 
 def _paper_recipe(config: ConfigDict) -> None:
-    """SGD for 400k steps; the learning rate falls by 10 every 80k. Momentum is not in the paper."""
-    config.data.augment.update({"brightness": 0.0, "contrast": 0.0})  # crops alone
+    """Sets SGD for 400k steps; the learning rate falls by a factor of 10 every 80k steps.
+
+    The paper does not mention momentum.
+    """
+    config.data.augment.update({"brightness": 0.0, "contrast": 0.0})  # random crops only
     config.num_epochs = 222.0
     config.model.batch_norm = False
     config.model.dropout = 0.5
@@ -100,7 +108,7 @@ def _paper_recipe(config: ConfigDict) -> None:
 
 
 def _modern_recipe(config: ConfigDict) -> None:
-    """Batch normalisation and Adam along one cycle."""
+    """Sets batch normalisation, and Adam with a one-cycle schedule."""
     config.num_epochs = 10.0
     config.model.batch_norm = True
     config.model.dropout = 0.2
@@ -114,18 +122,18 @@ def _modern_recipe(config: ConfigDict) -> None:
 
 
 def _shrink(config: ConfigDict) -> None:
-    """Widths and training that fit two CPU cores: minutes in place of hours."""
+    """Reduces widths and training so that a run takes minutes, not hours, on two CPU cores."""
     config.data.synthetic.test = 1000
-    # Multiples of 8, which the CPU's convolutions are fast at.
+    # Multiples of 8, for which the CPU's convolutions are fast.
     config.model.filters = (8, 16, 16, 32, 32, 32, 32, 32)
     config.model.features = (256,)
-    # Two poolings more than the paper's: the number is small, and may be anywhere in 128 pixels.
+    # Two more poolings than the paper: the number is small and may be anywhere in 128 pixels.
     config.model.localisation_filters = (8, 16, 16, 32)
     config.batch_size = 32
     config.num_epochs = 3.0
     config.eval_every_epochs = 0.5
     config.log_every = 10
     if config.optimizer.name == "adam":
-        config.model.dropout = 0.0  # so short a training needs none
+        config.model.dropout = 0.0  # unnecessary in such a short training
         config.optimizer.learning_rate = 2e-3
         config.optimizer.localisation_multiplier = 1.0

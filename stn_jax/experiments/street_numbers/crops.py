@@ -1,4 +1,4 @@
-"""Numbers cut out of their pictures and resized, once: a cache of uint8 arrays on the disk."""
+"""A cache on disk of numbers cut out of their pictures and resized, as uint8 arrays."""
 
 import hashlib
 import io
@@ -22,21 +22,23 @@ from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
 from stn_jax.experiments.street_numbers.svhn.prepared import Number, read_numbers
 
 _FORMAT = 1
-_AT_ONCE = 512  # numbers decoded before they are written
+_AT_ONCE = 512  # numbers decoded together before they are written
 _SHUFFLING_SEED = 1312_6082
 
 
 def crop_box(
     boxes: np.ndarray, context: float, width: int, height: int
 ) -> tuple[float, float, float, float]:
-    """What to cut out of a picture: left, top, right and bottom in pixels, within the picture.
+    """Returns the box to cut out of a picture: left, top, right and bottom in pixels.
+
+    The box lies within the picture.
 
     Args:
         boxes: [digits, 4], left, top, right and bottom of each digit.
-        context: the box around all digits is made so many times as wide and as high, about its
-            middle, as far as the picture goes. 0: the whole picture.
-        width: of the picture, in pixels.
-        height: of the picture, in pixels.
+        context: the factor by which the box around all digits is enlarged about its centre, in
+            width and in height, as far as the picture reaches. 0: the whole picture.
+        width: the width of the picture, in pixels.
+        height: the height of the picture, in pixels.
     """
     if context == 0:
         return 0.0, 0.0, float(width), float(height)
@@ -49,7 +51,7 @@ def crop_box(
 
 
 def cut_out(number: Number, *, size: int, context: float) -> np.ndarray:
-    """A number's picture, cut by `crop_box` and resized: [size, size, 3] uint8."""
+    """Returns a number's picture, cropped to `crop_box` and resized: [size, size, 3] uint8."""
     with Image.open(io.BytesIO(number.png), formats=("PNG",)) as picture:
         box = crop_box(number.boxes, context, *picture.size)
         return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, box))
@@ -58,17 +60,18 @@ def cut_out(number: Number, *, size: int, context: float) -> np.ndarray:
 def load_crops(
     cache: Path, builder: Any, splits: Sequence[str], *, size: int, context: float, shuffled: bool
 ) -> Examples:
-    """The numbers of some splits as images [N, size, size, 3], memory-mapped.
+    """Returns the numbers of some splits as images [N, size, size, 3], memory-mapped.
 
-    They are made at the first call and kept below `cache`, in a folder named after the settings.
+    The first call creates the images and stores them in a folder below `cache` that is named after
+    the settings.
 
     Args:
         cache: the folder of all such caches.
-        builder: as `prepare` gives it.
-        splits: such as ("train", "extra").
-        size: height and width in pixels.
+        builder: the builder that `prepare` returns.
+        splits: the names of the splits, such as ("train", "extra").
+        size: height and width of the images, in pixels.
         context: how much around the digits is shown; see `crop_box`.
-        shuffled: whether the splits are mixed, always in the same way; else they stay in order.
+        shuffled: whether the splits are mixed, always in the same way; if not, they stay in order.
 
     Raises:
         UserError: the cache is damaged, was made with other settings or cannot be written.
@@ -103,7 +106,7 @@ def load_crops(
 
 
 def _read(folder: Path, settings: dict[str, Any]) -> Examples:
-    remedy = "delete that folder to have it made anew, or choose another --config.data.data_dir=DIR"
+    remedy = "delete that folder to have it rebuilt, or choose another --config.data.data_dir=DIR"
     try:
         recorded = json.loads((folder / "settings.json").read_text())
         images = np.load(folder / "images.npy", mmap_mode="r")
@@ -125,23 +128,23 @@ def _read(folder: Path, settings: dict[str, Any]) -> Examples:
         )
     count, size = settings["count"], settings["size"]
     if images.shape != (count, size, size, 3) or labels.shape != (count, MAX_DIGITS):
-        raise UserError(f"the street numbers in {folder} are not complete: {remedy}")
+        raise UserError(f"the street numbers in {folder} are incomplete: {remedy}")
     return Examples(images, labels)
 
 
 def _write(folder: Path, builder: Any, splits: Sequence[str], settings: dict[str, Any]) -> None:
-    """Writes beside `folder`, then renames."""
+    """Writes a temporary folder next to `folder`, then renames it."""
     count, size, context = (settings[name] for name in ("count", "size", "context"))
     print(f"cutting out {count} street numbers into {folder}", flush=True)
     places = np.arange(count)
     if settings["shuffled"]:
         places = np.random.default_rng(_SHUFFLING_SEED).permutation(count)
     beside = folder.with_name(f"{folder.name}.incomplete")
-    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    shutil.rmtree(beside, ignore_errors=True)  # left by a process that was killed
     beside.mkdir()
     try:
         labels = np.empty((count, MAX_DIGITS), np.int32)
-        # Written, not mapped: a full disk is an error then, and no signal that ends the process.
+        # Not memory-mapped, so that a full disk raises an error and does not kill the process.
         with (beside / "images.npy").open("wb") as images:
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
             np.lib.format.write_array_header_1_0(images, header)
@@ -163,7 +166,7 @@ def _write(folder: Path, builder: Any, splits: Sequence[str], settings: dict[str
 def _cut_out_all(
     numbers: Iterator[Number], *, size: int, context: float
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pixels and digits of each number; Pillow lets several threads decode at a time."""
+    """Yields the pixels and digits of each number; Pillow can decode in several threads at once."""
     with ThreadPoolExecutor() as pool:
         while some := list(islice(numbers, _AT_ONCE)):
             cut = pool.map(lambda number: cut_out(number, size=size, context=context), some)

@@ -1,6 +1,6 @@
 """Labels of whole numbers, digit by digit.
 
-A number counts as read only if all its digits and its length are right, as in section 4.2.
+A number counts as correct only if all its digits and its length are right, as in section 4.2.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from jax import Array
 
 MAX_DIGITS = 5
 NO_DIGIT = 10
-"""The class that fills a number's places after its last digit, up to `MAX_DIGITS`."""
+"""The class of the unused places after a number's last digit, up to `MAX_DIGITS`."""
 
 
 class NumberLabels:
@@ -21,8 +21,8 @@ class NumberLabels:
 
     class_names = (*map(str, range(10)), "none")
     group_name = "number of digits"
-    confusion_caption = f"Digits and answers, at each of the {MAX_DIGITS} places of a number"
-    group_errors_caption = "Numbers not wholly right, by how many digits they have"
+    confusion_caption = f"True and predicted digits, at each of the {MAX_DIGITS} places of a number"
+    group_errors_caption = "Sequence error, by number of digits"
 
     def loss(self, logits: Array, labels: Array) -> Array:
         """Returns the softmax cross-entropy [B] in nats, summed over a number's places."""
@@ -30,14 +30,14 @@ class NumberLabels:
         return each.sum(axis=1)
 
     def is_wrong(self, logits: Array, labels: Array) -> Array:
-        """Returns 1.0 where any place is wrong, else 0.0, [B]."""
+        """Returns 1.0 where any place is wrong, and 0.0 elsewhere, [B]."""
         return (logits.argmax(axis=-1) != labels).any(axis=1).astype(jnp.float32)
 
     def error_sums(self, logits: Array, labels: Array, weights: Array) -> dict[str, Array]:
         """Returns sums over a batch of numbers.
 
-        `digits` and `wrong_digits` are [], over the digits that exist; `examples_by_length` and
-        `wrong_by_length` are [MAX_DIGITS + 1], by the true length.
+        `digits` and `wrong_digits`, [], count only the digits that exist. `examples_by_length` and
+        `wrong_by_length`, [MAX_DIGITS + 1], are indexed by the true length.
         """
         is_digit = (labels != NO_DIGIT) * weights[:, None]
         missed = logits.argmax(axis=-1) != labels
@@ -60,13 +60,13 @@ class NumberLabels:
         return details
 
     def groups(self, labels: np.ndarray) -> np.ndarray:
-        """Returns how many digits each number has, [B]."""
+        """Returns the number of digits of each label, [B]."""
         return np.sum(labels != NO_DIGIT, axis=1)
 
     def texts(self, labels: np.ndarray) -> list[str]:
-        """Returns numbers as a person writes them.
+        """Returns the numbers in the way people write them.
 
-        "-" stands for a number of no digits, "_" for a gap, which only a network produces.
+        "-" stands for a number without digits, "_" for a gap, which only a network produces.
         """
         return [
             "".join("_" if digit == NO_DIGIT else str(digit) for digit in label).rstrip("_") or "-"

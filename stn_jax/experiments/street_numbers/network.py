@@ -1,4 +1,4 @@
-"""The networks of section 4.2, whole street numbers: CNN, ST-CNN Single and ST-CNN Multi."""
+"""The networks of section 4.2 for whole street numbers: CNN, ST-CNN Single and ST-CNN Multi."""
 
 from collections.abc import Sequence
 
@@ -30,18 +30,18 @@ DTYPES = ("float32", "bfloat16")
 class StreetNumberNetwork(nn.Module):
     """The paper's CNN for whole numbers, with transformers before its first convolutions.
 
-    5x5 convolutions, max-pool 2 after the first and every second one after it, fully connected
-    layers, and five scores over the ten digits and "none". Images [B, H, W, 3] give logits
-    [B, 5, 11] in float32.
+    The network consists of 5x5 convolutions, with 2x2 max-pooling after every other one starting
+    with the first, fully connected layers, and an output layer. The output layer scores the ten
+    digits and "none" at each of five places. Images [B, H, W, 3] give logits [B, 5, 11] in float32.
 
     Attributes:
         filters, features: widths of the convolutions and of the fully connected layers.
-        transformers: the i-th one stands before the i-th convolution: none for the CNN, one for
+        transformers: the i-th one is applied before the i-th convolution: none for the CNN, one for
             ST-CNN Single, four for ST-CNN Multi.
-        dropout: rate after every layer but the first convolution and the scores.
-        batch_norm: whether each layer but the scores is batch-normalised.
-        axis_name: of the devices that a batch is split over.
-        dtype: of the layers' arithmetic; parameters, grids and scores are float32.
+        dropout: the dropout rate after every layer except the first convolution and the scores.
+        batch_norm: whether every layer except the scores is batch-normalised.
+        axis_name: the axis of the devices that a batch is split over.
+        dtype: the dtype of the layers' arithmetic; parameters, grids and scores are float32.
     """
 
     filters: Sequence[int]
@@ -81,14 +81,14 @@ def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
 
     Args:
         config: the `model` part of a config: `network` ("cnn", "single" or "multi"), `filters`
-            (widths of the eight convolutions), `features` (of the fully connected layers),
-            `family` of the transformers, `localisation_filters` and `localisation_features`
-            (widths of the localisation networks; Multi's have no convolutions), `dropout`,
+            (widths of the eight convolutions), `features` (widths of the fully connected layers),
+            `family` (of the transformers), `localisation_filters` and `localisation_features`
+            (widths of the localisation networks; those of Multi have no convolutions), `dropout`,
             `batch_norm`, `dtype` ("float32" or "bfloat16").
-        axis_name: of the devices that a batch is split over.
+        axis_name: the axis of the devices that a batch is split over.
 
     Raises:
-        UserError: a name in the config is unknown, or a width is not usable.
+        UserError: a name in the config is unknown, or a width or the dropout rate is invalid.
     """
     check_choice(config.network, NETWORKS, "config.model.network")
     check_choice(config.family, FAMILIES, "config.model.family")

@@ -1,4 +1,4 @@
-"""From stored street numbers to what the networks see, on the device."""
+"""Preprocessing of stored street numbers to network inputs, on the device."""
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,15 @@ from stn_jax.experiments.data.examples import Preprocessing
 
 
 def make_preprocessing(config: ConfigDict) -> Preprocessing:
-    """Crops, jitter and subtraction of each image's own mean, by `config.data`.
+    """Returns the preprocessing for `config.data`: jitter, crop and subtraction of the mean.
 
-    A training image is lit at random and cropped at a random place, a test image is cropped in its
-    middle; then its mean, over all pixels and colours of the crop, is subtracted (Goodfellow et
-    al., 2013). Images [B, size, size, 3] uint8 give [B, crop, crop, 3] float32 in -1..1.
+    A training image is changed in brightness and contrast at random and cropped at a random place;
+    a test image is cropped at its centre. Then the mean over all pixels and colours of the crop is
+    subtracted (Goodfellow et al., 2013). Images [B, size, size, 3] uint8 give [B, crop, crop, 3]
+    float32 in -1..1.
 
     Raises:
-        UserError: the crop does not fit or an augmentation's range is not usable.
+        UserError: the crop does not fit the images, or the range of an augmentation is invalid.
     """
     check_crop(config)
     jitter = make_jitter(config.augment)
@@ -39,14 +40,14 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
         return jax.vmap(train_image)(images.astype(jnp.float32) / 255, keys)
 
     def preprocess_test(images: Array, ids: Array) -> Array:
-        del ids  # nothing about a test image is random
+        del ids  # test images have no randomness
         return jax.vmap(test_image)(images.astype(jnp.float32) / 255)
 
     return Preprocessing(preprocess_train, preprocess_test)
 
 
 def check_crop(config: ConfigDict) -> None:
-    """Raises UserError unless a crop of `config.data` fits its images."""
+    """Raises UserError unless the crop in `config.data` fits the images."""
     if not 16 <= config.crop <= config.size:
         raise UserError(
             f"config.data.crop must be in 16..{config.size} pixels (config.data.size), got "

@@ -1,4 +1,4 @@
-"""Where street numbers come from: SVHN's archives, or numbers drawn here."""
+"""The sources of street numbers: SVHN's archives, or synthetic numbers."""
 
 from ml_collections import ConfigDict
 
@@ -14,14 +14,15 @@ EVALUATE_ON = ("test", "held_out")
 
 
 def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
-    """What to train on, train and extra mixed, and what to measure on, by `config.data`.
+    """Returns the examples to train on and the examples to evaluate on, by `config.data`.
 
-    Images are [size, size, 3] uint8 and memory-mapped, labels [5] with `NO_DIGIT` after the last
-    digit. The last `held_out` of the mixed training examples are kept apart; `subset` takes the
-    first of the others.
+    The training examples are the splits train and extra, mixed. The last `held_out` of them are set
+    aside; `subset` selects the first of the others. Images are [size, size, 3] uint8 and
+    memory-mapped; labels are [5], with `NO_DIGIT` after the last digit.
 
     Raises:
-        UserError: a setting is unknown or out of range, or data cannot be had, read or written.
+        UserError: a setting is unknown or out of range, or data are not available or cannot be read
+            or written.
     """
     check_choice(config.source, SOURCES, "config.data.source")
     check_choice(config.evaluate_on, EVALUATE_ON, "config.data.evaluate_on")
@@ -44,7 +45,7 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
     if config.held_out < 0 or last < 1:
         raise UserError(
             f"config.data.held_out must be in 0..{count - 1}, got {config.held_out}: there are "
-            f"{count} training examples; take --config.data.held_out=0 to keep none apart"
+            f"{count} training examples; use --config.data.held_out=0 to set none aside"
         )
     if not 0 <= config.subset <= last:
         raise UserError(f"config.data.subset must be in 0..{last}, got {config.subset}")

@@ -1,4 +1,4 @@
-"""Section 4.2: whole street numbers of one to five digits."""
+"""The task of section 4.2: whole street numbers of one to five digits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,9 +53,9 @@ def load_data(config: ConfigDict) -> Data:
 
 
 def read_image(path: Path, config: ConfigDict) -> np.ndarray:
-    """A picture of a number as the networks see it: its middle, [crop, crop, 3] about 0.
+    """Reads a picture of a number as a network input: its centre, [crop, crop, 3], with mean 0.
 
-    The picture should show the number with about as much around it as in training.
+    The picture should show about as much around the number as the training images do.
     """
     size = config.data.size
     resized = open_image(path).resize((size, size), Image.Resampling.BILINEAR)

@@ -1,1 +1,1 @@
-"""Training: losses, optimiser, pure steps, their parallel form, the loop, checkpoints."""
+"""Training: losses, optimiser, pure step functions, their parallel form, the loop, checkpoints."""

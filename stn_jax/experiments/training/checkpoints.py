@@ -1,4 +1,4 @@
-"""Checkpoints of the training state: the newest few and the best are kept (Orbax)."""
+"""Checkpoints of the training state, written with Orbax: the newest few and the best are kept."""
 
 import hashlib
 import json
@@ -21,16 +21,16 @@ METRIC = "test_error_percent"
 
 
 class Checkpoints:
-    """Saves the states of one run below `directory`. Use as a context manager.
+    """Saves the states of one run below `directory`. Use it as a context manager.
 
-    The state is stored as host arrays, so that it can be read on any number of devices, and with a
-    digest of its values, so that a damaged checkpoint is noticed.
+    States are stored as host arrays, so that they can be restored on any number of devices. A
+    digest of the values is stored with each state, so that damaged checkpoints are detected.
     """
 
     def __init__(self, directory: Path, *, keep_newest: int):
         policies = ocp.training.preservation_policies
         self._checkpointer = ocp.training.Checkpointer(
-            directory.absolute(),  # the storage library takes no other
+            directory.absolute(),  # Orbax requires an absolute path
             preservation_policy=policies.AnyPreservationPolicy(
                 [
                     policies.LatestN(keep_newest),
@@ -52,16 +52,16 @@ class Checkpoints:
         self._checkpointer.close()
 
     def save(self, state: TrainState, test_error_percent: float | None = None) -> None:
-        """Saves the state under its step, and returns once it is on the disk.
+        """Saves the state under its step number, and returns once it is on disk.
 
         Raises:
-            TrainingDivergedError: the parameters are not finite; nothing is saved.
+            TrainingDivergedError: if the parameters are not finite; nothing is saved.
         """
         host_state = jax.tree.map(np.array, state)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(host_state.params)):
             raise TrainingDivergedError(
-                f"the parameters after step {int(state.step)} are not finite: not saved; the "
-                "checkpoints before are kept. Try a lower config.optimizer.learning_rate"
+                f"the parameters after step {int(state.step)} are not finite and were not saved; "
+                "earlier checkpoints are kept. Try a lower config.optimizer.learning_rate"
             )
         self._checkpointer.save(
             int(state.step),
@@ -74,19 +74,19 @@ class Checkpoints:
 
 
 def restore_newest(directory: Path, template: TrainState) -> tuple[TrainState | None, list[Path]]:
-    """The newest state that can be read (None if nothing was saved yet), and what is broken.
+    """Returns the newest readable state (None if nothing was saved yet) and the broken checkpoints.
 
-    Broken checkpoints are reported and passed over; nothing is changed on the disk.
+    Broken checkpoints are reported and skipped; nothing on disk is changed.
 
     Args:
-        directory: the folder of a run's checkpoints.
-        template: a state of the same structure and shapes.
+        directory: the folder with the checkpoints of a run.
+        template: a state with the same structure and shapes.
 
     Returns:
-        The state as host arrays, and the folders of broken checkpoints.
+        The state as host arrays, and the folders of the broken checkpoints.
 
     Raises:
-        UserError: there are checkpoints, but none that can be read.
+        UserError: if there are checkpoints, but none of them can be read.
     """
     steps = [path for path in directory.glob("*") if path.is_dir() and path.name.isdigit()]
     newest, broken = None, []
@@ -95,17 +95,17 @@ def restore_newest(directory: Path, template: TrainState) -> tuple[TrainState | 
             state = _load(path, template)
         except (PermissionError, MemoryError):
             raise
-        # What a damaged file makes the storage library raise is not its documented interface.
+        # Orbax does not document which exceptions it raises for damaged files.
         except Exception as error:
             broken.append(path)
             reason = " ".join(str(error).split())[:100]
-            print(f"checkpoint {path} is broken and passed over ({reason})", file=sys.stderr)
+            print(f"checkpoint {path} is broken and was skipped ({reason})", file=sys.stderr)
         else:
             newest = newest or state
     if broken and newest is None:
         raise UserError(
-            f"none of the checkpoints in {directory} can be read: take another --workdir to start "
-            "anew"
+            f"none of the checkpoints in {directory} can be read: choose another --workdir to "
+            "start again"
         )
     return newest, broken
 
@@ -114,11 +114,11 @@ def restore(workdir: Path, config: ConfigDict) -> tuple[nn.Module, TrainState]:
     """Returns the network and the newest state of the run in `workdir`.
 
     Raises:
-        UserError: nothing was saved there.
+        UserError: if nothing has been saved there.
     """
     task = find_task(config)
     model = task.make_network(config, axis_name=DEVICES)
-    optimizer = make_optimizer(config.optimizer, num_steps=1)  # of its state only the shapes count
+    optimizer = make_optimizer(config.optimizer, num_steps=1)  # only the shapes of its state matter
     template = create_state(model, optimizer, config.seed, task.input_shape(config))
     state, _ = restore_newest(workdir / "checkpoints", template)
     if state is None:
@@ -131,8 +131,8 @@ def _load(path: Path, template: TrainState) -> TrainState:
     state = ocp.load(path, jax.tree.map(np.array, template), checkpointable_name="state")
     metadata = ocp.metadata(path).custom_metadata
     if metadata is None or metadata["sha256"] != _digest(state):
-        raise ValueError("its values are not those that were saved")
-    # The checkpointer reads these when it opens the folder, and would trip over a damaged file.
+        raise ValueError("its values differ from those that were saved")
+    # The checkpointer reads the metrics when it opens the folder, and would fail on a damaged file.
     metrics = path / "metrics" / "metrics"
     if metrics.exists():
         json.loads(metrics.read_text())[METRIC]

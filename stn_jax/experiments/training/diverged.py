@@ -1,8 +1,8 @@
-"""The error of a training that cannot go on."""
+"""The error that is raised when training cannot continue."""
 
 
 class TrainingDivergedError(Exception):
-    """The loss or the parameters are no longer finite.
+    """Raised when the loss or the parameters are no longer finite.
 
     Commands print the message without a traceback and exit with code 1.
     """

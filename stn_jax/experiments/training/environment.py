@@ -1,4 +1,4 @@
-"""What a result was made with."""
+"""The hardware and software versions that a result was produced with."""
 
 import os
 import platform
@@ -8,7 +8,10 @@ import jax
 
 
 def environment() -> dict:
-    """`device`, on the CPU with the cores that it may use, and `versions` by name."""
+    """Returns `device` and `versions`, the versions of Python and the libraries by name.
+
+    On the CPU, `device` includes the number of cores that the process may use.
+    """
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
     if jax.default_backend() == "cpu":
         device += f" (cores: {usable_cores()})"
@@ -22,7 +25,7 @@ def environment() -> dict:
 
 
 def usable_cores() -> int:
-    """How many of the machine's cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):  # not on every system
+    """Returns how many of the machine's cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):  # not available on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

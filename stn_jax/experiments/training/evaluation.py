@@ -1,4 +1,4 @@
-"""The errors on the fixed test set."""
+"""Evaluation on the fixed test set."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -19,23 +19,26 @@ from stn_jax.experiments.workdir.run_config import read_config
 
 
 class Evaluation(NamedTuple):
-    """A network's result on the whole test set; for a stack of networks, all fields are [seeds]."""
+    """The results of a network on the whole test set.
+
+    For a stack of networks, all fields are [seeds].
+    """
 
     loss: np.ndarray  # [], nats per example
     error_percent: np.ndarray  # []
-    details: Mapping[str, np.ndarray]  # more errors in per cent, by name
+    details: Mapping[str, np.ndarray]  # further errors in per cent, by name
 
 
 def make_evaluate(
     experiment: Experiment, batch_size: int, *, stacked: bool = False
 ) -> Callable[[TrainState], Evaluation]:
-    """Returns a function from a replicated state to its result, which is compiled once.
+    """Returns a function that evaluates a replicated state; it is compiled once.
 
     Args:
-        experiment: its data and network.
-        batch_size: rounded up to a multiple of the number of devices.
-        stacked: whether the state is that of many seeds, as `stn_jax.experiments.training.seeds`
-            lays it out.
+        experiment: provides the data and the network.
+        batch_size: the batch size, rounded up to a multiple of the number of devices.
+        stacked: whether the state holds many seeds, stacked as described in
+            `stn_jax.experiments.training.seeds`.
     """
     devices = jax.device_count()
     step = functools.partial(
@@ -63,7 +66,7 @@ def _evaluation(sums: Mapping[str, np.ndarray], labels: LabelKind) -> Evaluation
 
 
 def evaluate_workdir(workdir: Path) -> tuple[int, Evaluation]:
-    """Returns the step and the test result of the newest checkpoint of a run."""
+    """Returns the step and the test results of the newest checkpoint of a run."""
     config = read_config(workdir)
     _, state = restore(workdir, config)
     experiment = make_experiment(config)

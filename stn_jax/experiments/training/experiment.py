@@ -1,4 +1,4 @@
-"""Turns a config into the pieces of a run: data, preprocessing, model, optimiser."""
+"""Builds the parts of a run from a config: data, preprocessing, model, optimiser."""
 
 import math
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state
 
 
 class Experiment(NamedTuple):
-    """The pieces of the run that a config describes."""
+    """The parts of the run that a config describes."""
 
     data: Data
     input_shape: tuple[int, int, int]
@@ -33,10 +33,10 @@ class Experiment(NamedTuple):
 
 
 def make_experiment(config: ConfigDict) -> Experiment:
-    """Loads the data and builds the rest.
+    """Loads the data and builds the other parts of the run.
 
     Raises:
-        UserError: a setting is unknown or does not fit.
+        UserError: if a setting is unknown or invalid.
     """
     for name in (
         *("num_epochs", "eval_every_epochs", "batch_size", "eval_batch_size"),
@@ -49,7 +49,7 @@ def make_experiment(config: ConfigDict) -> Experiment:
     task = find_task(config)
     input_shape = task.input_shape(config)
     model = task.make_network(config, axis_name=DEVICES)
-    make_optimizer(config.optimizer, num_steps=1)  # finds what is wrong before data are loaded
+    make_optimizer(config.optimizer, num_steps=1)  # reports errors before data are loaded
     data = task.load_data(config)
     steps_per_epoch = len(data.train.labels) / config.batch_size
     num_steps = max(1, round(config.num_epochs * steps_per_epoch))

@@ -1,4 +1,7 @@
-"""What may look at a run while it trains, such as pictures: the loop knows no more than this."""
+"""The interface of hooks, which observe a run while it trains, for example to draw pictures.
+
+The training loop depends on this interface only.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,23 +15,23 @@ from stn_jax.experiments.workdir.metrics import MetricLog
 
 
 class Hook(Protocol):
-    """Reads the states of a run of one seed; the time it takes is not training time."""
+    """Observes the states of a single-seed run; the time it takes is not training time."""
 
     def begin(self, state: TrainState) -> None:
-        """Is called before the first step of this process."""
+        """Is called before this process takes its first step."""
 
     def wants(self, start: int, end: int) -> bool:
-        """Returns whether `look` is to be called after steps start..end-1."""
+        """Returns whether `look` should be called after steps start..end-1."""
 
     def look(self, step: int, state: TrainState) -> None:
-        """Is called after `step` steps, if `wants` said so."""
+        """Is called after `step` steps if `wants` returned True for them."""
 
     def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
-        """Is called after each evaluation but the last."""
+        """Is called after each evaluation except the last."""
 
     def finish(self, state: TrainState) -> None:
-        """Is called after the last step, when the result is written."""
+        """Is called after the last step, once the result has been written."""
 
 
 MakeHook = Callable[[ConfigDict, Experiment, Path, MetricLog], Hook]
-"""Makes the hook of a run from its config, its experiment, its workdir and its log."""
+"""Creates the hook of a run from the run's config, experiment, workdir and log."""

@@ -1,4 +1,4 @@
-"""Trains from a config into a workdir, to the end or until it is stopped."""
+"""Trains a config in a workdir, until the run ends or is stopped."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from stn_jax.experiments.data.loader import check_batch_size, one_ahead
+from stn_jax.experiments.data.loader import check_batch_size, prefetch
 from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
 from stn_jax.experiments.training.environment import environment
 from stn_jax.experiments.training.evaluation import Evaluation
@@ -29,21 +29,21 @@ from stn_jax.experiments.workdir.run_config import claim_workdir
 def train_and_evaluate(
     config: ConfigDict, workdir: Path, make_hook: MakeHook | None = None
 ) -> dict | None:
-    """Trains, or resumes the run in `workdir`, and evaluates at the end.
+    """Starts a run in `workdir`, or resumes the run there, and evaluates it at the end.
 
     Args:
-        config: as `configs/` makes it.
-        workdir: gets `config.json`, `metrics.jsonl`, TensorBoard events, `checkpoints/` and
-            `result.json`.
-        make_hook: makes what looks at the run while it trains, such as
+        config: a config such as those in `configs/`.
+        workdir: the folder for `config.json`, `metrics.jsonl`, TensorBoard events, `checkpoints/`
+            and `result.json`.
+        make_hook: creates a hook that observes the run while it trains, such as
             `stn_jax.experiments.run_pictures.RunPictures`.
 
     Returns:
-        What `result.json` holds, or None if SIGTERM stopped the run before its end.
+        The content of `result.json`, or None if SIGTERM stopped the run before its end.
 
     Raises:
-        UserError: the config or the workdir cannot be used.
-        TrainingDivergedError: a loss was not finite; the checkpoints before it are kept.
+        UserError: if the config or the workdir cannot be used.
+        TrainingDivergedError: if a loss was not finite; earlier checkpoints are kept.
     """
     experiment = load(config)
     with stop_on_sigterm() as stop_asked:
@@ -60,22 +60,22 @@ def train_and_evaluate(
 
 
 def load(config: ConfigDict) -> Experiment:
-    """Makes the experiment that the config describes; its data are fetched, made or read.
+    """Builds the experiment of a config, which downloads, generates or reads its data.
 
     Raises:
-        UserError: the config or the data cannot be used.
+        UserError: if the config or the data cannot be used.
     """
     check_batch_size(config.batch_size, "config.batch_size")
-    with _sigterm_calls(_exit):  # data may be half made, and must be cleaned up
+    with _sigterm_calls(_exit):  # half-written data must be cleaned up
         return make_experiment(config)
 
 
 class Trained(NamedTuple):
-    """Where a run ended."""
+    """The outcome of a run that reached its end."""
 
     state: TrainState
     evaluation: Evaluation
-    train_seconds: float  # over all processes that worked on it
+    train_seconds: float  # summed over all processes that worked on the run
 
 
 def run(
@@ -88,19 +88,19 @@ def run(
     with_result: bool = False,
     make_hook: MakeHook | None = None,
 ) -> Trained | None:
-    """Takes a run to its end; returns None if it was asked to stop before.
+    """Trains to the end of a run; returns None if it was asked to stop earlier.
 
     Args:
         config: the config that `workdir` belongs to.
-        experiment: its data and network.
-        program: made from both.
+        experiment: the data and the network of `config`.
+        program: the compiled parts, made from `config` and `experiment`.
         workdir: the run's folder.
-        stop_asked: checked between dispatches.
-        with_result: whether `workdir` gets a `result.json`; for programs of one seed only.
-        make_hook: as in `train_and_evaluate`; for programs of one seed only.
+        stop_asked: stops the run when it is set; checked between dispatches.
+        with_result: whether to write `result.json`; only for programs with one seed.
+        make_hook: as in `train_and_evaluate`; only for programs with one seed.
 
     Raises:
-        UserError, TrainingDivergedError: as `train_and_evaluate`.
+        UserError, TrainingDivergedError: as in `train_and_evaluate`.
     """
     claim_workdir(workdir, config)
     state = _initial_or_saved_state(program.initial, workdir / "checkpoints")
@@ -126,7 +126,7 @@ def run(
             if with_result:
                 write_result(workdir, _result(config, experiment, trained))
             if hook:
-                hook.finish(state)  # last: if a picture fails, the result is there
+                hook.finish(state)  # last, so that a failed picture does not cost the result
             return trained
     print(f"stopped at step {int(state.step)}: run the same command again to resume")
     return None
@@ -161,7 +161,7 @@ def _train(
     hook: Hook | None,
     stop_asked: threading.Event,
 ) -> tuple[TrainState, Evaluation | None]:
-    """Runs the loop; returns no evaluation if it was asked to stop before the end."""
+    """Runs the loop. The evaluation is None if the loop was asked to stop before the end."""
     step = saved_step = int(state.step)
     evaluation = None
     if step < experiment.num_steps:
@@ -169,7 +169,7 @@ def _train(
         train = program.train.lower(state, program.batches(step, step + 1), np.int32(1)).compile()
         recorder.compiled(time.perf_counter() - started)
     dispatches = _dispatches(experiment, step, config.steps_per_dispatch)
-    with closing(one_ahead(program.batches, dispatches)) as stream:
+    with closing(prefetch(program.batches, dispatches)) as stream:
         for step, end, batch in stream:
             if stop_asked.is_set():
                 recorder.finish()
@@ -193,7 +193,7 @@ def _train(
 
 
 def _dispatches(experiment: Experiment, start: int, longest: int) -> Iterator[tuple[int, int]]:
-    """Yields ranges of steps from `start` to the end; one ends wherever an evaluation is due."""
+    """Yields ranges of steps from `start` to the end, split where evaluations are due."""
     while start < experiment.num_steps:
         next_evaluation = (start // experiment.eval_every + 1) * experiment.eval_every
         end = min(start + longest, next_evaluation, experiment.num_steps)
@@ -202,7 +202,7 @@ def _dispatches(experiment: Experiment, start: int, longest: int) -> Iterator[tu
 
 
 def _initial_or_saved_state(initial: TrainState, directory: Path) -> TrainState:
-    """Returns the state to start from, on all devices; moves broken checkpoints out of the way."""
+    """Returns the state to start from, on all devices, and moves broken checkpoints aside."""
     saved, broken = restore_newest(directory, initial)
     for path in broken:
         aside = directory.with_name("broken_checkpoints") / f"{path.name}-{time.time_ns()}"

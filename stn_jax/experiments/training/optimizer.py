@@ -1,4 +1,4 @@
-"""Optimisers and learning-rate schedules, from `config.optimizer`."""
+"""Optimisers and learning-rate schedules, built from `config.optimizer`."""
 
 import math
 from typing import Any
@@ -14,16 +14,17 @@ SCHEDULES = ("constant", "staircase", "cosine", "one_cycle")
 
 
 def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
-    """Learning rate as a function of the step.
+    """Returns the learning rate as a function of the step.
 
-    - constant: `learning_rate`.
-    - staircase: `learning_rate`, divided by 10 at `drops` times that split the training evenly
-      (the paper's schedules: every 50k of 150k steps, every 80k of 400k).
-    - cosine: from `learning_rate` down to 0 along half a cosine.
-    - one_cycle: up to `learning_rate` over the first 30% of the training, then down to almost 0.
+    - constant: stays at `learning_rate`.
+    - staircase: starts at `learning_rate` and is divided by 10 at `drops` steps that split the
+      training into equal parts (the paper's schedules: every 50k of 150k steps, every 80k of 400k).
+    - cosine: falls from `learning_rate` to 0 along half a cosine.
+    - one_cycle: rises to `learning_rate` over the first 30% of the training, then falls to almost
+      0.
 
     Raises:
-        UserError: there is no such schedule, or a number is out of range.
+        UserError: if the schedule does not exist, or a number is out of range.
     """
     check_choice(config.schedule, SCHEDULES, "config.optimizer.schedule")
     rate = config.learning_rate
@@ -43,13 +44,13 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
-    """The optimiser of `config.optimizer`, with its own learning rate for localisation networks.
+    """Returns the optimiser of `config.optimizer`, which scales the rate of localisation networks.
 
-    Everything below a module called `localisation` learns at `localisation_multiplier` times the
-    learning rate: a transformer that moves too fast zooms out and never comes back.
+    The parameters below any module named `localisation` are trained at `localisation_multiplier`
+    times the learning rate: a transformer that changes too fast zooms out and never recovers.
 
     Raises:
-        UserError: a name is unknown or a number is out of range.
+        UserError: if a name is unknown or a number is out of range.
     """
     check_choice(config.name, OPTIMIZERS, "config.optimizer.name")
     for name in ("localisation_multiplier", "weight_decay"):
@@ -58,7 +59,7 @@ def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfor
     if not 0 <= config.momentum < 1:
         raise UserError(f"config.optimizer.momentum must be in 0..1, got {config.momentum}")
     schedule = make_schedule(config, num_steps)
-    # Biases stay out of it: theta's holds the identity, which is not to decay to a blank image.
+    # Biases do not decay: theta's bias holds the identity, and its decay would blank the image.
     decay = optax.add_decayed_weights(
         config.weight_decay, mask=lambda params: jax.tree.map(lambda leaf: leaf.ndim > 1, params)
     )
@@ -75,7 +76,7 @@ def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfor
 
 
 def is_localisation(params: Any) -> Any:
-    """A tree of booleans like `params`: whether a leaf belongs to a localisation network."""
+    """Returns a tree of booleans like `params`, True for the leaves of localisation networks."""
 
     def below_localisation(path, _) -> bool:
         return any(getattr(entry, "key", None) == "localisation" for entry in path)

@@ -1,8 +1,8 @@
-"""Steps over all devices and many steps per dispatch: the one place that calls `jax.pmap`.
+"""Runs steps on all devices, and many steps per dispatch. Only this module calls `jax.pmap`.
 
-The state is the same on every device and is kept unstacked; batches are split along their first
-axis. On the device a loop runs over the steps of a dispatch, so that small networks are not bound
-by the time that a dispatch takes.
+The state is the same on every device and has no device axis; batches are split along their first
+axis. A loop on the device runs the steps of a dispatch, so that the dispatch time does not limit
+small networks.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,9 @@ def parallel_train(
 
     Returns:
         A function of a state, a Batch whose leaves start with [local devices, steps_per_dispatch]
-        and the number of steps to take; it gives the next state and metrics [steps_per_dispatch,
-        ...], of which those of steps not taken are 0. It is compiled once, whatever that number.
-        The memory of the state that it is given becomes that of the next one.
+        and the number of steps to take. It returns the next state and metrics [steps_per_dispatch,
+        ...], which are 0 for the steps that were not taken. It is compiled once for any number of
+        steps. The input state is donated: the next state reuses its memory.
     """
 
     def run(state: TrainState, batches: Batch, num_steps: Array) -> tuple[TrainState, Metrics]:
@@ -58,8 +58,8 @@ def parallel_eval(
     """Wraps an evaluation step to run on all devices.
 
     Returns:
-        A function of a state and a Batch whose leaves start with [local devices]; it gives the sums
-        over all devices.
+        A function of a state and a Batch whose leaves start with [local devices]. It returns the
+        sums over all devices.
     """
 
     def run(state: TrainState, batch: Batch) -> Metrics:
@@ -69,14 +69,14 @@ def parallel_eval(
 
 
 def replicate(state: TrainState) -> TrainState:
-    """Copies a state to all devices, laid out as the wrapped steps give it back."""
+    """Copies a state to all devices, with the layout that the wrapped steps return."""
     mesh = jax.sharding.Mesh(jax.devices(), (DEVICES,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     return jax.device_put(state, everywhere, may_alias=False)
 
 
-def put(batch: Batch) -> Batch:
-    """Starts to send a batch, whose leaves start with [local devices], one row to each device."""
+def shard_batch(batch: Batch) -> Batch:
+    """Starts sending a batch, whose leaves start with [local devices], one row to each device."""
     mesh = jax.sharding.Mesh(jax.local_devices(), (DEVICES,))
     rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(DEVICES))
     return jax.device_put(batch, rows)

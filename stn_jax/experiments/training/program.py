@@ -12,17 +12,17 @@ from stn_jax.experiments.data.examples import Batch
 from stn_jax.experiments.data.loader import training_batches
 from stn_jax.experiments.training.evaluation import Evaluation, make_evaluate
 from stn_jax.experiments.training.experiment import Experiment
-from stn_jax.experiments.training.parallel import parallel_train, put
+from stn_jax.experiments.training.parallel import parallel_train, shard_batch
 from stn_jax.experiments.training.seeds import stack_batches, stack_states, train_many
 from stn_jax.experiments.training.steps import TrainState, train_step
 
 
 class Program(NamedTuple):
-    """What the loop calls."""
+    """The initial state and the functions that the training loop calls."""
 
     initial: TrainState  # before the first step, not yet on the devices
-    batches: Callable[[int, int], Batch]  # of steps start..stop-1, on their way to the devices
-    train: jax.stages.Wrapped  # as `parallel_train` says
+    batches: Callable[[int, int], Batch]  # of steps start..stop-1, being sent to devices
+    train: jax.stages.Wrapped  # as `parallel_train` returns it
     evaluate: Callable[[TrainState], Evaluation]
     examples_per_step: int
 
@@ -30,8 +30,9 @@ class Program(NamedTuple):
 def make_program(config: ConfigDict, experiment: Experiment, seeds: Sequence[int]) -> Program:
     """Returns the program that trains these seeds; `config.seed` is ignored.
 
-    One seed has plain states, batches and results. Those of many seeds are stacked, as
-    `stn_jax.experiments.training.seeds` describes, which takes a CPU a tenth longer per seed.
+    With one seed, states, batches and results have no seed axis. With many seeds they are stacked
+    as described in `stn_jax.experiments.training.seeds`, which takes a tenth longer per seed on a
+    CPU.
     """
     many = len(seeds) > 1
     step = functools.partial(
@@ -45,7 +46,7 @@ def make_program(config: ConfigDict, experiment: Experiment, seeds: Sequence[int
 
     def batches(start: int, stop: int) -> Batch:
         each = [_batches(config, experiment, seed, start, stop) for seed in seeds]
-        return put(stack_batches(each) if many else each[0])
+        return shard_batch(stack_batches(each) if many else each[0])
 
     return Program(
         initial=stack_states(states) if many else states[0],
@@ -60,7 +61,7 @@ def make_program(config: ConfigDict, experiment: Experiment, seeds: Sequence[int
 
 
 def _batches(config: ConfigDict, experiment: Experiment, seed: int, start: int, stop: int) -> Batch:
-    """Returns one seed's batches, padded to a whole dispatch: all dispatches have one shape."""
+    """Returns one seed's batches, padded to a full dispatch: all have the same shape."""
     missing = config.steps_per_dispatch - (stop - start)
     batches = training_batches(
         experiment.data.train, start, stop, seed=seed, batch_size=config.batch_size

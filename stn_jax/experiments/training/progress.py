@@ -1,4 +1,4 @@
-"""What a run prints while it trains, and how the metrics of its steps are recorded."""
+"""Prints the progress of a run, and records the metrics of its steps."""
 
 import contextlib
 import sys
@@ -19,7 +19,7 @@ SECONDS_BETWEEN_LINES = 60.0
 
 
 class Progress:
-    """Training progress: a bar on a terminal; when piped, a line a minute and per evaluation."""
+    """Shows progress: a bar on a terminal, otherwise one line per minute and per evaluation."""
 
     def __init__(self, *, start_step: int, num_steps: int):
         self._num_steps = num_steps
@@ -40,7 +40,10 @@ class Progress:
         self._bar.close()
 
     def update(self, step: int, *, loss: float, error: float, examples_per_second: float) -> None:
-        """Moves the bar, which shows the time left by itself."""
+        """Updates the bar, or prints a line per minute if there is none.
+
+        The bar itself shows the time left.
+        """
         state = f"loss {loss:.3f}, error {100 * error:.1f}%, {examples_per_second:.0f} examples/s"
         self._bar.set_postfix_str(state)
         self._bar.update(step - self._bar.n)
@@ -54,7 +57,7 @@ class Progress:
         self._last_line = time.monotonic()
 
     def evaluated(self, step: int, evaluation: Evaluation, *, rate: float) -> None:
-        """Prints how far training is."""
+        """Prints the test results and the time left."""
         self.line(
             f"step {step}/{self._num_steps}: test loss {evaluation.loss.mean():.4f}, "
             f"test error {evaluation.error_percent.mean():.2f}%, "
@@ -70,12 +73,13 @@ class Progress:
 class StepRecorder:
     """Records the steps' metrics one dispatch late, so that the device never waits for the host.
 
-    Every step is checked; means over `log_every` steps, or as many as a dispatch takes, are logged.
+    The loss and the gradient norm of every step are checked. Means over `log_every` steps, or over
+    a dispatch if it has more steps, are logged.
 
     Attributes:
-        train_seconds: time spent on training steps, without compilation and evaluation, over all
-            runs in this workdir.
-        examples_per_second: of the steps since this process started; 0 before the first.
+        train_seconds: the time spent on training steps in all runs in this workdir, without
+            compilation and evaluation.
+        examples_per_second: the rate since this process started; 0 before the first step.
     """
 
     def __init__(self, log: MetricLog, progress: Progress, *, batch_size: int, log_every: int):
@@ -96,11 +100,11 @@ class StepRecorder:
         return self._steps * self._batch_size / self._seconds if self._seconds else 0.0
 
     def compiled(self, seconds: float) -> None:
-        """Says how long compilation of the training step took."""
+        """Prints how long the compilation of the training step took."""
         self._progress.line(f"compiled the training step in {seconds:.1f} s")
 
     def dispatched(self, begin: int, end: int, metrics: Metrics) -> None:
-        """Steps begin..end-1 are on their way; records those that were before them."""
+        """Notes that steps begin..end-1 were dispatched, and records the dispatch before them."""
         previous, self._pending = self._pending, (begin, end, metrics)
         if previous is None:
             self._clock = time.perf_counter()
@@ -109,14 +113,14 @@ class StepRecorder:
 
     @contextlib.contextmanager
     def paused(self, state: TrainState) -> Iterator[None]:
-        """Waits for the steps that led to `state`; time spent within is not training time."""
+        """Waits for the steps that led to `state`, and excludes time inside from training time."""
         jax.block_until_ready(state)
         started = time.perf_counter()
         yield
         self._clock += time.perf_counter() - started
 
     def finish(self) -> None:
-        """Waits for the steps that are on their way and records them."""
+        """Waits for the steps that were dispatched last, and records them."""
         previous, self._pending = self._pending, None
         if previous is not None:
             self._record(*previous)
@@ -124,7 +128,7 @@ class StepRecorder:
                 self._write(previous[1])
 
     def evaluated(self, step: int, evaluation: Evaluation) -> None:
-        """Records the test result after `step` steps."""
+        """Records and prints the test results after `step` steps."""
         if not np.isfinite(evaluation.loss).all():
             raise _diverged("test loss", step, evaluation.loss.mean())
         self._log.write(
@@ -145,7 +149,7 @@ class StepRecorder:
         for name in ("loss", "gradient_norm"):
             broken = np.argwhere(~np.isfinite(host[name]))
             if broken.size:
-                first = tuple(broken[0])  # the step, and where there are many seeds, which
+                first = tuple(broken[0])  # (step,), or (step, seed) with many seeds
                 raise _diverged(name, begin + int(first[0]) + 1, host[name][first])
         self.train_seconds += seconds
         self._seconds += seconds
@@ -173,6 +177,7 @@ class StepRecorder:
 
 def _diverged(what: str, step: int, value: float) -> TrainingDivergedError:
     return TrainingDivergedError(
-        f"the {what} of step {step} is {value}: stopped; the checkpoints before it are kept. Try a "
-        "lower config.optimizer.learning_rate or config.optimizer.localisation_multiplier"
+        f"the {what} of step {step} is {value}: training was stopped; earlier checkpoints are "
+        "kept. Try a lower config.optimizer.learning_rate or "
+        "config.optimizer.localisation_multiplier"
     )

@@ -1,4 +1,4 @@
-"""One training step and one evaluation step: pure functions of the state and a batch."""
+"""The training step and the evaluation step: pure functions of the state and a batch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ from stn_jax.experiments.labels import LabelKind
 DEVICES = "devices"
 """The name of the axis over which gradients, batch statistics and metrics are averaged."""
 
-_DROPOUT_ID = 2**32 - 1  # a step's keys are folded with example ids; no example has this one
+_DROPOUT_ID = 2**32 - 1  # step keys are folded with example ids; no example has this id
 
 
 class TrainState(struct.PyTreeNode):
@@ -30,7 +30,7 @@ class TrainState(struct.PyTreeNode):
 
     @property
     def num_params(self) -> int:
-        """How many parameters the network has."""
+        """The number of parameters of the network."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.params))
 
 
@@ -61,12 +61,12 @@ def train_step(
     preprocess: Callable[[Array, Array, Array], Array],
     seed: int | Array,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """Takes one step on this device's part of a batch, inside an axis called `DEVICES`.
+    """Takes one training step on this device's part of a batch, inside the axis named `DEVICES`.
 
     Returns:
-        The next state, and the metrics of this step as means over all devices: `loss`, `error`
-        (0..1), `gradient_norm`, and for each transformer `<path>/mean` and `<path>/spread`
-        (standard deviation over the batch) of every entry of theta.
+        The next state, and the metrics of this step averaged over all devices: `loss`, `error`
+        (0..1), `gradient_norm`, and for each transformer `<path>/mean` and `<path>/spread` (the
+        standard deviation over the batch) of every entry of theta.
     """
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     images = preprocess(batch.images, batch.ids, key)
@@ -120,7 +120,7 @@ def eval_step(
 ) -> dict[str, Array]:
     """Returns sums over this device's part of a batch: `loss`, `wrong`, `examples`.
 
-    What `labels.error_sums` returns is added to them.
+    The sums that `labels.error_sums` returns are included.
     """
     images = preprocess(batch.images, batch.ids)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
@@ -134,12 +134,12 @@ def eval_step(
 
 
 def _mean_over_devices(tree: Any) -> Any:
-    # Even on one device a reduction would copy all gradients, a tenth of a step on a CPU.
+    # Even on one device a reduction would copy all gradients: a tenth of a step's time on a CPU.
     return tree if lax.axis_size(DEVICES) == 1 else lax.pmean(tree, DEVICES)
 
 
 def thetas(intermediates: Any) -> dict[str, Array]:
-    """Returns each transformer's theta, flat, by path: {"transformer/theta": [B, params], ...}."""
+    """Returns the flattened theta of each transformer: {"transformer/theta": [B, params], ...}."""
     return {
         "/".join(path): value[0].reshape(value[0].shape[0], -1)
         for path, value in flatten_dict(intermediates).items()

@@ -15,4 +15,4 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path) as file:
             return dict(file)
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path} cannot be read: remove it to go on without it") from error
+        raise UserError(f"{path} cannot be read: remove it to continue without it") from error

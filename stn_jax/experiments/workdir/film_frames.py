@@ -1,4 +1,4 @@
-"""The frames of a run's film, one file each, so that a resumed run gives the same film."""
+"""The frames of a run's film, one file each, so that a resumed run produces the same film."""
 
 import io
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ _VIEW = ("inputs", "grids", "outputs")
 
 
 def frame_due(start: int, end: int, num_steps: int) -> bool:
-    """Returns whether a frame belongs to the end of steps start..end-1.
+    """Returns whether a frame is due at the end of steps start..end-1.
 
-    Frames are closer together at the start, where more happens: the n-th of N lies at (n / N)^2 of
+    Frames are closer together at the start, where more happens: frame n of N is due at (n / N)^2 of
     all steps.
     """
     wanted = (np.arange(MOST_FRAMES + 1) / MOST_FRAMES) ** 2 * num_steps
@@ -31,11 +31,11 @@ def frame_due(start: int, end: int, num_steps: int) -> bool:
 def keep_frame(
     workdir: Path, step: int, seen: Inference, answers: Sequence[str], labels: Sequence[str]
 ) -> None:
-    """Keeps what the network does with the film's examples after `step` steps."""
+    """Writes a frame of what the network does with the film's examples after `step` steps."""
     content = io.BytesIO()
     arrays: dict[str, Any] = {}
     for number, view in enumerate(seen.transformers.values()):
-        # A film needs no more precision, and feature maps are shown as the mean of their channels.
+        # float16 is precise enough for a film, which shows the mean of a feature map's channels.
         inputs, grids, outputs = map(np.asarray, (view.inputs, view.grid, view.outputs))
         kept = as_picture(inputs), grids, as_picture(outputs)
         for name, array in zip(_VIEW, kept, strict=True):
@@ -47,7 +47,7 @@ def keep_frame(
 
 
 def read_frames(workdir: Path) -> list[Frame]:
-    """Reads the frames that a run has kept, in order; raises UserError if one is damaged."""
+    """Reads the frames of a run, in order; raises UserError if one is damaged."""
     return [_read_frame(path) for path in sorted((workdir / "film").glob("*.npz"))]
 
 

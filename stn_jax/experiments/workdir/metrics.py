@@ -14,15 +14,15 @@ from stn_jax.files import write_atomically
 
 
 class MetricLog:
-    """Writes metrics by step to `metrics.jsonl` and TensorBoard. Use as a context manager.
+    """Writes metrics by step to `metrics.jsonl` and TensorBoard. Use it as a context manager.
 
     Args:
         workdir: the run's folder.
-        start_step: where training starts. Records of later steps are dropped, because these steps
-            are about to be repeated.
+        start_step: the step at which training starts. Records of later steps are dropped, because
+            those steps will be repeated.
 
     Attributes:
-        train_seconds: how long the steps up to `start_step` took.
+        train_seconds: the training time of the steps up to `start_step`.
     """
 
     def __init__(self, workdir: Path, *, start_step: int):
@@ -42,7 +42,7 @@ class MetricLog:
         self._tensorboard.close()
 
     def write(self, step: int, metrics: Mapping[str, float | np.ndarray]) -> None:
-        """Writes metrics after `step` steps; TensorBoard gets arrays entry by entry."""
+        """Writes metrics after `step` steps; TensorBoard receives arrays entry by entry."""
         record = {name: np.asarray(value).tolist() for name, value in metrics.items()}
         self._lines.write(json.dumps({"step": step, **record}) + "\n")
         self._lines.flush()
@@ -59,12 +59,12 @@ class MetricLog:
         self._tensorboard.add_image(name, pixels, step, dataformats="HWC")
 
     def write_histogram(self, step: int, name: str, values: np.ndarray) -> None:
-        """Writes the histogram of values after `step` steps to TensorBoard."""
+        """Writes a histogram of values after `step` steps to TensorBoard."""
         self._tensorboard.add_histogram(name, values, step)
 
 
 def read_metrics(path: Path) -> list[dict]:
-    """Reads the records of a `metrics.jsonl`; skips a line that a killed run left half written."""
+    """Reads the records of a `metrics.jsonl`; skips a line that a killed run left incomplete."""
     records = []
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError):

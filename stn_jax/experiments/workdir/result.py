@@ -15,10 +15,10 @@ def write_result(workdir: Path, result: Mapping[str, Any]) -> None:
 
 
 def read_result(workdir: Path) -> dict[str, Any]:
-    """Reads the result of the run in `workdir`; {} if it is not finished.
+    """Reads the result of the run in `workdir`; returns {} if the run is not finished.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: if the file is damaged.
     """
     path = workdir / "result.json"
     try:

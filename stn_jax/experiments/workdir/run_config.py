@@ -8,9 +8,9 @@ from ml_collections import ConfigDict
 from stn_jax.errors import UserError
 from stn_jax.files import write_atomically
 
-# Where the data are, the experiment's name and the pictures do not change a run's result.
+# The location of the data, the experiment's name and the pictures do not change a run's result.
 _NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "log.film", "name")
-# Settings that older runs lack, with the value they had before there was a choice.
+# Settings that the configs of older runs lack, with the values that those runs used.
 _ADDED = {
     "distorted_mnist": {
         "data": {"augment": {"deformation": 0.0, "linear": 0.0}},
@@ -20,10 +20,10 @@ _ADDED = {
 
 
 def claim_workdir(workdir: Path, config: ConfigDict) -> None:
-    """Makes the folder with its `config.json`, or checks that it belongs to this config.
+    """Creates the folder with its `config.json`, or checks that it belongs to this config.
 
     Raises:
-        UserError: the folder belongs to another config, or cannot be written.
+        UserError: if the folder belongs to another config, or cannot be written.
     """
     path = workdir / "config.json"
     if path.exists():
@@ -31,10 +31,10 @@ def claim_workdir(workdir: Path, config: ConfigDict) -> None:
         if differing:
             raise UserError(
                 f"{workdir} belongs to a run with another config ({'; '.join(differing)}): "
-                "take another --workdir, or the same config to go on with that run"
+                "choose another --workdir, or use the same config to resume that run"
             )
     elif (workdir / "checkpoints").exists():
-        raise UserError(f"{workdir} holds checkpoints but no config.json: take another --workdir")
+        raise UserError(f"{workdir} has checkpoints but no config.json: choose another --workdir")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if not path.exists():
@@ -47,7 +47,7 @@ def read_config(workdir: Path) -> ConfigDict:
     """Reads the config of the run in `workdir`.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: if there is none, or it cannot be read.
     """
     path = workdir / "config.json"
     try:
@@ -63,7 +63,7 @@ def read_config(workdir: Path) -> ConfigDict:
     except FileNotFoundError as error:
         raise UserError(
             f"no run in --workdir={workdir} (no config.json): train one there first, or name the "
-            "folder of one"
+            "folder of a run"
         ) from error
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
@@ -79,7 +79,7 @@ def _differences(old: ConfigDict, new: ConfigDict) -> list[str]:
 
 
 def settings(config: ConfigDict) -> dict[str, object]:
-    """Returns the settings that a run's result depends on, by dotted key, as JSON has them."""
+    """Returns the settings that a run's result depends on, by dotted key, as JSON values."""
     flat = _flat(config)
     return {key: flat[key] for key in sorted(flat.keys() - set(_NOT_PART_OF_A_RUN))}
 

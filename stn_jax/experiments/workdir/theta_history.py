@@ -1,4 +1,4 @@
-"""The thetas of a fixed set of test examples over training, `theta.npz`."""
+"""The thetas of a fixed set of test examples during training, `theta.npz`."""
 
 import io
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.workdir.arrays import read_arrays
 from stn_jax.files import write_atomically
 
-_THETA = "theta:"  # begins the names of arrays that are a transformer's
+_THETA = "theta:"  # prefix of the array names of transformers
 
 
 class ThetaHistory(NamedTuple):
@@ -19,14 +19,14 @@ class ThetaHistory(NamedTuple):
 
     steps: np.ndarray  # [T]
     thetas: Mapping[str, np.ndarray]  # by the transformer's path, each [T, N, P]
-    groups: np.ndarray  # [N], what reports group the examples by
+    groups: np.ndarray  # [N], the groups of the examples in reports
 
 
 def read_theta_history(workdir: Path) -> ThetaHistory | None:
-    """Reads what the run in `workdir` has recorded; None if it has recorded nothing.
+    """Reads the thetas that the run in `workdir` recorded; returns None if it recorded none.
 
     Raises:
-        UserError: the file is damaged, or is not a record of thetas.
+        UserError: if the file is damaged, or is not a record of thetas.
     """
     path = workdir / "theta.npz"
     if not path.exists():
@@ -47,16 +47,17 @@ def add_thetas(
 ) -> None:
     """Records thetas [N, P], by the transformer's path, after `step` steps.
 
-    Records of this step and later ones are dropped: the run was resumed from an earlier step.
+    Existing records of this step and later ones are dropped, because the run was resumed from an
+    earlier step.
 
     Args:
         workdir: the run's folder.
-        step: how many steps were taken.
-        thetas: of the same examples each time.
-        groups: [N], what reports group the examples by.
+        step: the number of steps taken.
+        thetas: the thetas, of the same examples in every call.
+        groups: [N], the groups of the examples in reports.
 
     Raises:
-        UserError: what was recorded before is damaged.
+        UserError: if the existing record is damaged.
     """
     steps, past = np.zeros(0, int), {name: theta[None][:0] for name, theta in thetas.items()}
     before = read_theta_history(workdir)

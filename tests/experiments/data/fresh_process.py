@@ -1,13 +1,14 @@
-"""Preparing data where nothing is imported yet."""
+"""Preparation of data in a process that has imported nothing yet."""
 
 import subprocess
 import sys
 
 
 def prepare_in_fresh_process(imports: str, call: str) -> str:
-    """Runs `imports`, then `call`, in a process of its own, and returns its stderr.
+    """Runs `imports`, then `call`, in a separate process, and returns its stderr.
 
-    The imports bring neither tfds nor mlxtend, the call no TensorFlow and no progress bars.
+    Fails if the imports load tfds or mlxtend, or if the call loads TensorFlow or shows progress
+    bars.
     """
     code = (
         f"import sys; {imports}\n"

@@ -28,7 +28,7 @@ def crops(image, count, shape, pad=0):
 
 
 def offsets(image, windows, shape, pad=0):
-    """Where in the padded image each window was cut out; fails if one is nowhere to be found."""
+    """Returns the position of each window in the padded image; fails unless it is found once."""
     padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)))
     views = np.lib.stride_tricks.sliding_window_view(padded, shape, axis=(0, 1))
     views = np.moveaxis(views, 2, -1)
@@ -44,7 +44,7 @@ def test_a_crop_is_a_window_of_the_padded_image_and_every_place_is_reached(shape
     room = 4 + 2 * pad - shape[0], 6 + 2 * pad - shape[1]
     places, counts = np.unique(offsets(IMAGE, windows, shape, pad), axis=0, return_counts=True)
     assert len(places) == (room[0] + 1) * (room[1] + 1)
-    # Each place as often as any other, within five standard deviations.
+    # All places are equally frequent, within five standard deviations.
     mean = 500 / len(places)
     assert np.all(np.abs(counts - mean) <= 5 * np.sqrt(mean))
 
@@ -69,18 +69,18 @@ def test_a_warp_without_deviation_reads_every_pixel_where_it_is():
 
 
 def test_a_warp_moves_control_points_by_its_deviation_and_what_is_between_smoothly():
-    # The centres of 30x30 pixels and the 4x4 control points coincide at -1/3 and 1/3, but for half
-    # a pixel.
+    # The centres of 30x30 pixels and the 4x4 control points coincide at -1/3 and 1/3, up to half a
+    # pixel.
     moves = warps(2000, (30, 30), 0.1) - regular_grid((30, 30))
     chex.assert_shape(moves, (2000, 30, 30, 2))
     inner = moves[:, [9, 9, 20, 20], [9, 20, 9, 20]]
     np.testing.assert_allclose(inner.mean(axis=0), 0, atol=5 * 0.1 / np.sqrt(2000))
     np.testing.assert_allclose(inner.std(axis=0), 0.1, rtol=0.15)
-    # Each point on its own, in x and in y.
+    # The points move independently of each other, in x and in y.
     correlation = np.corrcoef(inner.reshape(2000, 8), rowvar=False) - np.eye(8)
     assert np.abs(correlation).max() < 0.2
-    # From one pixel to the next it is a tenth of the way between points: no more than twice a tenth
-    # of what two points differ by.
+    # Neighbouring pixels are a tenth of the distance between control points apart, so they differ
+    # by at most twice a tenth of the difference between two points.
     assert np.abs(np.diff(moves, axis=1)).std() < 0.1 * np.sqrt(2) / 5
 
 
@@ -106,7 +106,7 @@ def light(*args):
 
 
 def fit_line(image, changed):
-    """(slope, change of the mean) of each changed image as a function of the first."""
+    """Returns (slope, change of the mean) of each changed image as a function of the first."""
     centred = (image - image.mean()).ravel()
     flat = changed.reshape(len(changed), -1)
     slopes = flat @ centred / np.sum(centred**2)
@@ -117,7 +117,7 @@ def fit_line(image, changed):
 
 
 def test_contrast_stretches_about_the_mean_and_brightness_shifts():
-    image = (0.3 * (IMAGE - 0.55) + 0.5).astype(np.float32)  # far enough from 0 and 1 for both
+    image = (0.3 * (IMAGE - 0.55) + 0.5).astype(np.float32)  # not clipped by either change
     slopes, added = fit_line(image, light(image, 300, 0.2, 0.6))
     for draws, low, high in ((slopes, 0.4, 1.6), (added, -0.2, 0.2)):
         assert low - 1e-4 <= draws.min() < low + 0.05 * (high - low)
@@ -126,7 +126,7 @@ def test_contrast_stretches_about_the_mean_and_brightness_shifts():
     assert abs(np.corrcoef(slopes, added)[0, 1]) < 0.2
 
 
-@hypothesis.settings(max_examples=10, deadline=None)
+@hypothesis.settings(max_examples=10)
 @hypothesis.given(brightness=st.floats(0, 1, width=32), contrast=st.floats(0, 1, width=32))
 def test_values_stay_in_0_to_1(brightness, contrast):
     changed = light(IMAGE, 20, brightness, contrast)

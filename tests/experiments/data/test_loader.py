@@ -11,7 +11,7 @@ from stn_jax.experiments.data.loader import (
     check_batch_size,
     evaluation_batches,
     host_rows,
-    one_ahead,
+    prefetch,
     training_batches,
 )
 
@@ -42,7 +42,7 @@ def test_each_pass_covers_every_example_once(num_examples, batch_size, seed, pas
 def test_a_batch_is_a_function_of_seed_and_step_alone(steps, num_examples):
     options = dict(batch_size=7, num_examples=num_examples)
     first = [batch_order(1, step, **options) for step in steps]
-    batch_order(2, 3, **options)  # whatever was asked for before
+    batch_order(2, 3, **options)  # earlier calls must not matter
     again = [batch_order(1, step, **options) for step in reversed(steps)]
     np.testing.assert_array_equal(first, again[::-1])
 
@@ -108,7 +108,7 @@ def test_training_batches_are_the_ordered_examples(monkeypatch):
 
 
 class OnlyThese:
-    """An array of images that refuses to give any but the expected rows."""
+    """An array of images that fails if any but the expected rows are read."""
 
     def __init__(self, images, rows):
         self.images, self.rows = images, rows
@@ -167,7 +167,7 @@ def test_evaluation_keeps_the_order_and_fills_up_at_the_end(monkeypatch):
     np.testing.assert_array_equal(weights, [1] * 10 + [0] * 2)
 
 
-def test_one_ahead_keeps_the_order_and_is_one_ahead():
+def test_prefetch_keeps_the_order_and_makes_one_batch_ahead():
     made = []
 
     def make(start, stop):
@@ -175,14 +175,14 @@ def test_one_ahead_keeps_the_order_and_is_one_ahead():
         return np.arange(start, stop)
 
     ranges = [(0, 3), (3, 4), (4, 9)]
-    stream = one_ahead(make, ranges)
+    stream = prefetch(make, ranges)
     assert not made
     for place, (start, stop, batch) in enumerate(stream):
         assert (start, stop) == ranges[place]
         np.testing.assert_array_equal(batch, np.arange(start, stop))
         assert len(made) <= place + 2
     assert made == [0, 3, 4]
-    assert list(one_ahead(make, [])) == []
+    assert list(prefetch(make, [])) == []
 
 
 def test_what_goes_wrong_in_the_other_thread_is_told():
@@ -190,7 +190,7 @@ def test_what_goes_wrong_in_the_other_thread_is_told():
         raise OSError(f"no batch {start}")
 
     with pytest.raises(OSError, match="no batch 2"):
-        list(one_ahead(fail, [(2, 3), (3, 4)]))
+        list(prefetch(fail, [(2, 3), (3, 4)]))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_batch_that_the_devices_do_not_divide_is_answered_with_one(
     pretend(monkeypatch, hosts=2, local_devices=4)
     check_batch_size(nearest, "config.batch_size")
     message = (
-        rf"config\.batch_size={batch_size} .* 8 devices: take a multiple of 8, such as {nearest}$"
+        rf"config\.batch_size={batch_size} .* 8 devices: use a multiple of 8, such as {nearest}$"
     )
     with pytest.raises(UserError, match=message):
         check_batch_size(batch_size, "config.batch_size")

@@ -15,10 +15,10 @@ def test_a_small_file_of_a_huge_picture_is_not_decoded(tmp_path, monkeypatch, wi
     assert path.stat().st_size < 100_000
     monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("it was decoded"))
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # one line tells all
+        warnings.simplefilter("error")  # the error must be the only message
         with pytest.raises(UserError) as error:
             open_image(path)
-    assert str(error.value) == f"{path} has more than 30 megapixels: take a smaller picture"
+    assert str(error.value) == f"{path} has more than 30 megapixels: use a smaller picture"
 
 
 def test_a_large_photograph_is_read(tmp_path):
@@ -40,12 +40,12 @@ def test_a_missing_file_and_one_that_is_no_picture_get_one_clear_line(tmp_path):
     with pytest.raises(UserError, match=f"^no image file {path}$"):
         open_image(path)
     path.write_text("this is no picture")
-    with pytest.raises(UserError, match="cannot be read as an image: take a PNG or"):
+    with pytest.raises(UserError, match="cannot be read as an image: use a PNG or"):
         open_image(path)
 
 
 def test_a_format_that_another_program_would_draw_is_not_read(tmp_path):
     path = tmp_path / "house.png"
     Image.new("L", (4, 2), 255).save(path, format="EPS")
-    with pytest.raises(UserError, match="cannot be read as an image: take a PNG or"):
+    with pytest.raises(UserError, match="cannot be read as an image: use a PNG or"):
         open_image(path)

@@ -40,14 +40,14 @@ def test_twice_the_scale_is_four_times_the_ink(digit):
 def test_a_bend_moves_top_and_bottom_to_the_right_and_leaves_the_middle():
     bar = np.zeros((28, 28, 1), np.float32)
     bar[:, 12:16] = 1
-    image = posed(bar, bend=6.0)[7:35, :, 0]  # the digit's own rows
+    image = posed(bar, bend=6.0)[7:35, :, 0]  # the rows of the digit
     centre = image @ np.arange(CANVAS) / image.sum(axis=1) - (CANVAS - 1) / 2
     assert centre[13:15] == pytest.approx(0, abs=0.1)
     assert centre[[0, -1]] == pytest.approx(6.0, abs=0.6)
     assert (np.diff(centre[14:]) > 0).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.builds(
         Pose,

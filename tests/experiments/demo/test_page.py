@@ -1,4 +1,4 @@
-"""The whole demo, as a person uses it: the command, a browser, a mouse."""
+"""Tests of the whole demo as a person uses it: the command, a browser and a mouse."""
 
 import os
 import re
@@ -12,12 +12,11 @@ import pytest
 
 from stn_jax.experiments.demo.numbers import draw as draw_number
 from tests.browser import horizontal_overflow, watched_page
-from tests.experiments.tiny import REPOSITORY
+from tests.experiments.tiny import PATIENCE, REPOSITORY
 from tests.pictures import blank_png
 
 pytest.importorskip("gradio", reason="gradio is not installed")
 
-PATIENCE = 120  # seconds; a busy machine is slow
 CHANCES = """() => [...document.querySelectorAll(".stn-bars")].map(
     bars => [...bars.children].map(bar => bar.title).join(" "))"""
 CHANGED, SAME = "now.join() !== others.join()", "now.join() === others.join()"
@@ -63,7 +62,7 @@ def opened(browser, address):
 
 @pytest.fixture
 def page(opened):
-    """One page for all tests: each goes to the tab that it is about."""
+    """Returns one page for all tests; each test opens the tab that it needs."""
     page, complaints = opened
     yield page
     assert horizontal_overflow(page) == 0
@@ -79,12 +78,12 @@ def wait_for_text(page, selector, pattern):
 
 
 def chances(page):
-    """What each network gives each digit, such as "7: 98.1%"."""
+    """Returns the probabilities that each network shows, such as "7: 98.1%"."""
     return page.evaluate(f"({CHANCES})()")
 
 
 def wait_for_chances(page, condition, others):
-    """Until `condition`, JavaScript of `now` and `others`, holds of what `chances` gives."""
+    """Waits until the page's `chances` meet `condition`, JavaScript on `now` and `others`."""
     page.wait_for_function(
         f"others => {{ const now = ({CHANCES})(); return now.length && {condition}; }}", arg=others
     )
@@ -92,7 +91,7 @@ def wait_for_chances(page, condition, others):
 
 
 def draw(page, *corners):
-    """A stroke on the square, through corners in 0..1, until it is answered."""
+    """Draws a stroke on the square, through corners in 0..1, and waits for the answer."""
     box = page.locator("canvas").bounding_box()
     places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in corners]
     page.mouse.move(*places[0])
@@ -132,7 +131,7 @@ def test_a_drawn_digit_is_answered_and_a_slider_changes_the_answer(page):
     wait_for_chances(page, SAME, upright)
     assert float(turn.input_value()) == 0
 
-    # What is typed goes as far as the slider does.
+    # A typed value is clamped to the slider's range.
     page.get_by_label("number input for Turn left (degrees)").fill("999")
     assert wait_for_chances(page, CHANGED, upright) == on_its_side
     page.get_by_role("button", name="Reset").click()
@@ -140,7 +139,7 @@ def test_a_drawn_digit_is_answered_and_a_slider_changes_the_answer(page):
 
 
 def ink(page):
-    """Of the square, how much is bright, 0..1."""
+    """Returns how much of the square is bright, 0..1."""
     return page.evaluate(
         """() => {
             const canvas = document.querySelector("canvas");
@@ -156,7 +155,7 @@ def ink(page):
 
 @pytest.fixture
 def decode(page):
-    """Pictures of the square are decoded only when this is called: as late as a test wants."""
+    """Returns a function; pictures on the square are decoded only when a test calls it."""
     page.evaluate(
         """() => {
             window.waiting = [];
@@ -226,7 +225,7 @@ def test_another_number_is_drawn_once(page):
     page.on("request", note)
     page.get_by_role("button", name="Another one").click()
     page.locator(".stn-places:visible").wait_for()
-    number.fill("12b")  # asked for after all that the button asks for
+    number.fill("12b")  # this request follows all requests of the button
     wait_for_text(page, ".stn-message", "^Type a number of 1 to 5 digits")
     page.remove_listener("request", note)
     assert sum("stn-card" in request.response().text() for request in requests) == 1

@@ -28,7 +28,7 @@ WARPS = {"r": rotated, "rts": rotated_translated_scaled, "p": projected, "e": el
 
 
 def digit():
-    """Strokes of soft edges in the middle 20x20 pixels."""
+    """Returns strokes with soft edges in the middle 20x20 pixels."""
     image = np.zeros((28, 28))
     image[6:22, 9:12] = image[6:9, 9:19] = image[13:16, 9:17] = 1
     return scipy.ndimage.gaussian_filter(image, 0.6).astype(np.float32)[..., None]
@@ -40,12 +40,12 @@ def keys(count, seed=0):
 
 @functools.cache
 def many(name, count, warped=False):
-    """`count` draws of a distortion, of the digit itself or of what `WARP` makes of it.
+    """Draws a distortion `count` times, of the digit itself or of the digit warped by `WARP`.
 
-    [count, canvas, canvas, 2] says where the digit was read in 28x28 pixels about its centre, and
-    [count, canvas, canvas] where that is known.
+    Returns the positions at which the digit was read, [count, canvas, canvas, 2] in pixels about
+    the centre of its 28x28 pixels, and where they are known, [count, canvas, canvas].
 
-    Reading an image of its own coordinates gives them back, wherever no padding is mixed in.
+    Distorting an image of the coordinates returns the positions, where no padding is mixed in.
     """
     x, y = np.meshgrid(np.arange(28) - 13.5, np.arange(28) - 13.5)
     ramps = np.float32([x, y, np.ones_like(x)])[..., None]
@@ -59,13 +59,13 @@ def many(name, count, warped=False):
 
 
 def target_pixels(canvas):
-    """[canvas, canvas, 2], (x, y) in pixels about the centre."""
+    """Returns the pixels' (x, y) about the centre, [canvas, canvas, 2]."""
     steps = np.arange(canvas) - (canvas - 1) / 2
     return np.stack(np.meshgrid(steps, steps), axis=-1)
 
 
 def fit_affine(grid, known):
-    """The matrix [2, 3] from target to source pixels, and the largest error of that fit."""
+    """Returns the matrix [2, 3] from target to source pixels, and the fit's largest error."""
     target = target_pixels(len(grid))[known]
     design = np.column_stack([target, np.ones(len(target))])
     solution, *_ = np.linalg.lstsq(design, grid[known], rcond=None)
@@ -73,7 +73,7 @@ def fit_affine(grid, known):
 
 
 def fit_homography(grid, known):
-    """The matrix [3, 3] from target to source pixels, and the largest error of that fit."""
+    """Returns the matrix [3, 3] from target to source pixels, and the fit's largest error."""
     target = target_pixels(len(grid))[known] / 20
     points = np.column_stack([target, np.ones(len(target))])
     zeros = np.zeros_like(points)
@@ -92,7 +92,7 @@ def fit_homography(grid, known):
 
 
 def assert_uniform(draws, low, high):
-    """All within the range, and spread over it evenly (Kolmogorov-Smirnov, 1 in 1000)."""
+    """Asserts that all draws are in the range, spread evenly (Kolmogorov-Smirnov, 1 in 1000)."""
     draws = np.sort((np.asarray(draws) - low) / (high - low))
     assert draws[0] >= -1e-4 and draws[-1] <= 1 + 1e-4
     ranks = (np.arange(len(draws)) + 0.5) / len(draws)
@@ -136,7 +136,7 @@ def test_the_digit_is_resampled_once(name, warped):
 
 @pytest.mark.parametrize("name", CANVAS)
 def test_a_warped_digit_is_what_is_distorted(name):
-    """But for what resampling it twice would blur, which is little if it is smooth."""
+    """Except for the blur of resampling twice, which is small for a smooth digit."""
     smooth = scipy.ndimage.gaussian_filter(digit(), (2, 2, 0))
     warped = jnp.asarray(reference.grid_sample(smooth, WARP, "bilinear", "zeros", False))
     for key in keys(3):
@@ -191,7 +191,7 @@ def test_rts_is_a_rotation_a_scaling_and_a_place_in_the_canvas():
         centre = np.linalg.solve(linear, -matrix[:, 2])
         angles.append(np.arctan2(linear[1, 0], linear[0, 0]))
         scales.append(scale)
-        # The room that the frame has on either side of it, used from end to end.
+        # Relative to the room on either side of the frame, all of which is used.
         places.append(centre / (21 - 14 * scale))
     assert_uniform(np.rad2deg(angles), -45, 45)
     assert_uniform(scales, 0.7, 1.2)
@@ -214,7 +214,7 @@ def test_rts_cuts_nothing_off_that_lies_in_the_frames_inner_circle():
 
 
 def solve_homography(source, target):
-    """The matrix [3, 3] that takes four points to four others: eight equations."""
+    """Returns the matrix [3, 3] that maps four points to four others: eight equations."""
     rows = []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
@@ -243,7 +243,7 @@ def test_p_moves_the_canvas_corners_by_normals_of_5_pixels():
         expected.append(apply_homography(placed, 14 * rng.uniform(0.75, 1) * corners))
 
     frames, expected = (np.reshape(f, (-1, 8)) for f in (frames, expected))
-    # Where the digit's corners come to lie: about 10 pixels out, with a spread of about 3.
+    # Where the digit's corners end up: about 10 pixels out, with a spread of about 3.
     np.testing.assert_allclose(frames.mean(axis=0), expected.mean(axis=0), atol=0.4)
     np.testing.assert_allclose(frames.std(axis=0), expected.std(axis=0), rtol=0.12)
     correlations = np.corrcoef(frames, rowvar=False) - np.corrcoef(expected, rowvar=False)
@@ -263,7 +263,7 @@ def test_e_moves_16_control_points_by_normals_of_1_5_pixels():
         assert np.abs(basis[known] @ theta - grid[known]).max() < 1e-3
         moved.append(theta)
 
-    # theta = (point + move) / scale, with 1 / scale of these moments for a scale in 0.75..1.
+    # theta = (point + move) / scale; 1 / scale has these moments for a scale in 0.75..1.
     mean, mean_square = np.log(4 / 3) / 0.25, 4 / 3
     moved = np.array(moved)
     np.testing.assert_allclose(moved.mean(axis=0), points * mean, atol=0.4)
@@ -279,7 +279,7 @@ def test_e_moves_16_control_points_by_normals_of_1_5_pixels():
     assert 1 - 4 * np.sqrt(blur) < slopes.min() and slopes.max() < 4 / 3 + 4 * np.sqrt(blur)
 
 
-# Digits whose every pixel says where it is from.
+# Digits whose pixel values encode where each pixel comes from.
 NUMBERED = np.arange(1, 7 * 784 + 1, dtype=np.float32).reshape(7, 28, 28, 1)
 
 
@@ -290,7 +290,7 @@ def translate_and_clutter(image, key, others):
 
 
 def cluttered(brightness, with_clutter, count=500):
-    """The same `count` draws of TC, without the digit or without the clutter at will."""
+    """Returns the same `count` draws of TC, optionally without the digit or the clutter."""
     others = NUMBERED * np.float32(with_clutter)
     return np.asarray(translate_and_clutter(brightness * digit(), keys(count), others))
 
@@ -315,7 +315,7 @@ def test_tc_clutters_with_six_patches_from_the_middle_of_other_digits():
         assert len(row) <= 6 * 36
         number, place = np.divmod(image[row, column].astype(int) - 1, 784)
         y, x = np.divmod(place, 28)
-        # Pixels of one patch came the same way from the same digit.
+        # All pixels of a patch are shifted by the same amount from the same digit.
         way = np.column_stack([number, row - y, column - x])
         ways, sizes = np.unique(way, axis=0, return_counts=True)
         assert len(ways) <= 6 and sizes.max() <= 36

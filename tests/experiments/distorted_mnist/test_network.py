@@ -19,7 +19,7 @@ def model_config(model, distortion="r", recipe="paper"):
 
 
 def shapes_of(config, canvas):
-    """The variables' shapes, without making them."""
+    """Returns the shapes of the variables, without creating them."""
     images = jnp.zeros((1, canvas, canvas, 1))
     return jax.eval_shape(make_model(config, canvas).init, jax.random.key(0), images)
 
@@ -29,7 +29,7 @@ def count(params):
 
 
 def kernels(params, under=()):
-    """Shapes of the layers in the order of their names, localisation and classifier apart."""
+    """Returns the kernel shapes of the layers below the modules `under`, by layer name."""
     for name in under:
         params = params[name]
     return {
@@ -40,7 +40,7 @@ def kernels(params, under=()):
 
 
 def small(model, **options):
-    """Narrow layers, so that running it is cheap."""
+    """Returns a config with narrow layers, so that the network is cheap to run."""
     config = model_config(model)
     config.features = (8, 6) if len(config.features) == 2 else (4, 5, 6, 7)
     config.update(options)
@@ -48,7 +48,10 @@ def small(model, **options):
 
 
 def random_variables(model, images):
-    """Cheaper than `model.init`: nothing is compiled. The transformer starts at the identity."""
+    """Returns random variables, with the transformer at the identity.
+
+    This is cheaper than `model.init`, because nothing is compiled.
+    """
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(model.init, jax.random.key(0), images)
     variables = jax.tree.map(lambda s: np.abs(rng.normal(0, 0.1, s.shape)).astype(s.dtype), shapes)
@@ -88,7 +91,7 @@ def test_batch_norm_adds_only_its_own_parameters(name):
     normalised = shapes_of(config, 28)
     assert "batch_stats" not in plain
     assert kernels(normalised["params"]) == kernels(plain["params"])
-    scales = count(normalised["batch_stats"])  # a mean and a variance for a scale and a bias
+    scales = count(normalised["batch_stats"])  # a mean and a variance for each scale and bias
     assert count(normalised["params"]) == count(plain["params"]) + scales > count(plain["params"])
 
 
@@ -242,7 +245,7 @@ def test_dropout_is_before_the_class_scores_in_training_alone(name):
     np.testing.assert_array_equal(dropping.apply(variables, images), expected)
     chex.assert_trees_all_close(train(0.0, 0), expected, atol=1e-5)
     assert np.all(train(0.5, 0) != train(0.5, 1))
-    # The scores are linear in what is dropped, so that on average nothing changes.
+    # The scores are linear in the dropped features, so their mean does not change.
     draws = np.stack([train(0.5, seed) for seed in range(400)])
     error = draws.std(axis=0) / np.sqrt(len(draws))
     assert np.all(np.abs(draws.mean(axis=0) - expected) < 5 * error)

@@ -49,7 +49,7 @@ def test_a_test_image_is_not_augmented():
 
 
 def test_each_test_example_has_its_own_distortion_for_all_time():
-    """Results of different versions of the library can only be compared if it stays the same."""
+    """Otherwise the results of different versions of the library could not be compared."""
     ramp = np.broadcast_to(np.arange(28, dtype=np.uint8)[:, None], (4, 28, 28))[..., None]
     images = jax.jit(preprocessing("r").test)(ramp, np.array([0, 1, 9999, 1], np.int32))
     expected = [
@@ -77,7 +77,7 @@ def test_a_training_image_depends_on_key_and_id_not_on_its_place():
 
 
 def test_a_new_augmentation_leaves_the_draws_of_distortions_as_they_were():
-    """Or what was trained before cannot be trained again."""
+    """Otherwise earlier trainings could not be repeated."""
     key = jax.random.key(3)
     images = preprocessing("rts", shift=3).train(EXAMPLES.images, IDS, key)
     for place in (0, 5):
@@ -124,7 +124,7 @@ def test_augmentations_are_those_of_the_config():
     [*((distortion, "deformation", 1.0) for distortion in CANVAS), ("rts", "linear", 0.07)],
 )
 def test_warped_digits_are_distorted_as_the_others_are(distortion, augmentation, strong):
-    """A warp has draws of its own: without it an image is what it always was."""
+    """A warp uses separate random draws, so images without a warp do not change."""
     smooth = scipy.ndimage.gaussian_filter(EXAMPLES.images.astype(np.float32), (0, 2, 2, 0))
     digits = np.zeros_like(EXAMPLES.images)
     digits[:, 6:22, 6:22] = smooth[:, 6:22, 6:22].astype(np.uint8)
@@ -151,9 +151,9 @@ def test_a_linear_map_keeps_the_centre_and_changes_areas_by_its_determinant():
     ink = drawn.sum(axis=(1, 2))
     for place in (x, y):
         np.testing.assert_allclose((drawn * place).sum(axis=(1, 2)) / ink, 0, atol=0.02)
-    # To the first order the determinant is 1 plus the sum of two entries' moves.
+    # To first order, the determinant is 1 plus the sum of the changes of two entries.
     assert abs(np.log(ink).std() / (deviation * np.sqrt(2)) - 1) < 0.15
-    # Both axes are stretched on their own, and sheared.
+    # The axes are stretched independently, and sheared.
     spread = [[(drawn * one * other).sum(axis=(1, 2)) / ink for one in (x, y)] for other in (x, y)]
     correlation = np.corrcoef([spread[0][0], spread[1][1], spread[0][1]]) - np.eye(3)
     assert np.abs(correlation).max() < 0.3

@@ -4,7 +4,7 @@ import gzip
 import os
 import shutil
 import socket
-import time
+import threading
 import zlib
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def load_tfds(data_dir, manual_dir=None):
 
 
 def sorted_rows(examples):
-    """The examples as bytes, in an order that does not depend on the reader's."""
+    """Returns the examples as bytes, in an order that does not depend on the reader."""
     pairs = zip(examples.labels, examples.images, strict=True)
     return sorted(bytes([label]) + image.tobytes() for label, image in pairs)
 
@@ -53,7 +53,7 @@ def parse_idx(prefix):
 
 @contextlib.contextmanager
 def forbid(monkeypatch, module, name):
-    """Fails the test if `module.name` is called within."""
+    """Fails the test if `module.name` is called within the context."""
 
     def called(*_):
         raise AssertionError(f"{name} was called")
@@ -77,13 +77,17 @@ def embedded():
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No name resolves and no connection opens, whatever network the machine has."""
+    """Makes name resolution and connections fail, even if the machine has a network."""
 
-    def refuse(*_, **__):
+    attempts = []
+
+    def refuse(*arguments, **_):
+        attempts.append(arguments)
         raise OSError("Network is unreachable")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
+    return attempts
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +99,7 @@ def archives():
 
 @pytest.fixture(scope="session")
 def data_dir(archives, tmp_path_factory):
-    """A folder in which MNIST is prepared, by a process that then tells what it imported."""
+    """Returns a folder with MNIST, prepared by a process that reports what it imported."""
     path = tmp_path_factory.mktemp("data")
     prepare_in_fresh_process(
         "from stn_jax.experiments.distorted_mnist.sources import load_mnist",
@@ -111,7 +115,7 @@ def mnist(data_dir):
 
 @pytest.fixture
 def own_data_dir(data_dir, tmp_path):
-    """A copy of `data_dir` to be damaged, and the folder of its files."""
+    """Returns a copy of `data_dir` that can be damaged, and the folder of its files."""
     shutil.copytree(data_dir, tmp_path / "data")
     return tmp_path / "data", tmp_path / "data" / "mnist" / "3.0.1"
 
@@ -144,7 +148,7 @@ def test_embedded_is_the_same_every_time(embedded):
     for first, second in zip(embedded, load_embedded(), strict=True):
         np.testing.assert_array_equal(first.images, second.images)
         np.testing.assert_array_equal(first.labels, second.labels)
-    # These very examples in this order, on every machine, so that results stay comparable.
+    # Exactly these examples in this order on every machine, so that results stay comparable.
     assert [zlib.crc32(split.images.tobytes()) for split in embedded] == [2299361360, 376294672]
 
 
@@ -317,11 +321,11 @@ def test_damaged_prepared_data(own_data_dir, damage, archives, offline):
     assert str(path / "mnist") in str(error.value) and "\n" not in str(error.value)
 
 
-def test_no_network_is_told_within_seconds(tmp_path, offline):
-    start = time.monotonic()
+def test_no_network_is_reported_after_one_attempt(tmp_path, offline):
+    """tfds itself would retry for minutes."""
     with pytest.raises(UserError) as error:
         load_tfds(tmp_path / "data")
-    assert time.monotonic() - start < 10
+    assert len(offline) == 1
     for way_out in (
         "--config.data.source=embedded",
         "--config.data.manual_dir=DIR",
@@ -333,8 +337,15 @@ def test_no_network_is_told_within_seconds(tmp_path, offline):
 
 
 def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch):
+    released = threading.Event()
+
+    def resolve(*_, **__):
+        released.wait()
+        raise OSError("Name or service not known")
+
     monkeypatch.setattr(tfds_support, "PROBE_SECONDS", 0.1)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
-    start = time.monotonic()
-    assert not tfds_support.answers("https://example.invalid/")
-    assert time.monotonic() - start < 2
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    try:
+        assert not tfds_support.answers("https://example.invalid/")  # else it would never return
+    finally:
+        released.set()

@@ -1,4 +1,4 @@
-"""Runs to report on, made and tried once."""
+"""Runs to report on, made and evaluated once per session."""
 
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from tests.experiments.tiny import tiny_config
 
 @pytest.fixture(scope="session")
 def workdir(tmp_path_factory):
-    """The folder of a run that was stopped before its first step.
+    """Returns the folder of a run that was stopped before its first step.
 
-    What a network has learned is nothing to a report, and to train one takes long.
+    A report does not depend on what the network has learned, and training would take long.
     """
     config, folder = tiny_config(), tmp_path_factory.mktemp("runs") / "a & <b>"
     claim_workdir(folder, config)
@@ -38,7 +38,7 @@ def run(workdir):
 
 @pytest.fixture(scope="session")
 def compared(workdir, run):
-    """The path of a page about that run and another."""
+    """Returns the path of a page that compares that run with another one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stn_jax.experiments.report.read_runs", lambda folders: [run, digits_run()])
         return write_report([workdir, Path("unread")])
@@ -46,7 +46,7 @@ def compared(workdir, run):
 
 @pytest.fixture(scope="session")
 def numbers_page(tmp_path_factory):
-    """The path of a page about a run on street numbers."""
+    """Returns the path of a page about a run on street numbers."""
     path = tmp_path_factory.mktemp("numbers") / "report.html"
     path.write_text(render([numbers_run()]))
     return path

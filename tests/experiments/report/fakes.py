@@ -1,4 +1,4 @@
-"""Runs that were never trained, made of random arrays."""
+"""Makes runs that were never trained from random arrays."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ NUM_EXAMPLES = 12
 
 
 def numbers(count: int, seed: int = 0) -> np.ndarray:
-    """Labels [count, MAX_DIGITS] of numbers of one to three digits."""
+    """Returns labels [count, MAX_DIGITS] of numbers with one to three digits."""
     rng = np.random.default_rng(seed)
     digits = rng.integers(10, size=(count, MAX_DIGITS))
     lengths = rng.integers(1, 4, size=(count, 1))
@@ -24,7 +24,10 @@ def numbers(count: int, seed: int = 0) -> np.ndarray:
 
 
 def findings(labels: np.ndarray, answers: np.ndarray, channels: tuple[int, ...]) -> Findings:
-    """A network with a transformer for each of `channels`, on images of as many channels."""
+    """Returns findings about a network with one transformer per entry of `channels`.
+
+    The entry is the number of channels of that transformer's inputs.
+    """
     rng = np.random.default_rng(1)
     images = rng.uniform(size=(len(labels), 20, 20, (*channels, 1)[0]))
     maps = [rng.uniform(size=(len(labels), 20, 20, number)) for number in channels]
@@ -37,14 +40,17 @@ def findings(labels: np.ndarray, answers: np.ndarray, channels: tuple[int, ...])
 
 
 def theta_history(found: Findings) -> ThetaHistory:
-    """Recorded twice, of as many affine transformers as the network has."""
+    """Returns a history with two records of each of the network's transformers, all affine."""
     shape = 2, len(found.labels), 6
     thetas = {str(place): np.ones(shape) for place, _ in enumerate(found.first.transformers)}
     return ThetaHistory(np.array([1, 300]), thetas, np.arange(len(found.labels)) % 4)
 
 
 def digits_run(name: str = "run", variant: str = "st_cnn_affine,paper", **overrides) -> Run:
-    """Of section 4.1, a quarter of its answers wrong; `overrides` as for `tiny_config`."""
+    """Returns a run of section 4.1 with a quarter of its answers wrong.
+
+    `overrides` are those of `tiny_config`.
+    """
     labels = np.arange(NUM_EXAMPLES) % 10
     answers = np.where(np.arange(NUM_EXAMPLES) % 4, labels, (labels + 1) % 10)
     channels = (1,) if variant.startswith("st_") else ()
@@ -53,7 +59,7 @@ def digits_run(name: str = "run", variant: str = "st_cnn_affine,paper", **overri
 
 
 def numbers_run(name: str = "numbers") -> Run:
-    """Of section 4.2, with two transformers and the first number read wrongly."""
+    """Returns a run of section 4.2 with two transformers and the first number misread."""
     labels = numbers(NUM_EXAMPLES)
     answers = labels.copy()
     answers[0, 0] = (labels[0, 0] + 1) % 10

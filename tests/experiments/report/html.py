@@ -1,10 +1,10 @@
-"""A page as a reader's program sees it."""
+"""Parses a page as a browser would."""
 
 from html.parser import HTMLParser
 
 
 class Parsed(HTMLParser):
-    """The elements with their attributes, and the text outside of styles."""
+    """A page's elements with their attributes, and the text outside styles."""
 
     def __init__(self, page: str):
         super().__init__()
@@ -26,5 +26,5 @@ class Parsed(HTMLParser):
             self.texts.append(data)
 
     def values(self, name: str) -> list[str]:
-        """The attribute `name` wherever it is."""
+        """Returns the values of the attribute `name` in all elements that have it."""
         return [attributes[name] for _, attributes in self.elements if name in attributes]

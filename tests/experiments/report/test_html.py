@@ -1,4 +1,4 @@
-"""The pieces of a html."""
+"""Tests of the parts of a page."""
 
 import base64
 
@@ -11,7 +11,7 @@ from stn_jax.experiments.report.text_tables import TextTable
 from stn_jax.visualization import png_bytes
 from tests.experiments.report.html import Parsed
 
-# No line feeds of Windows: a parser may take two characters for one.
+# Control characters are excluded: a parser may read "\r\n" as one character.
 TEXT = st.text(st.characters(exclude_categories=["C"]), min_size=1).map(str.strip).filter(bool)
 PNG = png_bytes(Figure(figsize=(2, 1), dpi=100))
 

@@ -1,4 +1,4 @@
-"""Whole pages about trained runs."""
+"""Tests of whole pages about trained runs."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def test_the_findings_are_the_test_set_in_its_order(run):
 
 
 def test_losses_and_probabilities_are_of_the_same_images(run):
-    """They come from two passes over the data, in batches of other sizes."""
+    """They come from two separate loops over the data, with different batch sizes."""
     shown = run.findings.first
     right = shown.answers == shown.labels
     assert right.any()
@@ -77,8 +77,8 @@ def test_a_network_without_a_transformer_has_no_pictures_of_one():
 
 def test_numbers_have_errors_by_length_and_pictures_of_each_transformer(numbers_page):
     seen = Parsed(numbers_page.read_text())
-    assert any("how many digits" in text for text in seen.texts)
-    assert "What each transformer reads of its own input" in seen.values("alt")
+    assert any("by number of digits" in text for text in seen.texts)
+    assert "What each transformer reads from its input" in seen.values("alt")
     parameters = [text for text in seen.values("alt") if text.startswith("Parameters of")]
     assert len(parameters) == 2
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_reported_is_told_in_one_line(workdir, tmp_path):
         ([workdir, tmp_path / "nowhere"], "no run in"),
         ([digits], "has saved no checkpoint yet"),
         ([workdir, workdir], "is named twice"),
-        ([workdir, numbers], "a run of street_numbers, .* one of distorted_mnist"),
+        ([workdir, numbers], "a run of street_numbers, .* is one of distorted_mnist"),
     ]:
         with pytest.raises(UserError, match=message) as caught:
             write_report(folders)
@@ -146,7 +146,7 @@ def test_only_a_report_takes_more_than_one_run():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_familys_theta_is_drawn_over_training(family):
-    """A homography has nine entries, of which one is fixed."""
+    """A homography has nine entries, one of which is fixed."""
     run = digits_run(variant="st_cnn_affine,paper", model__family=family)
     theta = make_family(family).theta(np.array(make_family(family).identity, np.float32))
     recorded = np.broadcast_to(np.ravel(theta), (2, 12, np.size(theta)))

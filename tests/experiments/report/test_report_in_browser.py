@@ -1,4 +1,4 @@
-"""Pages as a reader's browser shows them."""
+"""Tests of pages in a real browser."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_pages_fit_the_window_and_nothing_overlaps(browser, pages, width):
 
 
 def test_text_is_readable_in_light_and_dark(browser, pages):
-    """The contrast that accessibility guidelines ask for, 4.5 to 1."""
+    """Accessibility guidelines ask for a contrast of 4.5 to 1."""
     for scheme in ("light", "dark"):
         with watched_page(browser, width=800, color_scheme=scheme) as (page, _):
             page.goto(pages[0].as_uri())

@@ -1,4 +1,4 @@
-"""The numbers of a report."""
+"""Tests of the numbers in a report."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_results_stand_beside_the_papers_and_the_difference_where_they_compare()
     assert list(table.head) == ["", "a", "b"]
     ours, theirs = column(table, 1), column(table, 2)
     assert ours["test error"] == theirs["test error"] == "25.00%"
-    assert ours["the paper's, same network"] == theirs["the paper's, same network"] == "0.7%"
+    assert ours["paper's error, same network"] == theirs["paper's error, same network"] == "0.7%"
     assert ours["difference"] == "+24.30 percentage points"
     assert theirs["difference"] == "other test data"
     assert ours["parameters"] == "1,234"
@@ -30,7 +30,7 @@ def test_results_stand_beside_the_papers_and_the_difference_where_they_compare()
 def test_a_network_that_is_not_the_papers_is_compared_with_nothing():
     run = digits_run(data__source="tfds")._replace(network="st_fcn_similarity")
     ours = column(text_tables.results([run]))
-    assert ours["the paper's, same network"] == ours["difference"] == text_tables.NOTHING
+    assert ours["paper's error, same network"] == ours["difference"] == text_tables.NOTHING
 
 
 @pytest.mark.parametrize("evaluate_on", ["test", "held_out"])

@@ -1,4 +1,4 @@
-"""The report says what the records say, and no more."""
+"""Tests that the report says exactly what the records say."""
 
 import json
 import math
@@ -44,7 +44,7 @@ def table_lines(text):
 def test_the_repositorys_report_is_what_its_records_give(tables):
     results = REPOSITORY / "results"
     text = (results / "README.md").read_text()
-    assert text == render(results, tables), "python -m stn_jax.experiments.reproduce writes it anew"
+    assert text == render(results, tables), "run `stn-jax reproduce` to rewrite it"
 
 
 def test_the_repositorys_plots_are_what_its_records_give(tables, tmp_path):
@@ -60,7 +60,10 @@ def test_the_repositorys_plots_are_what_its_records_give(tables, tmp_path):
 
 
 def test_every_row_of_the_repository_that_falls_short_has_a_note(tables):
-    """Short: by more than two standard deviations of the paper's error on 10,000 test digits."""
+    """A row falls short if its error is more than two standard deviations above the paper's.
+
+    The standard deviation is that of the paper's error on 10,000 test digits.
+    """
     results = REPOSITORY / "results"
     notes = tomllib.loads((results / "notes.toml").read_text())["mnist"]
     of_paper = {row.name: row.paper for row in tables["mnist"].rows}
@@ -140,8 +143,8 @@ def test_the_first_table_has_each_network_at_its_lowest(tables, tmp_path, add):
     add("e-cnn-modern", budget="hours", error=1.5)
     lowest, largest = [c for c in table_lines(render(tmp_path, tables)) if c[0] == "CNN"]
     assert lowest[1:5] == [
-        *("**1.10** (1.2)", "0.90 (0.8) *minutes*"),  # the first of equals
-        *("**1.50** (1.5) *modern*", "1.50 (1.4) *modern, hours*"),  # on MNIST, as the paper's
+        *("**1.10** (1.2)", "0.90 (0.8) *minutes*"),  # the first of two equal errors
+        *("**1.50** (1.5) *modern*", "1.50 (1.4) *modern, hours*"),  # on MNIST, like the paper
     ]
     assert largest[3] == "1.60 (1.5)"
 
@@ -149,7 +152,7 @@ def test_the_first_table_has_each_network_at_its_lowest(tables, tmp_path, add):
 def test_errors_on_other_data_are_no_lowest_ones(tables, tmp_path, add):
     add("r-cnn-modern", budget="trial", error=0.1)
     text = render(tmp_path, tables)
-    assert "ended lowest" not in text
+    assert "lowest error" not in text
     assert len(table_lines(text)) == 3 + 3
 
 
@@ -182,7 +185,7 @@ def test_a_record_of_no_row_is_named(tables, tmp_path, add):
     add("r-fcn")
     path = tmp_path / "mnist" / "minutes" / "r-fcn.json"
     path.rename(path.with_name("r-fnc.json"))
-    with pytest.raises(UserError, match=r"r-fnc\.json is of no row or budget of mnist"):
+    with pytest.raises(UserError, match=r"r-fnc\.json belongs to no row or budget of mnist"):
         render(tmp_path, tables)
 
 

@@ -1,6 +1,6 @@
-"""Which rows are run and which are not, and that one that was killed ends as one that never was.
+"""Tests which rows are run, and that a row that was killed ends like one that was not.
 
-Where the training itself does not matter it is made up.
+Where the training itself does not matter, it is replaced by made-up results.
 """
 
 import json
@@ -19,12 +19,15 @@ from stn_jax.experiments.reproduce.command import main
 from stn_jax.experiments.reproduce.paper_tables import find_tables
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from tests.experiments.reproduce.fakes import fake_runs
-from tests.experiments.tiny import REPOSITORY, environment
+from tests.experiments.tiny import PATIENCE, REPOSITORY, environment
 
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Replaces the training; gives the list of what was asked for. Rows in `broken` raise."""
+    """Replaces the training by a function that lists its calls in `asked`.
+
+    Rows in `broken` raise the exception there.
+    """
     asked, broken = [], {}
 
     def train(config, seeds, workdir):
@@ -118,7 +121,7 @@ def test_a_row_that_another_process_is_at_is_waited_for_and_not_run_again(traine
         reproduce(tmp_path / "other")
         shutil.copytree(tmp_path / "other" / "mnist", tmp_path / "mnist")
     thread.join()
-    assert trained.asked == [("r-fcn", (0,))]  # by the other
+    assert trained.asked == [("r-fcn", (0,))]  # called by `tmp_path / "other"`
 
 
 def test_where_data_lie_is_no_other_config(trained, tmp_path):
@@ -196,13 +199,13 @@ def command(out):
 
 def run_to_its_end(out):
     options = {"cwd": REPOSITORY, "env": environment(1), "capture_output": True, "text": True}
-    run = subprocess.run(command(out), timeout=600, check=False, **options)
+    run = subprocess.run(command(out), timeout=PATIENCE, check=False, **options)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
 
 def result(out):
-    """The record, but for what depends on the clock and the working tree."""
+    """Returns the record without what depends on the clock and the working tree."""
     record = read(out, budget="trial")
     changing = ("train_seconds", "commit", "modified")
     record["runs"] = [
@@ -215,7 +218,7 @@ def test_a_row_that_was_killed_ends_as_one_that_never_was(tmp_path):
     run_to_its_end(tmp_path / "whole")
     out = tmp_path / "killed"
     process = subprocess.Popen(command(out), cwd=REPOSITORY, env=environment(1))
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + PATIENCE
     while not list(out.glob(".work/mnist/trial/r-fcn/*/checkpoints/186")):
         assert process.poll() is None
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""Archives of SVHN's format 1 made for tests, what is to be read of them, and their refusal."""
+"""Test archives in SVHN's Format 1, their expected content, and checks of their rejection."""
 
 import io
 import tarfile
@@ -52,7 +52,7 @@ def write_archives(folder, **pictures):
 
 
 def number(png, these):
-    """What is to be read back of a picture with boxes that lie inside of it."""
+    """Returns what must be read back for a picture whose boxes lie inside it."""
     digits = [box.digit for box in these] + [10] * (5 - len(these))
     edges = [[b.left, b.top, b.left + b.width, b.top + b.height] for b in these]
     return decode(png), digits, len(these), edges
@@ -89,15 +89,18 @@ def halves(folder):
 
 
 def fields(*boxes):
-    """(left, top, width, height, label) of each digit -> the fields of a bbox."""
+    """Converts (left, top, width, height, label) of each digit to the fields of a bbox."""
     columns = map(list, zip(*boxes, strict=True))
     return dict(zip(("left", "top", "width", "height", "label"), columns, strict=True))
 
 
 def matlab_file(path, entries, *, bare=False):
-    """A digitStruct.mat as MATLAB lays it out: (name, {field: values}) for each picture.
+    """Writes a digitStruct.mat in MATLAB's layout.
 
-    bare: a single entry, stored without references, as MATLAB does with a 1x1 struct.
+    Args:
+        path: the file.
+        entries: (name, {field: values}) for each picture.
+        bare: whether to store a single entry without references, as MATLAB does with a 1x1 struct.
     """
     with h5py.File(path, "w", userblock_size=512) as file:
         refs = file.create_group("#refs#")
@@ -139,7 +142,7 @@ def matlab_file(path, entries, *, bare=False):
 
 
 def tar(path, files):
-    """files: name -> bytes, or a TarInfo for anything that is no file."""
+    """Writes a tar.gz of `files`: name -> bytes, or a TarInfo for anything that is not a file."""
     with tarfile.open(path, "w:gz") as archive:
         for name, content in files.items():
             if isinstance(content, tarfile.TarInfo):

@@ -7,7 +7,7 @@ from tests.experiments.street_numbers.archives import fields, matlab_file, plain
 
 @pytest.fixture
 def offline(monkeypatch):
-    """No name resolves and no connection opens but to this machine, whatever network it has."""
+    """Blocks the resolution of names and all connections except those to this machine."""
     connect, resolve = socket.socket.connect, socket.getaddrinfo
 
     def connect_here(self, address):
@@ -31,7 +31,7 @@ def archives(tmp_path_factory):
 
 @pytest.fixture
 def mat(tmp_path):
-    """The bytes of a digitStruct.mat of three pictures."""
+    """Returns the bytes of a digitStruct.mat of three pictures."""
     matlab_file(
         tmp_path / "mat",
         [

@@ -27,7 +27,7 @@ def png(pixels):
 
 
 def pictures(split):
-    """The i-th picture of a split is of one colour and shows the number i + 1."""
+    """Yields the pictures of a split; the i-th has a single colour and the number i + 1."""
     for i in range(COUNTS[split]):
         shade = 10 * (i + 1) + 100 * list(COUNTS).index(split)
         pixels = np.full((40, 60 + i, 3), shade, np.uint8)
@@ -47,7 +47,6 @@ def builder(archives, tmp_path_factory):
     return prepare(str(tmp_path_factory.mktemp("data")), str(archives), "crops")
 
 
-@hypothesis.settings(deadline=None)
 @hypothesis.given(
     left=st.floats(0, 90),
     top=st.floats(0, 40),
@@ -78,11 +77,11 @@ def test_no_context_is_the_whole_picture():
 
 
 def test_what_is_cut_out_is_what_is_in_the_box():
-    """A white field that just fills the enlarged box gives a white crop."""
+    """A white area that exactly fills the enlarged box gives a white crop."""
     pixels = np.zeros((60, 100, 3), np.uint8)
     pixels[7:33, 37:63] = 255
     number = Number(png(pixels), None, 1, np.array([[40.0, 10, 60, 30]]))
-    # Resizing mixes in what is just beyond the edge.
+    # Resizing mixes in pixels just outside the edge.
     assert cut_out(number, size=48, context=1.3)[1:-1, 1:-1].min() == 255
     assert cut_out(number, size=48, context=1.3).min() > 128
     assert cut_out(number, size=48, context=1.8).mean() / 255 == pytest.approx((26 / 36) ** 2, 0.02)
@@ -156,9 +155,9 @@ def smaller_images(folder):
     [
         (damage_truncate, "cannot read the street numbers"),
         (damage_settings, r"made with other settings \(context: 2.0 there, 1.3 now\)"),
-        (fewer_images, "are not complete"),
-        (fewer_of_both, "are not complete"),
-        (smaller_images, "are not complete"),
+        (fewer_images, "are incomplete"),
+        (fewer_of_both, "are incomplete"),
+        (smaller_images, "are incomplete"),
         (lambda folder: (folder / "labels.npy").unlink(), "cannot read the street numbers"),
         (lambda folder: os.truncate(folder / "settings.json", 5), "cannot read the street numbers"),
     ],
@@ -187,7 +186,7 @@ def test_a_full_disk_leaves_nothing_and_the_next_try_starts_clean(builder, tmp_p
     load_crops(tmp_path, builder, ["test"], **SETTINGS, shuffled=False)
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("crops-test-32px-context1.3-")
-    # As a killed process leaves it:
+    # The state that a killed process leaves behind:
     shutil.rmtree(folder)
     (tmp_path / f"{folder.name}.incomplete").mkdir()
     load_crops(tmp_path, builder, ["test"], **SETTINGS, shuffled=False)

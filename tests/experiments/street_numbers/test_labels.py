@@ -38,7 +38,7 @@ numbers = st.integers(1, 5).flatmap(
 )
 
 
-@hypothesis.settings(deadline=None, max_examples=40)
+@hypothesis.settings(max_examples=40)
 @hypothesis.given(st.lists(st.tuples(numbers, numbers, st.booleans()), min_size=1, max_size=6))
 def test_error_sums_against_a_count_by_hand(cases):
     def padded(number):

@@ -45,7 +45,7 @@ def pooled(size, times):
 
 
 def expected_count(network, size):
-    """By the paper's table, layer by layer."""
+    """Returns the number of parameters by the paper's table, layer by layer."""
     total = sum(convolution(*pair) for pair in zip((3, *FULL[:-1]), FULL, strict=True))
     total += dense(pooled(size, 4) ** 2 * 192, 3072) + 2 * dense(3072, 3072) + 5 * dense(3072, 11)
     if network == "single":
@@ -69,7 +69,7 @@ def test_the_papers_networks_layer_by_layer(network, size):
 
 @pytest.mark.parametrize("network", ["single", "multi"])
 def test_with_identity_transformers_it_is_the_cnn(network):
-    """Before training, with the CNN's weights: images and feature maps pass untouched."""
+    """Before training, with the CNN's weights, images and feature maps pass unchanged."""
     transformed = narrow(network)
     variables = jax.jit(transformed.init)(jax.random.key(1), IMAGES)
     weights = {k: v for k, v in variables["params"].items() if "transformer" not in k}

@@ -39,7 +39,7 @@ def test_a_test_image_is_the_middle_less_its_mean(size, crop):
 
 
 def test_a_training_image_is_a_crop_less_its_mean():
-    """Each crop is found again in its picture; all places are reached."""
+    """Each crop is located in its picture; nearly all places are reached."""
     ramp = np.stack(np.meshgrid(np.arange(64), np.arange(64), [0], indexing="ij")[:3], axis=-1)
     picture = ramp[:, :, 0].astype(np.uint8)  # the pixel (y, x) is (y, x, 0)
     train = jax.jit(make_preprocessing(plain()).train)

@@ -1,10 +1,9 @@
-"""A whole run: what it writes, that it can be stopped anywhere, that devices do not matter."""
+"""Tests of whole runs: the files they write, stopping anywhere, any number of devices."""
 
 import json
 import re
 import signal
-import subprocess
-import time
+import sys
 
 import chex
 import jax
@@ -20,8 +19,6 @@ from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
 from stn_jax.experiments.workdir.run_config import read_config
 from tests.experiments.tiny import (
-    REPOSITORY,
-    environment,
     launch,
     launch_command,
     read_metrics,
@@ -157,7 +154,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
 
 
 def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
-    """The loss of a step is that of the parameters before it: the last step shows no NaN."""
+    """A step's loss is that of the parameters before it, so the last step shows no NaN."""
     config = tiny_config(
         "fcn,paper", optimizer__learning_rate=1e38, num_epochs=0.2, data__subset=16
     )
@@ -211,7 +208,7 @@ def test_one_and_eight_devices_give_the_same_losses_and_error(tmp_path):
     runs = {}
     for devices in (1, 8):
         workdir = tmp_path / str(devices)
-        # Adam divides by the gradient's size, which turns rounding into differences: not here.
+        # Not Adam: it divides by the gradient's size, which amplifies rounding differences.
         arguments = launch_command(workdir, "--config.optimizer.name=nesterov")
         run = launch([*arguments, "--config.optimizer.learning_rate=0.002"], devices=devices)
         assert run.returncode == 0, run.stderr
@@ -236,25 +233,29 @@ def uninterrupted(tmp_path_factory):
     return final_state(workdir)
 
 
+INTERRUPTED = """
+import os, sys
+from stn_jax.experiments.launcher import launch
+from stn_jax.experiments.training.progress import StepRecorder
+
+after_step, send = int(sys.argv[1]), int(sys.argv[2])
+record = StepRecorder._record
+
+def record_and_signal(self, begin, end, metrics):
+    record(self, begin, end, metrics)
+    if begin < after_step <= end:
+        os.kill(os.getpid(), send)
+
+StepRecorder._record = record_and_signal
+launch(["launch.py", *sys.argv[3:]])
+"""
+
+
 def interrupt(workdir, *, after_step, send):
-    """Starts the run and sends it a signal once it has come so far."""
-    process = subprocess.Popen(
-        launch_command(workdir, *LONGER),
-        cwd=REPOSITORY,
-        env=environment(1),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    metrics = workdir / "metrics.jsonl"
-    deadline = time.monotonic() + 120
-    while not metrics.exists() or f'"step": {after_step}' not in metrics.read_text():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(send)
-    output, _ = process.communicate(timeout=60)
-    return process.returncode, output
+    """Runs the training, which sends itself a signal once it has recorded `after_step`."""
+    _, _, *flags = launch_command(workdir, *LONGER)
+    run = launch([sys.executable, "-c", INTERRUPTED, str(after_step), str(int(send)), *flags])
+    return run.returncode, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("send", [signal.SIGKILL, signal.SIGTERM])

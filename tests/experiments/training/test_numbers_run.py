@@ -1,4 +1,4 @@
-"""Whole runs on street numbers: what they write, and that devices do not matter."""
+"""Tests of whole runs on street numbers: the files they write, any number of devices."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from stn_jax.experiments.prediction import predict_files
 from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
-from tests.experiments.tiny import REPOSITORY, environment, launch, read_metrics
+from tests.experiments.tiny import PATIENCE, REPOSITORY, environment, launch, read_metrics
 from tests.experiments.tiny_numbers import launch_numbers_command, tiny_numbers_config
 
 
@@ -77,13 +77,13 @@ def test_evaluating_a_finished_run_gives_its_result(finished):
 
 
 def test_one_and_eight_devices_give_the_same_losses(data_dir, tmp_path, monkeypatch):
-    """Dropout, batch statistics and crops included; by the command line."""
-    # Compiled as for users: machine code left as it comes sums more coarsely.
+    """Covers dropout, batch statistics and crops; runs from the command line."""
+    # Compile as for users: the unoptimised code of the other tests sums less precisely.
     monkeypatch.delenv("XLA_FLAGS")
     runs = {}
     for devices in (1, 8):
         workdir = tmp_path / str(devices)
-        # Adam divides by the gradient's size, which turns rounding into differences: not here.
+        # Not Adam: it divides by the gradient's size, which amplifies rounding differences.
         command = launch_numbers_command("single", data_dir, workdir, "--config.optimizer.name=sgd")
         run = launch([*command, "--config.optimizer.learning_rate=0.01"], devices=devices)
         assert run.returncode == 0, run.stderr
@@ -106,13 +106,13 @@ def test_sigterm_while_data_are_made_leaves_nothing_half_made(tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not list(tmp_path.glob("data/synthetic_street_numbers/*/.drawing-*/.train*")):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.terminate()
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGTERM, output
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Many seeds in one program: each gives what it would have given alone."""
+"""Tests that each of many seeds in one program ends as it would have ended alone."""
 
 import chex
 import jax
@@ -42,7 +42,7 @@ def assert_each_is_as_alone(make_config, tmp_path):
                     np.testing.assert_allclose(many[name][place], one[name], rtol=1e-3, atol=1e-4)
 
 
-# Adam divides by the gradient's size, which turns rounding into differences: not here.
+# Not Adam: it divides by the gradient's size, which amplifies rounding differences.
 SGD = {"optimizer__name": "nesterov", "optimizer__learning_rate": 2e-3}
 
 

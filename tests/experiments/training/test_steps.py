@@ -68,7 +68,7 @@ def test_steps_not_taken_leave_no_trace(experiment, run_up_to_three):
 
 
 def test_the_step_is_gradient_descent_on_the_mean_loss(experiment, run_up_to_three):
-    """Against the same step written out by hand, without pmap and loop."""
+    """Compares with the same step written out by hand, without pmap and the loop."""
     state = experiment.initial_state(0)
     stacked = batches(experiment, 0, 3)
     next_state, metrics = run_up_to_three(replicate(state), stacked, np.int32(1))
@@ -78,7 +78,7 @@ def test_the_step_is_gradient_descent_on_the_mean_loss(experiment, run_up_to_thr
         jnp.asarray(batch.images), jnp.asarray(batch.ids), key
     )
 
-    # Outside of pmap there is no axis to average batch statistics over.
+    # Outside pmap there is no axis to average batch statistics over.
     model = make_model(tiny_config().model, canvas=28)
 
     def loss(params):

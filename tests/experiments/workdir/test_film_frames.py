@@ -27,7 +27,7 @@ def test_frames_are_few_lie_closer_at_the_start_and_include_the_end(num_steps, l
 
 @pytest.fixture
 def kept(tmp_path):
-    """Two frames of three examples, of one transformer on an image and one on a feature map."""
+    """Writes two frames of three examples, with transformers on an image and a feature map."""
     views = {
         name: TransformerView(inputs, np.zeros((3, 6)), grids, outputs)
         for name, (inputs, grids, outputs) in (

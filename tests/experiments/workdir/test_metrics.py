@@ -15,7 +15,7 @@ def metrics(*losses):
 
 
 def record(workdir, log_every, dispatches):
-    """Records dispatches of the given losses and returns what was logged, loss by step."""
+    """Records dispatches with the given losses and returns the logged losses by step."""
     with (
         MetricLog(workdir, start_step=0) as log,
         Progress(start_step=0, num_steps=100) as progress,
@@ -44,7 +44,7 @@ def test_every_step_is_checked_however_seldom_one_is_logged(tmp_path):
 
 
 def test_of_many_seeds_each_is_checked_and_logged(tmp_path):
-    """Then metrics are [steps, seeds], and theta's [steps, seeds, params]."""
+    """With many seeds, metrics are [steps, seeds], and theta's are [steps, seeds, params]."""
     nan = float("nan")
     with (
         MetricLog(tmp_path, start_step=0) as log,

@@ -1,1 +1,1 @@
-"""Street numbers that are drawn: pictures like those of SVHN, with their labels, at no download."""
+"""Synthetic street numbers: pictures like those of SVHN, with their labels, but no download."""

@@ -1,4 +1,4 @@
-"""What a street number is painted on and what is beside it: colours, walls, clutter."""
+"""The background and the surroundings of a street number: colours, walls, clutter."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ Rectangle = tuple[float, float, float, float]  # left, top, right, bottom, in pi
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # of red, green and blue
 MIN_CONTRAST = 0.35
-"""Least difference in luminance (0..1) of ink and ground, before the camera."""
+"""The minimum difference in luminance (0..1) between ink and ground, before the camera effects."""
 
 LETTERS = list("0123456789ABCDEFGHKLMNPRSTUVWXYZ")
-CUT_DIGITS = list("023456789")  # half a 1 would still read as a 1
+CUT_DIGITS = list("023456789")  # without 1, half of which would still look like a 1
 
 
 def random_colour(rng: np.random.Generator, luminance: float) -> Colour:
-    """A colour of that luminance (0..1), more often pale than vivid."""
+    """Returns a random colour of the given luminance (0..1), more often pale than vivid."""
     tint = rng.uniform(-1, 1, 3)
     tint -= tint @ LUMINANCE
     strength = rng.beta(1, 2) * min(luminance, 1 - luminance)
@@ -28,7 +28,7 @@ def random_colour(rng: np.random.Generator, luminance: float) -> Colour:
 
 
 def contrasting(rng: np.random.Generator, luminance: float) -> float:
-    """A luminance in 0..1 that differs from the given one by at least MIN_CONTRAST."""
+    """Returns a random luminance in 0..1, at least MIN_CONTRAST away from the given one."""
     darker = max(luminance - MIN_CONTRAST, 0)
     lighter = max(1 - luminance - MIN_CONTRAST, 0)
     chosen = rng.uniform(0, darker + lighter)
@@ -36,7 +36,7 @@ def contrasting(rng: np.random.Generator, luminance: float) -> float:
 
 
 def mix(one: Colour, other: Colour, amount: float) -> Colour:
-    """From `one` (amount 0) to `other` (amount 1)."""
+    """Interpolates linearly from `one` (amount 0) to `other` (amount 1)."""
     red, green, blue = (round(a + amount * (b - a)) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
@@ -44,14 +44,14 @@ def mix(one: Colour, other: Colour, amount: float) -> Colour:
 def paint_wall(
     rng: np.random.Generator, size: tuple[int, int], unit: float, dark: Colour, light: Colour
 ) -> Image.Image:
-    """A wall, plain, mottled, of bricks or of planks, in shades between two colours.
+    """Paints a wall that is plain, mottled, of bricks or of planks, in shades between two colours.
 
     Args:
-        rng: every choice comes from it.
+        rng: the source of all random choices.
         size: width and height in pixels.
-        unit: length of the wall's features, in pixels; about a digit's height.
-        dark: one end of its shades.
-        light: the other end.
+        unit: the length of the wall's features in pixels, about a digit's height.
+        dark: the colour at one end of the shades.
+        light: the colour at the other end.
     """
     texture = (plain, mottled, bricks, planks)[rng.choice(4, p=[0.15, 0.45, 0.2, 0.2])]
     shades = texture(rng, size[1], size[0], unit)
@@ -61,13 +61,13 @@ def paint_wall(
 
 
 def plain(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
-    """Each texture is [height, width] float32 in -1..1; this one is 0."""
+    """Returns a texture of zeros. Each texture is [height, width] float32 in -1..1."""
     del rng, unit
     return np.zeros((height, width), np.float32)
 
 
 def mottled(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
-    """Smooth noise at three scales."""
+    """Returns smooth noise at three scales."""
     total = np.zeros((height, width), np.float32)
     for cell, weight in zip((2 * unit, unit / 2, unit / 8), rng.dirichlet([1, 1, 1]), strict=True):
         cells = (2 + int(height / cell), 2 + int(width / cell))
@@ -77,7 +77,7 @@ def mottled(rng: np.random.Generator, height: int, width: int, unit: float) -> n
 
 
 def bricks(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
-    """Courses of bricks of different shades, each half a brick further, with mortar between."""
+    """Returns bricks of different shades with mortar; each course is shifted by half a brick."""
     course = unit * rng.uniform(0.4, 1)
     length = course * rng.uniform(2, 3)
     u, v = _turned(rng, height, width)
@@ -91,7 +91,7 @@ def bricks(rng: np.random.Generator, height: int, width: int, unit: float) -> np
 
 
 def planks(rng: np.random.Generator, height: int, width: int, unit: float) -> np.ndarray:
-    """Boards or siding: bands of different shades, each darker towards one edge."""
+    """Returns boards or siding: bands of different shades, each darker towards one edge."""
     board = unit * rng.uniform(0.4, 1.5)
     across = _turned(rng, height, width)[rng.integers(2)] / board
     band = np.floor(across).astype(int)
@@ -102,7 +102,7 @@ def planks(rng: np.random.Generator, height: int, width: int, unit: float) -> np
 
 
 def _turned(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates [height, width] along and across courses that lie nearly level."""
+    """Returns coordinates [height, width] along and across courses that are nearly horizontal."""
     angle, start = rng.normal(0, 0.07), rng.uniform(0, 100, 2).astype(np.float32)
     y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -110,7 +110,7 @@ def _turned(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarr
 
 
 def free_strips(size: tuple[int, int], taken: Rectangle) -> list[Rectangle]:
-    """What lies left of, right of, above and below a rectangle, where that is not too thin."""
+    """Returns the strips left of, right of, above and below a rectangle that are not too thin."""
     (width, height), (left, top, right, bottom) = size, taken
     strips = [
         (0, 0, left, height),
@@ -124,7 +124,7 @@ def free_strips(size: tuple[int, int], taken: Rectangle) -> list[Rectangle]:
 def paint_shapes(
     rng: np.random.Generator, canvas: Image.Image, strips: Sequence[Rectangle]
 ) -> None:
-    """Up to three posts or level blocks in the strips. None is short and thin, as a 1 is."""
+    """Paints up to three posts or level blocks in the strips, none as short and thin as a 1."""
     for _ in range(rng.choice(4, p=[0.55, 0.2, 0.15, 0.1]) if strips else 0):
         left, top, right, bottom = strips[int(rng.integers(len(strips)))]
         left, right = sorted(rng.uniform(left, right, 2).tolist())
@@ -143,7 +143,7 @@ def paint_writing(
     cap: float,
     ink: Colour,
 ) -> None:
-    """Up to three words of letters or digits, at most 0.4 `cap` high, within the strips."""
+    """Paints up to three words of letters or digits, at most 0.4 `cap` high, within the strips."""
     for _ in range(rng.integers(4) if strips else 0):
         left, top, right, bottom = strips[int(rng.integers(len(strips)))]
         word = "".join(rng.choice(LETTERS, rng.integers(1, 5)))
@@ -161,9 +161,9 @@ def paint_neighbours(
     cap: float,
     ink: Colour,
 ) -> None:
-    """At times the near half of another number's digit at the left or the right edge.
+    """Sometimes paints the near half of another number's digit at the left or the right edge.
 
-    It is `cap` high, like the number's digits, level with it and at least 1 `cap` away.
+    It is `cap` high, like the number's digits, level with the number and at least 1 `cap` away.
     """
     left, top, right, bottom = number
     for edge, room in ((0, left), (canvas.width, canvas.width - right)):

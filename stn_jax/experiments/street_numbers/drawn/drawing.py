@@ -1,4 +1,4 @@
-"""Synthetic street numbers: draws one picture of a number, with the boxes of its digits."""
+"""Draws one picture of a synthetic street number, with the boxes of its digits."""
 
 import io
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from stn_jax.experiments.street_numbers.svhn.format1 import Box
 
 LAYOUTS = ("close", "wide")
 WIDE_SIZE = 128
-WIDE_MARGIN = 16  # any crop of 112 pixels holds the whole number
+WIDE_MARGIN = 16  # any crop of 112 pixels contains the whole number
 
 LENGTH_COUNTS = (5137, 18130, 8691, 1434, 9)
-"""How many of SVHN's training numbers have 1, 2, 3, 4 and 5 digits."""
+"""The counts of SVHN's training numbers with 1, 2, 3, 4 and 5 digits."""
 
 
 def draw_picture(
@@ -25,21 +25,21 @@ def draw_picture(
 ) -> tuple[np.ndarray, list[Box]]:
     """Draws a street number of 1 to 5 digits.
 
-    Around it there may be small faint writing, shapes, and digits of other numbers cut in half by
-    the picture's edge. All of it keeps clear of the number and has no boxes.
+    Around the number there may be small faint writing, shapes, and digits of other numbers cut in
+    half by the picture's edge. These keep a distance from the number and have no boxes.
 
     Args:
-        rng: every choice comes from it.
-        layout: "close", a picture cut around the number as SVHN's are, 35..200 pixels wide, or
-            "wide", 128x128 pixels with the number anywhere in it, at most 60% of its width and 16
-            pixels from its edges.
-        digits: of the number; those of a `random_number` if None.
+        rng: the source of all random choices.
+        layout: "close", a picture cropped around the number like those of SVHN, 35..200 pixels
+            wide, or "wide", 128x128 pixels with the number anywhere in it, at most 60% of its width
+            and at least 16 pixels from its edges.
+        digits: the digits of the number; those of a `random_number` if None.
 
     Returns:
         The picture, [height, width, 3] uint8, and the boxes of the digits in reading order.
 
     Raises:
-        UserError: unknown layout.
+        UserError: the layout is unknown.
     """
     check_choice(layout, LAYOUTS, "layout")
     font = str(rng.choice(FONTS))
@@ -50,10 +50,10 @@ def draw_picture(
 
 
 def random_number(rng: np.random.Generator) -> list[int]:
-    """The digits of a number whose length is distributed as in SVHN's training set.
+    """Returns the digits of a number whose length is distributed as in SVHN's training set.
 
     That set has 5137, 18130, 8691, 1434 and 9 numbers of 1 to 5 digits. The first digit is uniform
-    in 1..9, the others in 0..9.
+    in 1..9; the others are uniform in 0..9.
     """
     counts = np.array(LENGTH_COUNTS)
     length = 1 + int(rng.choice(len(counts), p=counts / counts.sum()))
@@ -61,13 +61,16 @@ def random_number(rng: np.random.Generator) -> list[int]:
 
 
 class _View(NamedTuple):
-    homography: np.ndarray  # [3, 3], the sign -> the picture
+    homography: np.ndarray  # [3, 3], from the sign to the picture
     size: tuple[int, int]  # width and height of the picture
-    cap: float  # a digit's height in the picture, roughly
+    cap: float  # approximate height of a digit in the picture
 
 
 def _close_view(rng: np.random.Generator, sign: signs.Sign) -> _View:
-    """SVHN's pictures: more room beside the number than above and below it."""
+    """Returns a view like SVHN's pictures.
+
+    There is more room to the left and right of the number than above and below it.
+    """
     pose = signs.random_pose(rng, sign, rng.triangular(-signs.MAX_ANGLE, 0, signs.MAX_ANGLE))
     low, high = signs.bounds(sign, pose)
     before, after = rng.uniform([0.15, 0.1], [1.8, 0.5], (2, 2))
@@ -80,7 +83,10 @@ def _close_view(rng: np.random.Generator, sign: signs.Sign) -> _View:
 
 
 def _wide_view(rng: np.random.Generator, sign: signs.Sign) -> _View:
-    """The number's longer side is at most 60% of the frame's, and its place is uniform."""
+    """Returns a view with the number at a uniformly random position in the frame.
+
+    The number's longer side is at most 60% of the frame's.
+    """
     pose = signs.random_pose(rng, sign, rng.uniform(-signs.MAX_ANGLE, signs.MAX_ANGLE))
     low, high = signs.bounds(sign, pose)
     largest = 0.6 * WIDE_SIZE / float((high - low).max())
@@ -96,7 +102,7 @@ def _placed(pose: np.ndarray, scale: float, shift: np.ndarray) -> np.ndarray:
 def _paint(
     rng: np.random.Generator, layout: str, font: str, sign: signs.Sign, view: _View
 ) -> Image.Image:
-    """The scene in full light: wall, what is beside the number, and the number."""
+    """Paints the scene in full light: the wall, the surroundings of the number, and the number."""
     wall_luminance = rng.uniform(0.05, 0.95)
     roughness = min(rng.uniform(0.02, 0.15), wall_luminance, 1 - wall_luminance)
     dark = backgrounds.random_colour(rng, wall_luminance - roughness)
@@ -137,13 +143,13 @@ def _paint(
 
 
 def _photograph(rng: np.random.Generator, scene: Image.Image, cap: float) -> np.ndarray:
-    """What a camera makes of a scene: blur, uneven light, haze, noise, compression."""
+    """Applies the effects of a camera to a scene: blur, uneven light, haze, noise, compression."""
     blur = rng.choice(["none", "focus", "motion"], p=[0.35, 0.5, 0.15])
     if blur == "focus":
         scene = scene.filter(ImageFilter.BoxBlur(float(cap * rng.uniform(0.01, 0.06))))
     elif blur == "motion":
         scene = scene.filter(_motion(rng.uniform(0.04, 0.1) * cap, rng.uniform(0, np.pi)))
-    # Light falls off along a direction; it never grows, which would drown pale ink in white.
+    # Light falls off along a direction. It never increases, because pale ink would turn white.
     direction = rng.uniform(0, 2 * np.pi)
     x = np.linspace(-np.cos(direction), np.cos(direction), scene.width, dtype=np.float32)
     y = np.linspace(-np.sin(direction), np.sin(direction), scene.height, dtype=np.float32)
@@ -151,7 +157,7 @@ def _photograph(rng: np.random.Generator, scene: Image.Image, cap: float) -> np.
     haze = np.float32(rng.uniform(0, 0.35))
     noise = np.float32(9 * rng.random() ** 2) * rng.standard_normal(light.shape, np.float32)
     gain, offset = (1 - haze) * light, haze * np.float32(rng.uniform(50, 200)) + noise
-    # Band by band: numpy is slow where the last axis is short.
+    # Band by band, because NumPy is slow if the last axis is short.
     bands = [np.clip(np.asarray(band) * gain + offset, 0, 255) for band in scene.split()]
     pixels = np.stack([band.astype(np.uint8) for band in bands], axis=-1)
     if rng.random() < 0.3:
@@ -162,7 +168,7 @@ def _photograph(rng: np.random.Generator, scene: Image.Image, cap: float) -> np.
 
 
 def _motion(length: float, direction: float) -> ImageFilter.Kernel:
-    """A blur along a line, of at most 5 pixels."""
+    """Returns a blur along a line, of at most 5 pixels."""
     steps = min(length, 4) * np.linspace(-0.5, 0.5, 9)
     kernel = np.zeros((5, 5))
     rows = 2 + np.round(steps * np.sin(direction)).astype(int)

@@ -13,7 +13,7 @@ CAP = 64
 
 RIM = 4
 MARGIN = 12
-"""Width of a rim, and of what a mask has on every side of the ink; in the same pixels."""
+"""RIM is the width of a rim, MARGIN that of a mask's border around the ink; in the same pixels."""
 
 FONTS = (
     "DejaVuSans",
@@ -38,17 +38,17 @@ FONTS = (
 
 
 class Glyph(NamedTuple):
-    """A character. Its masks are [CAP + 2 MARGIN, width + 2 MARGIN], 0..255."""
+    """A character. Its masks are [CAP + 2 MARGIN, width + 2 MARGIN], in 0..255."""
 
     ink: Image.Image
-    rim: Image.Image  # the ink grown by RIM on every side
+    rim: Image.Image  # the ink, expanded by RIM on every side
     width: int  # of the ink
-    outline: np.ndarray  # [N, 2], (x, y): the ends of the ink's rows, so its convex hull's corners
+    outline: np.ndarray  # [N, 2], (x, y): ends of the ink's rows, and so its convex hull's corners
 
 
 @functools.cache
 def glyph(font: str, character: str) -> Glyph:
-    """The glyph of one of FONTS, for 0..9 or a letter."""
+    """Returns the glyph of 0..9 or a letter in one of FONTS."""
     typeface = _typeface(font)
 
     def mask(stroke: int) -> Image.Image:
@@ -68,7 +68,7 @@ def glyph(font: str, character: str) -> Glyph:
 
 
 def text_mask(font: str, text: str, height: float, degrees: float) -> Image.Image:
-    """A small piece of writing: a mask of letters `height` pixels high, turned."""
+    """Returns the mask of a short text with letters `height` pixels high, rotated."""
     glyphs = [glyph(font, character) for character in text]
     row = Image.new("L", (sum(g.width + 2 * MARGIN for g in glyphs), CAP + 2 * MARGIN))
     left = 0

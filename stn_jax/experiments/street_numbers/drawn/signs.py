@@ -1,7 +1,7 @@
-"""A number laid out flat (a sign), and the homography through which a picture sees it.
+"""A number laid out flat (a sign), and the homography that projects it into a picture.
 
-Points are (x, y). The homography takes the sign's masks into the picture and, exactly, the outlines
-of its digits, whose bounds there are the digits' boxes.
+Points are (x, y). The homography maps the sign's masks into the picture. It also maps the outlines
+of the digits, exactly; their bounds in the picture are the digits' boxes.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _PAD = CAP // 2  # from the ink to the sign's border
 
 
 class Masks(NamedTuple):
-    """What is painted of a sign, each in its colour. Of one size, 0..255."""
+    """The parts of a sign, each painted in its own colour; masks of one size, 0..255."""
 
     ink: Image.Image
     rim: Image.Image
@@ -27,15 +27,15 @@ class Masks(NamedTuple):
 
 
 class Sign(NamedTuple):
-    """Lengths are in pixels of the glyphs."""
+    """A number laid out flat. Lengths are in pixels of the glyphs."""
 
     digits: Sequence[int]
-    layers: Image.Image  # the masks, in their order, as the bands of one image
-    outlines: list[np.ndarray]  # of each digit: [N, 2]
+    layers: Image.Image  # the masks, in order, as the bands of one image
+    outlines: list[np.ndarray]  # [N, 2] for each digit
 
 
 def make_sign(rng: np.random.Generator, font: str, digits: Sequence[int]) -> Sign:
-    """Lays digits out in a level row, at times a stepped row or (three at most) a column."""
+    """Lays digits out in a level row, or sometimes a stepped row or (at most three) a column."""
     glyphs = [glyph(font, str(digit)) for digit in digits]
     widths = np.array([g.width for g in glyphs])
     gap = CAP * rng.uniform(0.12, 0.4)
@@ -65,9 +65,10 @@ def make_sign(rng: np.random.Generator, font: str, digits: Sequence[int]) -> Sig
 
 
 def random_pose(rng: np.random.Generator, sign: Sign, angle: float) -> np.ndarray:
-    """A homography [3, 3] that turns a sign by `angle`, slants, squeezes and tilts it in depth.
+    """Returns a homography [3, 3] that rotates, slants, squeezes and tilts a sign in depth.
 
-    It takes the sign's centre to (0, 0) and its lengths to units of a digit's height.
+    The rotation is by `angle`, the rest is random. The homography maps the sign's centre to (0, 0)
+    and its lengths to units of a digit's height.
     """
     cos, sin = np.cos(angle), np.sin(angle)
     form = np.array([[rng.uniform(0.65, 1.1), rng.uniform(-0.15, 0.15)], [0, 1]]) / CAP
@@ -76,25 +77,25 @@ def random_pose(rng: np.random.Generator, sign: Sign, angle: float) -> np.ndarra
     centre = (points.min(axis=0) + points.max(axis=0)) / 2
     pose = np.eye(3)
     pose[:2] = np.column_stack([linear, -linear @ centre])
-    # The depth grows along a random direction, by at most a fifth in all along x and y each.
+    # The depth grows along a random direction, by at most a fifth in total along each of x and y.
     pose[2] += rng.uniform(-0.1, 0.1, 2) / np.abs(project(pose, points)).max(axis=0) @ pose[:2]
     return pose
 
 
 def project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """[N, 2] -> [N, 2]."""
+    """Applies a homography to points. [N, 2] -> [N, 2]."""
     moved = points @ homography[:, :2].T + homography[:, 2]
     return moved[:, :2] / moved[:, 2:]
 
 
 def bounds(sign: Sign, homography: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The upper left and the lower right corner, each [2], of all the ink as seen."""
+    """Returns the upper left and lower right corners, each [2], of all the projected ink."""
     points = project(homography, np.concatenate(sign.outlines))
     return points.min(axis=0), points.max(axis=0)
 
 
 def digit_boxes(sign: Sign, homography: np.ndarray) -> list[Box]:
-    """The box around each digit's ink as seen."""
+    """Returns the box around the projected ink of each digit."""
     boxes = []
     for outline, digit in zip(sign.outlines, sign.digits, strict=True):
         points = project(homography, outline)
@@ -106,17 +107,17 @@ def digit_boxes(sign: Sign, homography: np.ndarray) -> list[Box]:
 def warp(
     sign: Sign, homography: np.ndarray, size: tuple[int, int]
 ) -> tuple[Masks, tuple[int, int]]:
-    """The sign as seen in a picture of `size` (width, height), cut to what it covers there.
+    """Projects a sign into a picture of `size` (width, height), cropped to the area it covers.
 
     Returns:
-        Its masks, and the place (left, top) of their cut in the picture.
+        The projected masks, and the position (left, top) of the crop in the picture.
     """
     width, height = sign.layers.size
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]])
     seen = project(homography, corners)
     left, top = np.clip(np.floor(seen.min(axis=0)), 0, size).astype(int).tolist()
     right, bottom = np.clip(np.ceil(seen.max(axis=0)), 0, size).astype(int).tolist()
-    # Bilinear reading of a sign much larger than its image would alias: shrink it first.
+    # Bilinear sampling of a sign much larger than its image would alias, so it is shrunk first.
     shrunk = max(1, round(np.sqrt(width * height / np.prod(np.ptp(seen, axis=0)))))
     to_sign = np.linalg.inv(homography) @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
     to_sign[:2] /= shrunk

@@ -1,4 +1,4 @@
-"""Archives of synthetic street numbers, in Format 1 as SVHN's own: section 4.2 with no download."""
+"""Archives of synthetic street numbers in SVHN's Format 1: section 4.2 without a download."""
 
 import collections
 import contextlib
@@ -24,7 +24,7 @@ from stn_jax.experiments.street_numbers.drawn.drawing import LAYOUTS, draw_pictu
 from stn_jax.experiments.street_numbers.svhn.format1 import Box, write_archive
 
 GENERATOR_VERSION = 1
-"""To be raised whenever the same settings would give other pictures."""
+"""Must be increased whenever the same settings would result in different pictures."""
 
 RECORD = "synthetic.json"
 _SPLITS = ("train", "test")
@@ -32,26 +32,26 @@ _CHUNK = 32  # pictures that a process draws at a time
 _MAX_PROCESSES = 16
 _WORTH_PROCESSES = 200  # pictures; starting processes takes as long as drawing a few hundred
 
-DrawnPicture = tuple[bytes, list[Box]]  # a PNG, and its digits
+DrawnPicture = tuple[bytes, list[Box]]  # a PNG, and the boxes of its digits
 
 
 def write_synthetic(folder: Path, *, layout: str, train: int, test: int, seed: int) -> None:
     """Draws street numbers into `folder`/train.tar.gz and `folder`/test.tar.gz.
 
-    Does nothing if they are there with these very settings, which are kept beside them in
-    synthetic.json. Picture i of a split depends on layout, seed, split and i alone. Processes that
-    share the work are spawned, so a script that calls this needs its `__main__` guard.
+    Does nothing if they exist with exactly these settings, which are stored next to them in
+    synthetic.json. Picture i of a split depends only on layout, seed, split and i. Processes that
+    share the work are spawned, so a script that calls this function needs a `__main__` guard.
 
     Args:
-        folder: made if it is missing.
+        folder: the folder of the archives, created if it is missing.
         layout: "close" or "wide", as in `draw_picture`.
         train: number of pictures in the training set, at least 1.
         test: number of pictures in the test set, at least 1.
-        seed: at least 0.
+        seed: the random seed, at least 0.
 
     Raises:
-        UserError: a setting out of its range, a folder that holds other archives, or one that
-          cannot be written. The folder is left as it was.
+        UserError: a setting is out of its range, or the folder holds other archives or cannot be
+          written. The folder is left as it was.
     """
     check_choice(layout, LAYOUTS, "layout of synthetic numbers")
     for name, value, least in (("train", train, 1), ("test", test, 1), ("seed", seed, 0)):
@@ -71,7 +71,7 @@ def write_synthetic(folder: Path, *, layout: str, train: int, test: int, seed: i
         print(f"drawing {train} + {test} street numbers into {folder}", flush=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as beside:
             _write(Path(beside), settings)
-            # The record goes first: archives without one would be taken for somebody else's.
+            # The record is moved first, because archives without one count as somebody else's.
             for name in (RECORD, *map(_archive, _SPLITS)):
                 Path(beside, name).replace(folder / name)
     except (OSError, BrokenProcessPool) as error:
@@ -86,23 +86,23 @@ def _archive(split: str) -> str:
 
 
 def _is_written(folder: Path, settings: dict[str, Any]) -> bool:
-    """Raises UserError if the folder holds anything else."""
+    """Returns whether both archives exist; raises UserError if the folder holds anything else."""
     present = [_archive(split) for split in _SPLITS if (folder / _archive(split)).exists()]
-    remedy = "delete that folder to have them drawn anew, or choose another"
+    remedy = "delete that folder to have them drawn again, or choose another"
     try:
         recorded = json.loads((folder / RECORD).read_text())
     except FileNotFoundError:
         if present:
             raise UserError(
                 f"{folder} holds {' and '.join(present)} but no {RECORD}, so they are not the "
-                "synthetic numbers asked for: choose another folder"
+                "requested synthetic numbers: choose another folder"
             ) from None
         return False
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / RECORD} cannot be read ({error}): {remedy}") from error
     if recorded != settings:
         raise UserError(
-            f"{folder} holds synthetic numbers of other settings ({json.dumps(recorded)}, not "
+            f"{folder} holds synthetic numbers with other settings ({json.dumps(recorded)}, not "
             f"{json.dumps(settings)}): {remedy}"
         )
     return len(present) == len(_SPLITS)
@@ -124,7 +124,7 @@ def _write(folder: Path, settings: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _process_pool(pictures: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Processes to draw so many pictures, none if they are few."""
+    """Yields a pool of processes to draw that many pictures, or None if they are few."""
     if pictures < _WORTH_PROCESSES:
         yield None
         return
@@ -134,14 +134,14 @@ def _process_pool(pictures: int) -> Iterator[ProcessPoolExecutor | None]:
     try:
         yield pool
     finally:
-        # Not waiting: a thread that was interrupted as it started cannot be waited for.
+        # Does not wait, because a thread that was interrupted during its start cannot be joined.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _draw_in_order(
     draw: Callable[[int, int], list[DrawnPicture]], count: int, pool: ProcessPoolExecutor | None
 ) -> Iterator[DrawnPicture]:
-    """Pictures 0 to `count`; a pool draws ahead, but only so far as memory stays small."""
+    """Yields `count` pictures; a pool draws ahead, but only so far that memory use stays small."""
     ahead: collections.deque[Future[list[DrawnPicture]]] = collections.deque()
     for start in range(0, count, _CHUNK):
         stop = min(start + _CHUNK, count)
@@ -160,7 +160,7 @@ def _draw_range(layout: str, seed: tuple[int, int], start: int, stop: int) -> li
     for index in range(start, stop):
         image, boxes = draw_picture(np.random.default_rng((*seed, index)), layout)
         png = io.BytesIO()
-        # A higher level takes twice as long and, of noise, saves nothing.
+        # A higher level takes twice as long and saves nothing on noisy pictures.
         Image.fromarray(image).save(png, "PNG", compress_level=1)
         pictures.append((png.getvalue(), boxes))
     return pictures

@@ -1,1 +1,1 @@
-"""Street View House Numbers: its archives, and the prepared data set."""
+"""Street View House Numbers (SVHN): its archives, and the prepared data set."""

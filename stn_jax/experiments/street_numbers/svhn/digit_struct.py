@@ -1,8 +1,9 @@
-"""digitStruct.mat, which says what Format 1's pictures show: MATLAB's format 7.3, which is HDF5.
+"""Reads and writes digitStruct.mat, the file that describes the pictures of SVHN's "Format 1".
 
-`/digitStruct/name` and `/digitStruct/bbox` are [N, 1] references to names (UTF-16 codes) and to
-groups of the fields `height, left, top, width, label`; a field is one number, or [k, 1] references
-to numbers. Millions of small objects: h5py's low-level interface opens them ten times faster.
+The file has MATLAB's format 7.3, which is HDF5. `/digitStruct/name` and `/digitStruct/bbox` are
+[N, 1] references to names (UTF-16 codes) and to groups of the fields `height, left, top, width,
+label`; a field is one number, or [k, 1] references to numbers. The file holds millions of small
+objects, which h5py's low-level interface opens ten times faster than its high-level one.
 """
 
 import array
@@ -21,18 +22,19 @@ _NO_MATLAB_73 = "is not in MATLAB's format 7.3 (HDF5)"
 
 
 class DigitStruct(NamedTuple):
-    """The content of a digitStruct.mat: N pictures, K boxes in all."""
+    """The content of a digitStruct.mat with N pictures and K boxes in total."""
 
     names: list[str]  # N file names
     boxes: np.ndarray  # [K, 5] float64, in the order of FIELDS, in pixels; label as stored
-    starts: np.ndarray  # [N + 1]; picture i has the boxes starts[i] to starts[i + 1]
+    starts: np.ndarray  # [N + 1]; picture i has the boxes starts[i]:starts[i + 1]
 
 
 def read_digit_struct(path: Path) -> DigitStruct:
     """Reads a whole digitStruct.mat.
 
     Raises:
-        ValueError: it is none; the message goes on from "digitStruct.mat ...".
+        ValueError: the file is not a digitStruct.mat. The message is the end of a sentence that
+            starts with "digitStruct.mat".
     """
     if not h5py.is_hdf5(path):
         with path.open("rb") as file:
@@ -60,7 +62,7 @@ def _read(file: h5py.File) -> DigitStruct:
     boxes = array.array("d")
     starts = [0]
     for group in groups:
-        if isinstance(group, h5g.GroupID):  # else an empty struct: a picture without digits
+        if isinstance(group, h5g.GroupID):  # otherwise an empty struct: a picture without digits
             columns = [_numbers(group, field.encode(), file) for field in FIELDS]
             for row in zip(*columns, strict=True):
                 boxes.extend(row)
@@ -90,7 +92,10 @@ def _floats(dataset: h5d.DatasetID) -> list[float]:
 
 
 def _limit_cache(file: h5py.File) -> None:
-    """HDF5's own limit, 32 MiB, lets it take half a gigabyte, and every object is met just once."""
+    """Limits HDF5's metadata cache, which is of no use because every object is read only once.
+
+    With HDF5's default limit of 32 MiB, it can take half a gigabyte.
+    """
     config = file.id.get_mdc_config()
     config.set_initial_size = True
     config.initial_size, config.min_size, config.max_size = 2 << 20, 1 << 20, 4 << 20
@@ -101,9 +106,9 @@ def _limit_cache(file: h5py.File) -> None:
 def digit_struct_writer(
     path: Path,
 ) -> Iterator[Callable[[str, Sequence[Sequence[float]]], None]]:
-    """Gives a function (name, [k, 5] rows in the order of FIELDS) that adds a picture.
+    """Yields a function (name, [k, 5] rows in the order of FIELDS) that adds a picture.
 
-    The file is complete when the context is left. The same pictures give the same bytes.
+    The file is complete when the context exits. The same pictures result in the same bytes.
     """
     with h5py.File(path, "w", userblock_size=512, libver="earliest") as file:
         _limit_cache(file)
@@ -124,7 +129,7 @@ def digit_struct_writer(
         raw.write(_HEADER)
 
 
-# MATLAB writes the time of day here; a constant keeps the bytes the same.
+# MATLAB writes the current time here; a constant makes the bytes reproducible.
 _HEADER = (
     b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 1970 "
     b"HDF5 schema 1.00 .".ljust(116)
@@ -134,7 +139,7 @@ _HEADER = (
 
 
 class _MatlabWriter:
-    """Writes what cells of a MATLAB struct refer to, each under its own name below `/#refs#`."""
+    """Writes the objects that the cells of a MATLAB struct refer to, with names below `/#refs#`."""
 
     def __init__(self, file: h5py.File):
         self._refs = file.create_group("#refs#").id
@@ -178,7 +183,7 @@ class _MatlabWriter:
         return dataset
 
     def _next_name(self) -> bytes:
-        # HDF5 rewrites all names of a group when one is added: groups must not become large.
+        # HDF5 rewrites all names of a group when one is added, so groups must stay small.
         folder, number = divmod(self._count, 4096)
         if number == 0:
             h5g.create(self._refs, str(folder).encode())

@@ -1,7 +1,8 @@
-"""SVHN's "Format 1": archives of pictures and the boxes of their digits in a MATLAB file.
+"""SVHN's "Format 1": archives of pictures, with the boxes of their digits in a MATLAB file.
 
 An archive `train.tar.gz` holds a folder with `1.png`, `2.png`, ... and `digitStruct.mat`, in any
-order. It is read as a stream, twice, and never unpacked: the official archives have gigabytes.
+order. It is read twice as a stream and never unpacked, because the official archives take up
+gigabytes.
 """
 
 import contextlib
@@ -38,30 +39,30 @@ class Box(NamedTuple):
     top: float
     width: float
     height: float
-    digit: int  # 0..9; as read from a file -1 where the label is not one of 1..10
+    digit: int  # 0..9; -1 if the label read from a file is not one of 1..10
 
 
 class ArchivePicture(NamedTuple):
-    """A picture of an archive, with what digitStruct.mat says of it."""
+    """A picture in an archive, with its description from digitStruct.mat."""
 
     name: str
-    png: bytes  # the file as it is in the archive, PNG or not
-    boxes: tuple[Box, ...]  # in the order of the file, which is that of reading
+    png: bytes  # the unchanged file from the archive, PNG or not
+    boxes: tuple[Box, ...]  # in the order of the file, which is the reading order
 
 
 class Archive(NamedTuple):
-    """What is known of an archive once it has been read through and found sound."""
+    """An archive that has been read to its end and found valid."""
 
     path: Path
     num_bytes: int
     sha256: str
     digit_struct: DigitStruct
-    rows: dict[str, int]  # file name -> its row in digit_struct, a repeated name's first
-    members: dict[str, int]  # listed file that is there -> its place among the tar's members
+    rows: dict[str, int]  # file name -> its row in digit_struct, the first one if it is repeated
+    members: dict[str, int]  # listed file that exists -> its index among the tar's members
 
 
 def archives_in(folder: Path | None) -> dict[str, Path]:
-    """The archives, by split, that lie in a folder under their own names."""
+    """Returns the archives that exist in a folder, by split, such as `train.tar.gz` for "train"."""
     if folder is None:
         return {}
     paths = {split: folder / f"{split}.tar.gz" for split in SPLITS}
@@ -69,19 +70,20 @@ def archives_in(folder: Path | None) -> dict[str, Path]:
 
 
 def archive_url(split: str) -> str:
-    """Where the official archive of a split is to be had."""
+    """Returns the URL of the official archive of a split."""
     return f"{URL}{split}.tar.gz"
 
 
 def check_archive(path: Path, split: str) -> Archive:
-    """Reads an archive to its end, and its digitStruct.mat; no picture is looked at.
+    """Reads an archive to its end, and its digitStruct.mat, but decodes no pictures.
 
     Args:
         path: the `.tar.gz`.
-        split: "train", "test" or "extra"; an archive with the folder of another is refused.
+        split: "train", "test" or "extra"; an archive with the folder of another split is rejected.
 
     Raises:
-        UserError: it is missing, truncated, altered, not a Format 1 archive, or not to be trusted.
+        UserError: the archive is missing, truncated, altered or not in Format 1, or a member leads
+            outside of its folder.
     """
     places: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as scratch, _archive_errors(path), path.open("rb") as raw:
@@ -120,7 +122,7 @@ def check_archive(path: Path, split: str) -> Archive:
 
 
 def read_pictures(archive: Archive) -> Iterator[ArchivePicture]:
-    """The listed pictures, in the order in which they lie in the archive: the same every time.
+    """Yields the listed pictures in the order of the archive, which is the same every time.
 
     Raises:
         UserError: the archive has changed since it was checked.
@@ -131,11 +133,11 @@ def read_pictures(archive: Archive) -> Iterator[ArchivePicture]:
             if (name := names.pop(place, None)) is None:
                 continue
             if posixpath.basename(member.name) != posixpath.basename(name):
-                raise ValueError("has changed while it was read")
+                raise ValueError("has changed while it was being read")
             png = _content(tar, member).read()
             yield ArchivePicture(name, png, _boxes(archive.digit_struct, archive.rows[name]))
         if names:
-            raise ValueError("has changed while it was read")
+            raise ValueError("has changed while it was being read")
 
 
 def _boxes(digit_struct: DigitStruct, row: int) -> tuple[Box, ...]:
@@ -147,13 +149,13 @@ def _boxes(digit_struct: DigitStruct, row: int) -> tuple[Box, ...]:
 
 
 def write_archive(path: Path, split: str, pictures: Iterable[tuple[bytes, Sequence[Box]]]) -> None:
-    """Writes an archive as MATLAB and tar would. The same input gives the same bytes.
+    """Writes an archive as MATLAB and tar would. The same input results in the same bytes.
 
     Args:
-        path: the `.tar.gz`. It appears once it is complete.
-        split: the name of its folder.
-        pictures: PNG files and their boxes, at least one each; they are called 1.png, 2.png, ...
-            in this order and taken one by one.
+        path: the `.tar.gz`. It appears only once it is complete.
+        split: the name of the folder in the archive.
+        pictures: PNG files and their boxes, at least one each. They are named 1.png, 2.png, ... in
+            this order and consumed one by one.
 
     Raises:
         ValueError: a picture has no box, or a box's digit is not in 0..9.
@@ -163,7 +165,7 @@ def write_archive(path: Path, split: str, pictures: Iterable[tuple[bytes, Sequen
     try:
         with (
             beside.open("wb") as raw,
-            # The fastest level: PNGs hardly get smaller.
+            # The fastest level, because PNGs hardly get smaller.
             gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as zipped,
             tarfile.open(fileobj=zipped, mode="w|", bufsize=_CHUNK) as tar,
         ):
@@ -210,16 +212,16 @@ class _HashingReader:
 
 
 def _members(raw: Any) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    """The members of a gzipped tar, read to the last byte, so that gzip's checksum is compared."""
+    """Yields the members of a gzipped tar, read to its end so that gzip verifies its checksum."""
     with gzip.GzipFile(fileobj=raw, mode="rb") as zipped:
         try:
             with tarfile.open(fileobj=zipped, mode="r|", bufsize=_CHUNK) as tar:
                 while (member := tar.next()) is not None:
                     yield member, tar
-                    # Else they take a kilobyte each.
+                    # Otherwise `tar` keeps every member, a kilobyte each.
                     tar.members = []  # type: ignore[attr-defined]
         except tarfile.TarError:
-            _drain(zipped)  # if the bytes are not those that were zipped, say that
+            _drain(zipped)  # raises gzip's error instead if the bytes are altered
             raise
         _drain(zipped)
 
@@ -249,7 +251,11 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _checked_name(member: tarfile.TarInfo) -> str:
-    """The member's name without "./"; ValueError if it, or what it links to, leads outside."""
+    """Returns the member's name without "./".
+
+    Raises:
+        ValueError: the name or the target of a link leads outside of the archive's folder.
+    """
     target = "."
     if member.issym():
         target = posixpath.join(posixpath.dirname(member.name), member.linkname)
@@ -264,7 +270,7 @@ def _checked_name(member: tarfile.TarInfo) -> str:
 
 @contextlib.contextmanager
 def _archive_errors(path: Path) -> Iterator[None]:
-    """Turns what goes wrong while an archive is read into a UserError."""
+    """Converts errors that are raised while an archive is read to UserError."""
     try:
         yield
     except FileNotFoundError as error:
@@ -277,10 +283,10 @@ def _archive_errors(path: Path) -> Iterator[None]:
                 f"{path} is not a gzipped tar archive: fetch or make it again"
             ) from error
         raise UserError(
-            f"{path} is altered, its checksum is wrong ({error}): fetch or make it again"
+            f"{path} is altered and its checksum is wrong ({error}): fetch or make it again"
         ) from error
     except (tarfile.TarError, ValueError) as error:
-        problem = "is not a sound tar archive" if isinstance(error, tarfile.TarError) else error
+        problem = "is not a valid tar archive" if isinstance(error, tarfile.TarError) else error
         raise UserError(f"{path} {problem}: fetch or make it again") from error
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror}): make it readable") from error

@@ -33,21 +33,21 @@ class Number(NamedTuple):
 
 
 def prepare(data_dir: str | None, manual_dir: str | None, name: str = OFFICIAL) -> Any:
-    """Returns tfds's builder of the street numbers; prepares them first where they are not yet.
+    """Returns tfds's builder of the street numbers, and prepares them first if necessary.
 
-    What was left out or cut while they were prepared goes to stderr, one line for each split, and
-    can be had later from `builder.info.metadata[split]`. `builder.info.splits` has "train", "test"
-    and, if there was an archive of it, "extra".
+    The preparation prints to stderr what was left out or cut, one line for each split; the same
+    report is available later as `builder.info.metadata[split]`. `builder.info.splits` has "train",
+    "test" and, if there was an archive of it, "extra".
 
     Args:
-        data_dir: tfds's folder, with `svhn_full_numbers/` in it. Empty: tfds's own default.
+        data_dir: tfds's folder, which contains `svhn_full_numbers/`. Empty: tfds's default.
         manual_dir: a folder with train.tar.gz, test.tar.gz and, if there is one, extra.tar.gz.
             Empty: the official archives are downloaded.
-        name: keeps data sets from different archives apart; "svhn" is the official one.
+        name: distinguishes data sets from different archives; "svhn" is the official one.
 
     Raises:
-        UserError: archives missing or unusable, no network to fetch them, a `data_dir` that cannot
-            be written, prepared data that are damaged or were made from other archives.
+        UserError: archives are missing or unusable, there is no network to fetch them, `data_dir`
+            cannot be written, or the prepared data are damaged or were made from other archives.
     """
     archives = archives_in(Path(manual_dir).expanduser() if manual_dir else None)
     root = tfds_support.root(data_dir)
@@ -71,7 +71,7 @@ def prepare(data_dir: str | None, manual_dir: str | None, name: str = OFFICIAL) 
 
 
 def _make_builder(root: Path, name: str) -> Any:
-    import tensorflow_datasets as tfds  # takes a second
+    import tensorflow_datasets as tfds  # takes a second to import
 
     from stn_jax.experiments.street_numbers.svhn.svhn_full_numbers import Builder
 
@@ -83,7 +83,10 @@ def _make_builder(root: Path, name: str) -> Any:
 
 @contextlib.contextmanager
 def _no_warnings() -> Iterator[None]:
-    """tfds warns of every configuration that its builder does not list; here that is meant."""
+    """Silences tfds, which warns of every configuration that its builder does not list.
+
+    Such configurations are intended here.
+    """
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
     try:
@@ -93,7 +96,7 @@ def _no_warnings() -> Iterator[None]:
 
 
 def read_numbers(builder: Any, split: str) -> Iterator[Number]:
-    """The numbers of a split, always in the same order, read as they are needed.
+    """Yields the numbers of a split, always in the same order, reading them as they are needed.
 
     Raises:
         UserError: the prepared data are damaged.
@@ -112,7 +115,7 @@ def read_numbers(builder: Any, split: str) -> Iterator[Number]:
 
 def _parse(feature: Any) -> Number:
     png = feature["image"].bytes_list.value[0]
-    width, height = struct.unpack(">II", png[16:24])  # of the PNG's header
+    width, height = struct.unpack(">II", png[16:24])  # from the PNG's header
     digits = np.array(feature["digits"].int64_list.value, np.int32)
     (length,) = feature["length"].int64_list.value
     edges = np.array(feature["bboxes"].float_list.value, np.float32).reshape(length, 4)
@@ -123,7 +126,7 @@ def _parse(feature: Any) -> Number:
 def _check_sources(
     root: Path, manual_dir: str | None, name: str, archives: dict[str, Path]
 ) -> None:
-    """UserError unless there are archives to prepare from, or a network to fetch them."""
+    """Raises UserError unless there are archives to prepare from, or a network to fetch them."""
     if manual_dir:
         missing = [f"{split}.tar.gz" for split in REQUIRED_SPLITS if split not in archives]
         if missing:
@@ -134,15 +137,15 @@ def _check_sources(
     elif name != OFFICIAL:
         raise UserError(
             f"the street numbers {name} are not in {root}: give the folder of their archives with "
-            "--config.data.manual_dir=DIR, or that where they are prepared with "
+            "--config.data.manual_dir=DIR, or the folder where they are prepared with "
             "--config.data.data_dir=DIR"
         )
     elif not tfds_support.answers(archive_url("train")):
         raise UserError(
             f"SVHN is not in {root} and {URL} cannot be reached: run with "
-            "--config.data.source=synthetic, or with --config.data.manual_dir=DIR that holds the "
-            "archives train.tar.gz, test.tar.gz and extra.tar.gz, or on a machine with a network, "
-            "or with --config.data.data_dir=DIR where SVHN is prepared already"
+            "--config.data.source=synthetic, or with --config.data.manual_dir=DIR, where DIR holds "
+            "the archives train.tar.gz, test.tar.gz and extra.tar.gz, or on a machine with a "
+            "network, or with --config.data.data_dir=DIR, where SVHN is already prepared in DIR"
         )
 
 
@@ -152,20 +155,20 @@ def _prepare(builder: Any, manual_dir: str | None) -> None:
     folder = Path(builder.data_path).parent
     with tfds_support.user_error(
         f"cannot prepare the street numbers in {folder}",
-        "see to that and run again, or choose another --config.data.data_dir=DIR",
+        "fix that and run again, or choose another --config.data.data_dir=DIR",
     ):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            if builder.data_path.exists():  # by another process, meanwhile
+            if builder.data_path.exists():  # another process has prepared them
                 return
-            for leftover in folder.glob("incomplete.*"):  # of a process that was killed
+            for leftover in folder.glob("incomplete.*"):  # left by a process that was killed
                 shutil.rmtree(leftover)
             print(f"preparing street numbers in {folder}", flush=True)
             quiet: contextlib.AbstractContextManager = contextlib.nullcontext()
-            if manual_dir:  # tfds would say that it downloads
+            if manual_dir:  # tfds would print that it downloads them
                 quiet = contextlib.redirect_stdout(io.StringIO())
             with tempfile.TemporaryDirectory() as scratch, quiet:
-                # Downloads stay in tfds's own place, so that they are not to be had twice.
+                # Downloads stay in tfds's folder, so that they are not fetched twice.
                 builder.download_and_prepare(
                     download_dir=scratch if manual_dir else None,
                     download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None),
@@ -187,6 +190,6 @@ def _summary(split: str, report: dict[str, Any]) -> str:
 def _damage_reported(folder: Path) -> contextlib.AbstractContextManager[None]:
     return tfds_support.user_error(
         f"cannot read the street numbers in {folder}",
-        "delete that folder to have them prepared anew, or choose another "
+        "delete that folder to have them prepared again, or choose another "
         "--config.data.data_dir=DIR",
     )

@@ -3,7 +3,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -69,7 +69,7 @@ def test_boxes_lie_inside_the_picture_in_reading_order(pictures):
         assert left >= 0 and top >= 0 and right <= width and bottom <= height
         assert all(box.width > 2 and box.height > 8 for box in boxes)
         for one, next_one in itertools.pairwise(boxes):
-            # Beside each other, or below each other.
+            # Next to each other, or one below the other.
             assert one.left < next_one.left or one.top + one.height / 2 < next_one.top
 
 
@@ -88,7 +88,7 @@ def test_wide_numbers_reach_every_part_of_the_frame(wide):
     assert min(quarters.values()) > 0.15 * COUNT and len(quarters) == 4
     nearest, farthest = numbers[:, :2].min(axis=0), numbers[:, 2:].max(axis=0)
     assert (nearest < 24).all() and (farthest > 104).all()
-    # Any crop of 112 pixels holds the whole number.
+    # Any crop of 112 pixels contains the whole number.
     assert (nearest >= 16).all() and (farthest <= 112).all()
     longest = (numbers[:, 2:] - numbers[:, :2]).max(axis=1)
     assert longest.max() <= 0.6 * 128 + 1e-3 and longest.min() >= 17
@@ -119,7 +119,7 @@ def test_lengths_are_distributed_as_in_svhn():
     for length, count in enumerate(LENGTH_COUNTS, start=1):
         expected = 3000 * count / sum(LENGTH_COUNTS)
         assert abs(lengths[length] - expected) <= 4 * expected**0.5 + 1
-    # With the one number of six digits these are SVHN's 73,257 training digits.
+    # Together with the only number of six digits, these are SVHN's 73,257 training digits.
     assert sum(n * k for n, k in enumerate(LENGTH_COUNTS, start=1)) + 6 == 73257
 
 
@@ -130,13 +130,13 @@ def test_every_length_can_be_drawn(layout, length, monkeypatch):
     monkeypatch.setattr(drawing, "random_number", lambda _: digits)
     for i in range(20):
         image, boxes = draw_picture(rng(5, i), layout)
-        # Nothing but the number's own digits has boxes, whatever else is in the picture.
+        # Only the number's digits have boxes, whatever else is in the picture.
         assert [box.digit for box in boxes] == digits
         left, top, right, bottom = number_edges(boxes)
         assert left >= 0 and top >= 0 and right <= image.shape[1] and bottom <= image.shape[0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(FONTS),
     st.lists(st.integers(0, 9), min_size=1, max_size=5),
@@ -144,6 +144,7 @@ def test_every_length_can_be_drawn(layout, length, monkeypatch):
     st.floats(-signs.MAX_ANGLE, signs.MAX_ANGLE),
     st.floats(20, 60),
 )
+@example("STIXGeneral", [6, 0, 0, 0, 0], 4, 0.0, 20.0)  # the thin tip of a small digit
 def test_boxes_are_the_bounds_of_the_ink_to_a_pixel(font, digits, seed, angle, scale):
     sign = signs.make_sign(rng(seed), font, digits)
     pose = signs.random_pose(rng(seed), sign, angle)
@@ -160,7 +161,7 @@ def test_boxes_are_the_bounds_of_the_ink_to_a_pixel(font, digits, seed, angle, s
         alone = Image.new("CMYK", sign.layers.size)
         alone.paste(sign.layers.crop(flat), flat)
         masks, (left, top) = signs.warp(sign._replace(layers=alone), homography, size)
-        x0, y0, x1, y1 = masks.ink.point(lambda value: 255 * (value > 90)).getbbox()
+        x0, y0, x1, y1 = masks.ink.point(lambda value: 255 * (value > 48)).getbbox()
         seen = (left + x0, top + y0, left + x1, top + y1)
         np.testing.assert_allclose(edges(box), seen, atol=1.5)
 
@@ -169,7 +170,7 @@ def test_boxes_are_the_bounds_of_the_ink_to_a_pixel(font, digits, seed, angle, s
 def test_glyphs(font):
     inks = [np.asarray(glyph(font, str(digit)).ink.resize((32, 48))) for digit in range(10)]
     for one, other in itertools.combinations(inks, 2):
-        # No digit is missing, which would be drawn as the font's empty box.
+        # Digits that a font lacks would all be drawn as its empty box.
         assert np.abs(one.astype(int) - other).mean() > 10
     for character in "0123456789" + "".join(backgrounds.LETTERS):
         g = glyph(font, character)
@@ -202,7 +203,7 @@ def test_ink_stands_out_from_its_surroundings(pictures):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_is_beside_a_number_keeps_clear_of_it(layout, monkeypatch):
-    """Pictures with and without it differ, but not within 0.35 of a digit's height."""
+    """Pictures with and without clutter differ, but not within 0.35 digit heights of the number."""
     monkeypatch.setattr(drawing, "_photograph", lambda rng, scene, cap: (np.array(scene), cap))
     differ = 0
     for i in range(60):

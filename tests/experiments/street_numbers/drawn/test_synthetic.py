@@ -21,9 +21,9 @@ def contents(folder):
 
 
 def read(folder, split):
-    """[(pixels, [left, top, width, height, label] of each digit)]."""
+    """Returns (pixels, [left, top, width, height, label] of each digit) for each picture."""
     with tarfile.open(folder / f"{split}.tar.gz") as tar:
-        # As an attribute: Python 3.11.2, Debian 12's, does not know the argument `filter`.
+        # Set as an attribute, because Debian 12's Python 3.11.2 lacks the argument `filter`.
         tar.extraction_filter = getattr(tarfile, "data_filter", None)
         tar.extractall(folder / "read")
     struct = read_digit_struct(folder / "read" / split / "digitStruct.mat")
@@ -124,10 +124,10 @@ def test_an_interruption_while_the_processes_start_comes_through(tmp_path, monke
 
     def interrupted(thread, start=threading.Thread.start):
         start(thread)
-        if thread.daemon:  # the progress bar's
+        if thread.daemon:  # the progress bar's thread
             return
         started.append((thread, thread._started))
-        thread._started = threading.Event()  # as it is while `start` waits for it
+        thread._started = threading.Event()  # its state while `start` waits for it
         raise SystemExit(143)
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
@@ -136,7 +136,7 @@ def test_an_interruption_while_the_processes_start_comes_through(tmp_path, monke
     assert not list(tmp_path.rglob("*.tar*"))
     [(thread, event)] = started
     thread._started = event
-    thread.join(timeout=60)
+    thread.join()
     assert not thread.is_alive()
 
 

@@ -10,7 +10,7 @@ from tests.experiments.street_numbers.archives import check_refused, fields, mat
 
 
 def test_the_written_file_is_matlab_7_3(tmp_path):
-    """Read as SVHN's users read it: one reference after another, with h5py's plain interface."""
+    """The file is read as SVHN's users do: reference by reference, with h5py's plain interface."""
     pictures = [
         (b"a", [Box(1, 2, 3, 4, 0)]),
         (b"b", [Box(5, 6, 7, 8, 1), Box(9, 10.5, 11, 12, 9)]),

@@ -28,7 +28,7 @@ BOXES = st.lists(
 
 @pytest.fixture
 def archive(tmp_path):
-    """A sound archive of 20 pictures, in a folder of its own."""
+    """Writes a valid archive of 20 pictures in a separate folder."""
     (tmp_path / "archives").mkdir()
     path = tmp_path / "archives" / "train.tar.gz"
     write_archive(path, "train", [(os.urandom(1000), [Box(0, 0, 5, 5, i % 10)]) for i in range(20)])
@@ -42,7 +42,7 @@ THREE = [
 ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.binary(max_size=2000), BOXES), min_size=1, max_size=12))
 def test_what_is_written_is_read(tmp_path_factory, pictures):
     path = tmp_path_factory.mktemp("archive") / "test.tar.gz"
@@ -97,7 +97,7 @@ def test_other_members_are_passed_over(tmp_path, mat):
             new.addfile(member, old.extractfile(member) if member.isfile() else None)
         info = tarfile.TarInfo("train/1.png")
         info.size = 3
-        new.addfile(info, io.BytesIO(b"one"))  # tar unpacks the last of a name
+        new.addfile(info, io.BytesIO(b"one"))  # tar unpacks the last member of a name
     assert sorted(read(tmp_path / "y.tar.gz")) == THREE
 
 
@@ -156,7 +156,10 @@ def test_altered_archive(archive, place):
 
 
 def altered(zipped, place):
-    """Flips the first bit of a byte that matters: of two equal runs either may be referred to."""
+    """Flips the first bit of a byte that matters.
+
+    Some bits do not: a reference may point to either of two equal runs.
+    """
     for bit in range(8):
         content = bytearray(zipped)
         content[place] ^= 1 << bit
@@ -170,7 +173,7 @@ def altered(zipped, place):
 
 def test_altered_checksum(archive):
     content = bytearray(archive.read_bytes())
-    content[-8] ^= 1  # gzip's CRC itself
+    content[-8] ^= 1  # the CRC of gzip itself
     archive.write_bytes(content)
     check_refused(archive, r"is altered.*CRC")
 
@@ -185,7 +188,7 @@ def test_what_is_no_gzip(tmp_path, content):
 
 def test_what_is_no_tar(tmp_path):
     (tmp_path / "train.tar.gz").write_bytes(gzip.compress(os.urandom(5000)))
-    check_refused(tmp_path / "train.tar.gz", "not a sound tar archive")
+    check_refused(tmp_path / "train.tar.gz", "not a valid tar archive")
 
 
 def test_another_splits_archive(archive):
@@ -231,5 +234,5 @@ def test_members_that_lead_outside(tmp_path, mat, name, kind, target):
 def test_an_archive_that_changes_meanwhile(archive):
     checked = check_archive(archive, "train")
     write_archive(archive, "train", [(b"another", [Box(0, 0, 1, 1, 1)])])
-    with pytest.raises(UserError, match="has changed while it was read"):
+    with pytest.raises(UserError, match="has changed while it was being read"):
         list(read_pictures(checked))

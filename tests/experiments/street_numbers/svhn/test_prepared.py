@@ -32,7 +32,7 @@ RECORDS = "svhn_full_numbers-train.array_record-00000-of-00001"
 
 @pytest.fixture(scope="module")
 def data_dir(archives, tmp_path_factory):
-    """A folder in which `archives` are prepared, by a process that then tells what it imported."""
+    """Prepares `archives` in a folder, by a separate process that checks its imports."""
     path = tmp_path_factory.mktemp("data")
     told = prepare_in_fresh_process(
         "from stn_jax.experiments.street_numbers.svhn.prepared import prepare",
@@ -44,7 +44,7 @@ def data_dir(archives, tmp_path_factory):
 
 @pytest.fixture
 def own_data_dir(data_dir, tmp_path):
-    """A copy of `data_dir` to be damaged, and the folder of its files."""
+    """Returns a copy of `data_dir` that a test may damage, and the folder of its files."""
     shutil.copytree(data_dir, tmp_path / "data")
     return tmp_path / "data", tmp_path / "data" / "svhn_full_numbers" / "svhn" / "1.0.0"
 
@@ -55,7 +55,7 @@ def test_prepared_is_what_the_archives_hold_in_their_order(data_dir):
     for split, pictures in (("train", plain(12)), ("test", plain(5, 100))):
         found = list(read_numbers(builder, split))
         assert_numbers_equal(found, [number(*picture) for picture in pictures])
-        assert [one.png for one in found] == [png for png, _ in pictures]  # undecoded
+        assert [one.png for one in found] == [png for png, _ in pictures]  # not re-encoded
         report = builder.info.metadata[split]
         assert report["kept"] == report["listed"] == len(pictures)
         assert not report["left_out"] and not report["cut_at_the_edge"] and not report["official"]
@@ -158,11 +158,11 @@ def test_a_full_disk_leaves_nothing_and_the_next_try_succeeds(tmp_path):
         tmp_path / "a", train=[(encode(noise), boxes(0, 1))] * 60, test=plain(1)
     )
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Files cannot grow beyond a megabyte: a disk that is full, as far as writers can see.
+    # Files cannot grow beyond a megabyte, which looks like a full disk to writers.
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     try:
         for _ in range(2):
-            prepare_refused("File too large.*see to that and run again", tmp_path / "d", folder)
+            prepare_refused("File too large.*fix that and run again", tmp_path / "d", folder)
             assert not halves(tmp_path / "d")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -178,7 +178,7 @@ def test_what_a_killed_process_left_is_removed(archives, tmp_path):
 
 
 def test_two_processes_prepare_once(data_dir, archives, tmp_path, monkeypatch):
-    """While another holds the folder this one waits, and then takes what the other has made."""
+    """A process waits while another one holds the folder, and then uses what that one has made."""
     folder = tmp_path / "svhn_full_numbers" / "svhn"
     folder.mkdir(parents=True)
     descriptor = os.open(folder, os.O_RDONLY)

@@ -101,7 +101,7 @@ def test_every_kind_of_picture_becomes_rgb(tmp_path):
 
 
 def edit_digit_struct(path, edit):
-    """Rewrites an archive after `edit` was called with its digitStruct.mat as an h5py.File."""
+    """Rewrites an archive after calling `edit` with its digitStruct.mat as an h5py.File."""
     with tarfile.open(path) as archive:
         files = [(m, m.isfile() and archive.extractfile(m).read()) for m in archive]
     with tarfile.open(path, "w:gz") as archive:
@@ -118,7 +118,7 @@ def edit_digit_struct(path, edit):
 
 
 def unusable():
-    """Pictures to be left out, by the reason that is given."""
+    """Returns pictures that must be left out, by the reported reason."""
     good = encode(pixels(1))
     return {
         "unreadable picture": [
@@ -170,7 +170,7 @@ def test_what_cannot_be_used_is_left_out_and_told(tmp_path, capsys):
     assert f"{len(good) + 1} of {len(pictures)} numbers prepared" in line
     assert f"label not in 1..10: 1 ({len(pictures)}.png)" in line
     assert "cut at the picture's edge: 1" in line
-    # The same is known to whoever opens the prepared data later.
+    # The report is also available when the prepared data are opened later.
     assert prepare(tmp_path / "d", None).info.metadata["train"] == report
 
 
@@ -223,7 +223,7 @@ def test_nothing_but_long_numbers(tmp_path):
 
 
 def as_official(monkeypatch, folder, altered=()):
-    """Has the archives in a folder taken for the official ones."""
+    """Makes the archives in a folder count as the official ones."""
     from tensorflow_datasets.core.download import checksums
 
     from stn_jax.experiments.street_numbers.svhn.svhn_full_numbers import Builder

@@ -1,6 +1,6 @@
 """SVHN's full numbers as a data set of tensorflow-datasets (tfds), written without TensorFlow.
 
-Importing this file makes `tfds.builder("svhn_full_numbers")` known.
+Importing this file registers the data set for `tfds.builder("svhn_full_numbers")`.
 """
 
 import contextlib
@@ -41,8 +41,8 @@ KeyedExamples = Iterator[tuple[int, dict[str, Any]]]
 class Builder(tfds.core.ShardBasedBuilder):
     """SVHN's full numbers, or other numbers from archives of the same format.
 
-    Based on shards, not on one generator: tfds would otherwise keep a gigabyte in memory and need
-    TensorFlow beyond that. The order of the examples is the archive's.
+    The builder is based on shards, not on one generator, with which tfds would keep up to a
+    gigabyte in memory and need TensorFlow for more. The examples are in the order of the archive.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -51,8 +51,9 @@ class Builder(tfds.core.ShardBasedBuilder):
         tfds.core.BuilderConfig(name="svhn", description="The official Street View House Numbers.")
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "The archives train.tar.gz and test.tar.gz, and extra.tar.gz if there is one, the official "
-        "ones or others of the same format. With none of them there, the official ones are fetched."
+        "The archives train.tar.gz and test.tar.gz, and extra.tar.gz if there is one: the official "
+        "ones or others of the same format. If none of them is there, the official ones are "
+        "fetched."
     )
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -61,14 +62,14 @@ class Builder(tfds.core.ShardBasedBuilder):
                 {
                     "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
                     "file_name": tfds.features.Text(),
-                    "length": tfds.features.Scalar(np.int32, doc="How many digits, 1..5."),
+                    "length": tfds.features.Scalar(np.int32, doc="Number of digits, 1..5."),
                     "digits": tfds.features.Tensor(
                         shape=(MAX_DIGITS,),
                         dtype=np.int32,
                         doc=f"0..9, and {NO_DIGIT} after the last digit.",
                     ),
                     "bboxes": tfds.features.Sequence(
-                        tfds.features.BBoxFeature(), doc="One for each digit, cut at the edge."
+                        tfds.features.BBoxFeature(), doc="One box for each digit, cut at the edge."
                     ),
                 }
             ),
@@ -97,7 +98,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         has_official_size = archive.num_bytes == int(official.size)
         if has_official_size and archive.sha256 != official.checksum:
             raise UserError(
-                f"{path} is altered, it has the size of the official archive but another checksum: "
+                f"{path} is altered: it has the size of the official archive but another checksum; "
                 f"fetch it again from {archive_url(split)}"
             )
         report = self.info.metadata[split] = {
@@ -117,9 +118,9 @@ class Builder(tfds.core.ShardBasedBuilder):
         return archive
 
     def _shards(self, split: str, archive: Archive) -> list[Callable[[], KeyedExamples]]:
-        """Functions that take the archive's pictures one after another, each its share.
+        """Returns functions that take the archive's pictures one after another, each its share.
 
-        tfds keeps what it writes to a shard in memory until the shard is complete.
+        Several shards save memory, because tfds keeps a shard in memory until it is complete.
         """
         total = len(archive.members)
         pictures = iter(
@@ -128,7 +129,7 @@ class Builder(tfds.core.ShardBasedBuilder):
                 f"preparing {split}",
                 total,
                 unit=" pictures",
-                disable=None,  # not on a terminal
+                disable=None,  # shown on a terminal only
             )
         )
         count = max(1, min(archive.num_bytes // _SHARD_BYTES, total))
@@ -150,11 +151,11 @@ class Builder(tfds.core.ShardBasedBuilder):
             report["kept"] += 1
             yield report["kept"], example
         if not report["kept"]:
-            raise UserError(f"{archive.path} has no picture that can be used: fetch another")
+            raise UserError(f"{archive.path} has no picture that can be used: fetch another one")
 
 
 def _leave_out(report: dict[str, Any], reason: str, name: str, path: Path) -> None:
-    """Counts a picture that is left out; UserError if they are too many."""
+    """Counts a picture that is left out; raises UserError if there are too many of them."""
     entry = report["left_out"].setdefault(reason, {"count": 0, "names": []})
     entry["count"] += 1
     if len(entry["names"]) < 5:

@@ -1,4 +1,4 @@
-"""From a picture of an archive to an example of the data set, or the reason why it is left out."""
+"""Converts a picture of an archive to an example of the data set, unless it must be left out."""
 
 import io
 from typing import Any
@@ -13,15 +13,15 @@ TOO_LONG = f"more than {MAX_DIGITS} digits"
 
 
 class UnusableError(Exception):
-    """A picture must be left out. The message, which names no picture, says why."""
+    """A picture must be left out. The message says why and does not name the picture."""
 
 
 def to_example(picture: ArchivePicture) -> tuple[dict[str, Any], bool]:
-    """Returns the example as tfds's features take it, and whether a box was cut at the edge.
+    """Returns the example as tfds's features expect it, and whether a box was cut at the edge.
 
     Raises:
-        UnusableError: the picture cannot be decoded, or its boxes are not those of 1 to 5 digits
-            in it.
+        UnusableError: the picture cannot be decoded, or it does not have valid boxes of 1 to 5
+            digits.
     """
     boxes = picture.boxes
     if not boxes:
@@ -52,31 +52,32 @@ def to_example(picture: ArchivePicture) -> tuple[dict[str, Any], bool]:
 
 
 def rgb_png(content: bytes) -> tuple[bytes, int, int]:
-    """Returns an RGB PNG of 8 bits, the given one if it is such, and its width and height.
+    """Returns a picture as an RGB PNG of 8 bits, and its width and height.
 
-    Transparency is dropped: what lies under it shows.
+    A file that already is such a PNG is returned unchanged. Transparency is dropped, so that the
+    colours under it are visible.
 
     Raises:
-        UnusableError: no PNG or JPEG, or a broken one.
+        UnusableError: the content is not a PNG or JPEG file, or it is damaged.
     """
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
             image.load()
             if _is_rgb_png(image, content):
                 return content, *image.size
-            if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip at 255
+            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
                 rgb = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
             else:
                 rgb = image.convert("RGB")
             converted = io.BytesIO()
             rgb.save(converted, "png")
             return converted.getvalue(), *image.size
-    except Exception as error:  # broken files make Pillow raise anything
+    except Exception as error:  # Pillow raises errors of any kind for damaged files
         raise UnusableError("unreadable picture") from error
 
 
 def _is_rgb_png(image: Image.Image, content: bytes) -> bool:
-    bit_depth, colour_type = content[24:26]  # of the PNG's header; type 2 is RGB
+    bit_depth, colour_type = content[24:26]  # from the PNG's header; type 2 is RGB
     return (
         image.format == "PNG"
         and (bit_depth, colour_type) == (8, 2)

@@ -1,0 +1,52 @@
+"""The sampler and the affine grid against torch, whose results are kept in `torch_values.npz`."""
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from stn_jax import affine_grid, sample
+from tests import torch_values
+
+
+@pytest.mark.parametrize(("method", "padding", "align_corners"), torch_values.OPTIONS)
+@pytest.mark.parametrize("shape", torch_values.IMAGE_SHAPES)
+def test_values_and_gradients_of_the_sampler(shape, method, padding, align_corners):
+    image, grid, cotangent = torch_values.sampler_inputs(shape)
+    output, pull_back = jax.vjp(
+        lambda image, grid: sample(
+            image, grid, method=method, padding=padding, align_corners=align_corners
+        ),
+        image,
+        grid,
+    )
+    by_image, by_grid = pull_back(cotangent)
+    results = {"output": output, "by_image": by_image, "by_grid": by_grid}
+    for kind, ours in results.items():
+        name = torch_values.name_of(kind, *shape, method, padding, align_corners)
+        chex.assert_trees_all_close(ours, torch_values.load()[name], atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "padding", "align_corners"), torch_values.OPTIONS)
+def test_values_at_whole_and_half_pixels(method, padding, align_corners):
+    image, grid = torch_values.edge_inputs(align_corners)
+    ours = sample(image, grid, method=method, padding=padding, align_corners=align_corners)
+    theirs = torch_values.load()[torch_values.name_of("edges", method, padding, align_corners)]
+    chex.assert_trees_all_close(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("shape", torch_values.GRID_SHAPES)
+def test_values_of_the_affine_grid(shape, align_corners):
+    ours = affine_grid(torch_values.THETA, shape, align_corners=align_corners)
+    theirs = torch_values.load()[torch_values.name_of("affine_grid", *shape, align_corners)]
+    chex.assert_trees_all_close(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0")
+def test_the_file_holds_what_torch_computes():
+    pytest.importorskip("torch")
+    computed, kept = torch_values.compute(), torch_values.load()
+    assert computed.keys() == kept.keys()
+    for name, value in computed.items():
+        np.testing.assert_allclose(kept[name], value, atol=1e-5, err_msg=name)
