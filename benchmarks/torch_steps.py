@@ -27,8 +27,7 @@ def make_optimizer(network: nn.Module, config: ConfigDict, rate: float) -> torch
     ]
     if config.name == "adam":
         return torch.optim.AdamW(options)
-    nesterov = config.name == "nesterov"
-    return torch.optim.SGD(options, momentum=config.momentum, nesterov=nesterov)
+    return torch.optim.SGD(options, momentum=config.momentum)
 
 
 def make_step(

@@ -24,7 +24,9 @@ def test_the_python_examples_run_and_do_what_they_say():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_config_that_is_named_exists(page):
-    for path, variant in re.findall(r"(configs/(?!NAME)\w+\.py)(?::([\w,]+))?", (ROOT / page).read_text()):
+    for path, variant in re.findall(
+        r"(configs/(?!NAME)\w+\.py)(?::([\w,]+))?", (ROOT / page).read_text()
+    ):
         module = runpy.run_path(str(ROOT / path))
         if "get_config" in module:
             assert module["get_config"](variant or None).seed == 0

@@ -51,7 +51,7 @@ def test_two_training_steps_lead_to_the_same_parameters(name, recipe):
         config.model.dropout = 0.0  # each library draws its own masks
     else:
         config = networks.section_4_1(name, recipe)
-        config.optimizer.schedule = "constant"
+        config.optimizer.schedule, config.optimizer.drops = "staircase", 0  # constant
     networks.shrink(config)
     config.optimizer.learning_rate = 1e-2
     network = networks.make(config)

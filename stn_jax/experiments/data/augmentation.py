@@ -12,25 +12,23 @@ from stn_jax.errors import UserError
 from stn_jax.transforms import tps, tps_grid
 
 
-def random_crop(image: Array, key: Array, shape: tuple[int, int], *, pad: int = 0) -> Array:
+def random_crop(image: Array, key: Array, shape: tuple[int, int]) -> Array:
     """Returns a crop of `shape` at a random whole-pixel position. [H, W, C] -> [h, w, C].
 
     Args:
         image: [H, W, C].
         key: random key.
-        shape: (h, w) in pixels, at most (H + 2 pad, W + 2 pad).
-        pad: width of the border of zeros added on each side first, in pixels; with
-          `shape` = (H, W) the crop is the image shifted by up to `pad` pixels.
+        shape: (h, w) in pixels, at most (H, W).
 
     Raises:
-        ValueError: the crop is larger than the padded image.
+        ValueError: the crop is larger than the image.
     """
-    padded = jnp.pad(image, ((pad, pad), (pad, pad), (0, 0)))
-    room = jnp.array(padded.shape[:2]) - jnp.array(shape)
-    if shape[0] > padded.shape[0] or shape[1] > padded.shape[1]:
-        raise ValueError(f"a crop of {shape} does not fit the padded image, {padded.shape[:2]}")
+    height, width, channels = image.shape
+    if shape[0] > height or shape[1] > width:
+        raise ValueError(f"a crop of {shape} does not fit the image, {(height, width)}")
+    room = jnp.array([height, width]) - jnp.array(shape)
     y, x = jax.random.randint(key, (2,), 0, room + 1)
-    return jax.lax.dynamic_slice(padded, (y, x, 0), (*shape, image.shape[2]))
+    return jax.lax.dynamic_slice(image, (y, x, 0), (*shape, channels))
 
 
 def random_warp(key: Array, shape: tuple[int, int], *, deviation: float) -> Array:

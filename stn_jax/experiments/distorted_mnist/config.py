@@ -84,9 +84,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.data.distortion = distortion
     # Applied to training digits. deformation: the deviation of `random_warp`, in pixels; linear:
     # the deviation of `random_linear_map`, a map about the centre.
-    config.data.augment = ConfigDict(
-        {"deformation": 0.0, "linear": 0.0, "shift": 0, "brightness": 0.0, "contrast": 0.0}
-    )
+    config.data.augment = ConfigDict({"deformation": 0.0, "linear": 0.0})
 
     config.model = ConfigDict()
     config.model.classifier = classifier

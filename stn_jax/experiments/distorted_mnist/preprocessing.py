@@ -13,12 +13,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.data.augmentation import (
-    make_jitter,
-    random_crop,
-    random_linear_map,
-    random_warp,
-)
+from stn_jax.experiments.data.augmentation import random_linear_map, random_warp
 from stn_jax.experiments.data.examples import Examples, Preprocessing
 from stn_jax.experiments.distorted_mnist.distortions import DIGIT_SIZE, make_distortion
 
@@ -36,15 +31,13 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
     """
     others = jnp.asarray(train.images[:CLUTTER_DIGITS], jnp.float32) / 255
     distort = make_distortion(config.distortion, others)
-    augment = _make_augmentation(config.augment)
     make_warp = _make_warp(config.augment)
 
     def train_image(image: Array, key: Array) -> Array:
-        # The first two keys equal those of a split in two; keys added later come after them, so
-        # that earlier runs can be reproduced.
-        distort_key, augment_key, warp_key, linear_key = jax.random.split(key, 4)
-        warp = make_warp(warp_key, linear_key)
-        return augment(distort(image, distort_key, warp), augment_key)
+        # The second key belonged to an augmentation that was removed. It stays unused, so that
+        # earlier runs can be reproduced.
+        distort_key, _, warp_key, linear_key = jax.random.split(key, 4)
+        return distort(image, distort_key, make_warp(warp_key, linear_key))
 
     def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
@@ -78,20 +71,3 @@ def _make_warp(config: ConfigDict) -> Callable[[Array, Array], Array | None]:
         return jnp.matmul(warp, linear_map, precision="highest")
 
     return make_warp
-
-
-def _make_augmentation(config: ConfigDict) -> Callable[[Array, Array], Array]:
-    if not 0 <= config.shift < DIGIT_SIZE:
-        raise UserError(
-            f"config.data.augment.shift must be in 0..{DIGIT_SIZE - 1} pixels, got {config.shift}"
-        )
-    jitter = make_jitter(config)
-
-    def augment(image: Array, key: Array) -> Array:
-        shift_key, light_key = jax.random.split(key)
-        if config.shift > 0:
-            height, width, _ = image.shape
-            image = random_crop(image, shift_key, (height, width), pad=config.shift)
-        return jitter(image, light_key)
-
-    return augment

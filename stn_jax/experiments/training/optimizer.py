@@ -9,17 +9,16 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
 
-OPTIMIZERS = ("sgd", "nesterov", "adam")
-SCHEDULES = ("constant", "staircase", "cosine", "one_cycle")
+OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("staircase", "one_cycle")
 
 
 def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """Returns the learning rate as a function of the step.
 
-    - constant: stays at `learning_rate`.
     - staircase: starts at `learning_rate` and is divided by 10 at `drops` steps that split the
       training into equal parts (the paper's schedules: every 50k of 150k steps, every 80k of 400k).
-    - cosine: falls from `learning_rate` to 0 along half a cosine.
+      With no drops it is constant.
     - one_cycle: rises to `learning_rate` over the first 30% of the training, then falls to almost
       0.
 
@@ -32,15 +31,11 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
         raise UserError(f"config.optimizer.learning_rate must be positive, got {rate}")
     if config.drops < 0:
         raise UserError(f"config.optimizer.drops must not be negative, got {config.drops}")
-    if config.schedule == "staircase":
-        parts = config.drops + 1
-        drops = {num_steps * part // parts: 0.1 for part in range(1, parts)}
-        return optax.piecewise_constant_schedule(rate, drops)
-    if config.schedule == "cosine":
-        return optax.cosine_decay_schedule(rate, num_steps)
     if config.schedule == "one_cycle":
         return optax.cosine_onecycle_schedule(num_steps, rate)
-    return optax.constant_schedule(rate)
+    parts = config.drops + 1
+    drops = {num_steps * part // parts: 0.1 for part in range(1, parts)}
+    return optax.piecewise_constant_schedule(rate, drops)
 
 
 def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
@@ -57,7 +52,9 @@ def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfor
         if not 0 <= config[name] < math.inf:
             raise UserError(f"config.optimizer.{name} must not be negative, got {config[name]}")
     if not 0 <= config.momentum < 1:
-        raise UserError(f"config.optimizer.momentum must be in 0..1, got {config.momentum}")
+        raise UserError(
+            f"config.optimizer.momentum must be at least 0 and less than 1, got {config.momentum}"
+        )
     schedule = make_schedule(config, num_steps)
     # Biases do not decay: theta's bias holds the identity, and its decay would blank the image.
     decay = optax.add_decayed_weights(
@@ -66,8 +63,7 @@ def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfor
     if config.name == "adam":
         direction = optax.chain(optax.scale_by_adam(), decay)
     else:
-        nesterov = config.name == "nesterov"
-        direction = optax.chain(decay, optax.trace(config.momentum, nesterov=nesterov))
+        direction = optax.chain(decay, optax.trace(config.momentum))
     return optax.chain(
         direction,
         optax.scale_by_learning_rate(schedule),

@@ -17,6 +17,14 @@ _ADDED = {
         "model": {"dropout": 0.0},
     },
 }
+# Settings that the configs of older runs have, with the values that change nothing.
+_REMOVED = {
+    "distorted_mnist": {
+        "data.augment.shift": 0,
+        "data.augment.brightness": 0,
+        "data.augment.contrast": 0,
+    },
+}
 
 
 def claim_workdir(workdir: Path, config: ConfigDict) -> None:
@@ -59,6 +67,7 @@ def read_config(workdir: Path) -> ConfigDict:
             raise ValueError("it is not a run's config")
         complete = ConfigDict(_ADDED.get(config["task"], {}))
         complete.update(config)
+        _drop_removed(complete, path)
         return complete
     except FileNotFoundError as error:
         raise UserError(
@@ -67,6 +76,22 @@ def read_config(workdir: Path) -> ConfigDict:
         ) from error
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def _drop_removed(config: ConfigDict, path: Path) -> None:
+    for key, neutral in _REMOVED.get(config.task, {}).items():
+        *parents, name = key.split(".")
+        parent = config
+        for part in parents:
+            parent = parent.get(part, {})
+        if name not in parent:
+            continue
+        if parent[name] != neutral:
+            raise UserError(
+                f"{path} has {key}={parent[name]}, a setting that was removed after version 0.1.0: "
+                "use that version for this run"
+            )
+        del parent[name]
 
 
 def _differences(old: ConfigDict, new: ConfigDict) -> list[str]:

@@ -15,6 +15,7 @@ def optimizer_config(**overrides):
     return config
 
 
+CONSTANT = {"schedule": "staircase", "drops": 0}
 PARAMS = {
     "transformer": {
         "localisation": {"Dense_0": {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.ones(2)}}
@@ -49,9 +50,9 @@ def test_the_street_numbers_schedule_divides_by_ten_four_times():
     np.testing.assert_allclose(rates, [1e-2, 1e-3, 1e-4, 1e-5, 1e-5, 1e-6, 1e-6], rtol=1e-5)
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
-def test_modern_schedules_end_near_zero_and_never_pass_the_given_rate(schedule):
-    schedule = make_schedule(optimizer_config(schedule=schedule, learning_rate=0.1), num_steps=200)
+def test_one_cycle_ends_near_zero_and_never_passes_the_given_rate():
+    config = optimizer_config(schedule="one_cycle", learning_rate=0.1)
+    schedule = make_schedule(config, num_steps=200)
     rates = np.array([schedule(step) for step in range(201)])
     assert rates.max() == pytest.approx(0.1, rel=1e-3)
     assert rates[-1] < 1e-4
@@ -59,11 +60,11 @@ def test_modern_schedules_end_near_zero_and_never_pass_the_given_rate(schedule):
     assert (np.diff(after_peak) <= 0).all()
 
 
-@pytest.mark.parametrize("name", ["sgd", "nesterov", "adam"])
+@pytest.mark.parametrize("name", ["sgd", "adam"])
 @pytest.mark.parametrize("multiplier", [0.0, 0.1, 1.0])
 def test_localisation_learns_at_its_own_rate(name, multiplier):
     config = optimizer_config(
-        name=name, momentum=0.9, localisation_multiplier=multiplier, schedule="constant"
+        name=name, momentum=0.9, localisation_multiplier=multiplier, **CONSTANT
     )
     update = updates(config, lambda params: params, taken=1)
     slow = update["transformer"]["localisation"]["Dense_0"]["kernel"]
@@ -73,19 +74,19 @@ def test_localisation_learns_at_its_own_rate(name, multiplier):
 
 
 def test_sgd_is_the_gradient_times_the_rate():
-    config = optimizer_config(name="sgd", schedule="constant", learning_rate=0.5)
+    config = optimizer_config(name="sgd", **CONSTANT, learning_rate=0.5)
     update = updates(config, lambda params: jax.tree.map(lambda x: 3 * x, params))
     np.testing.assert_allclose(update["classifier"]["Dense_0"]["kernel"], [[-1.5, 3.0]], rtol=1e-6)
 
 
 def test_momentum_adds_up_past_gradients():
-    config = optimizer_config(name="sgd", momentum=0.5, schedule="constant", learning_rate=1.0)
+    config = optimizer_config(name="sgd", momentum=0.5, **CONSTANT, learning_rate=1.0)
     update = updates(config, lambda params: jax.tree.map(jnp.ones_like, params), taken=3)
     np.testing.assert_allclose(update["classifier"]["Dense_0"]["kernel"], -1.75, rtol=1e-6)
 
 
 def test_weight_decay_pulls_weights_but_not_biases_towards_zero():
-    config = optimizer_config(name="sgd", schedule="constant", learning_rate=1.0, weight_decay=0.25)
+    config = optimizer_config(name="sgd", **CONSTANT, learning_rate=1.0, weight_decay=0.25)
     update = updates(config, lambda params: jax.tree.map(jnp.zeros_like, params))
     np.testing.assert_allclose(update["classifier"]["Dense_0"]["kernel"], [[-0.25, 0.5]], rtol=1e-6)
     assert not np.any(update["transformer"]["localisation"]["Dense_0"]["bias"])
@@ -102,12 +103,12 @@ def test_is_localisation_marks_what_is_below_a_module_of_that_name():
     ("overrides", "message"),
     [
         ({"name": "adamw"}, "unknown config.optimizer.name 'adamw': did you mean 'adam'"),
-        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"schedule": "one_cicle"}, "did you mean 'one_cycle'"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"learning_rate": float("nan")}, "learning_rate must be positive"),
         ({"localisation_multiplier": -1.0}, "must not be negative"),
         ({"weight_decay": float("nan")}, "weight_decay must not be negative"),
-        ({"momentum": 1.0}, "momentum must be in 0..1"),
+        ({"momentum": 1.0}, "momentum must be at least 0 and less than 1"),
     ],
 )
 def test_wrong_settings_are_named(overrides, message):

@@ -43,7 +43,7 @@ def assert_each_is_as_alone(make_config, tmp_path):
 
 
 # Not Adam: it divides by the gradient's size, which amplifies rounding differences.
-SGD = {"optimizer__name": "nesterov", "optimizer__learning_rate": 2e-3}
+SGD = {"optimizer__name": "sgd", "optimizer__learning_rate": 2e-3}
 
 
 def test_digits_with_batch_normalisation_are_as_alone(tmp_path):

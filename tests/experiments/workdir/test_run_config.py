@@ -46,6 +46,22 @@ def test_a_run_from_before_dropout_and_warps_had_none_of_either(tmp_path):
         claim_workdir(tmp_path, config)
 
 
+def test_settings_that_were_removed_are_dropped_if_they_changed_nothing(tmp_path):
+    config = tiny_config()
+    claim_workdir(tmp_path, config)
+    old = json.loads((tmp_path / "config.json").read_text())
+    old["data"]["augment"] |= {"shift": 0, "brightness": 0.0, "contrast": 0.0}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    claim_workdir(tmp_path, config)
+    assert read_config(tmp_path).to_dict() == json.loads(config.to_json())
+    old["data"]["augment"]["shift"] = 2
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with pytest.raises(
+        UserError, match=r"has data.augment.shift=2, .* removed after version"
+    ):
+        claim_workdir(tmp_path, config)
+
+
 def test_checkpoints_of_unknown_origin_are_left_alone(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(UserError, match=r"no config.json"):
