@@ -1,4 +1,4 @@
-"""Trains, evaluates and applies spatial transformer networks; `launcher.py` has the flags.
+"""Trains, evaluates and applies spatial transformer networks; the flags are in the package.
 
 Usage:
     python launch.py --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.key=value ...]
@@ -7,7 +7,7 @@ Usage:
     python launch.py --mode=report --workdir=DIR [--workdir=DIR2 ...]
 """
 
-from stn_jax.experiments.launcher import launch
+from stn_jax.experiments.cli.flags import launch
 
 if __name__ == "__main__":
     launch()

@@ -105,7 +105,7 @@ def test_what_needs_an_extra_names_it():
         name, *rest = command.split()
         done = run(
             f"{BLOCK}\nsys.argv = {['stn-jax', name, *rest]}\n"
-            "from stn_jax.experiments.command_line import main\nmain()"
+            "from stn_jax.experiments.cli.__main__ import main\nmain()"
         )
         assert done.returncode == 2, done.stderr
         assert done.stderr.startswith(f"stn-jax: {name} needs ")

@@ -6,7 +6,7 @@ from pathlib import Path
 from absl import logging
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.command_line import Parser
+from stn_jax.experiments.cli.parser import Parser
 
 PROGRAM = "python -m stn_jax.experiments.pretrained"
 

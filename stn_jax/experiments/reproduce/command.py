@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import logging
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.command_line import Parser
+from stn_jax.experiments.cli.parser import Parser
 
 PROGRAM = "stn-jax reproduce"
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stn_jax.experiments.inference import Inference
-from stn_jax.experiments.workdir.arrays import read_arrays
+from stn_jax.experiments.workdir.npz_files import read_arrays
 from stn_jax.files import write_atomically
 from stn_jax.visualization.film import Frame
 from stn_jax.visualization.style import as_picture

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.workdir.arrays import read_arrays
+from stn_jax.experiments.workdir.npz_files import read_arrays
 from stn_jax.files import write_atomically
 
 _THETA = "theta:"  # prefix of the array names of transformers

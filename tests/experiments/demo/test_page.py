@@ -27,7 +27,7 @@ def address():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "stn_jax.experiments.command_line", "demo", f"--port={port}"]
+    command = [sys.executable, "-m", "stn_jax.experiments.cli", "demo", f"--port={port}"]
     with subprocess.Popen(
         command, cwd=REPOSITORY, env=os.environ | {"JAX_PLATFORMS": "cpu"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

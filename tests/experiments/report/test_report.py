@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stn_jax.errors import UserError
-from stn_jax.experiments import commands
+from stn_jax.experiments.cli import modes
 from stn_jax.experiments.report import illustrations, write_report
 from stn_jax.experiments.report.runs import read_runs, short_names
 from stn_jax.experiments.workdir.run_config import claim_workdir
@@ -129,16 +129,16 @@ def test_a_damaged_file_is_named(workdir, tmp_path, name, content):
 
 
 def test_the_command_says_where_the_page_is(monkeypatch, capsys):
-    monkeypatch.setattr(commands, "write_report", lambda workdirs: workdirs[0] / "report.html")
-    commands.report(None, ["runs/a", "runs/b"], [])
+    monkeypatch.setattr(modes, "write_report", lambda workdirs: workdirs[0] / "report.html")
+    modes.report(None, ["runs/a", "runs/b"], [])
     assert capsys.readouterr().out == "report: runs/a/report.html\n"
 
 
 def test_only_a_report_takes_more_than_one_run():
     for command, workdirs, message in [
-        (commands.evaluate, ["a", "b"], "given 2 times: only --mode=report"),
-        (commands.predict, ["a", "b"], "given 2 times: only --mode=report"),
-        (commands.report, [], "--workdir is missing"),
+        (modes.evaluate, ["a", "b"], "given 2 times: only --mode=report"),
+        (modes.predict, ["a", "b"], "given 2 times: only --mode=report"),
+        (modes.report, [], "--workdir is missing"),
     ]:
         with pytest.raises(UserError, match=message):
             command(None, workdirs, [])

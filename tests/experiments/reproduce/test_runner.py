@@ -193,7 +193,7 @@ def test_tables_are_found_in_any_folder(trained, tmp_path, monkeypatch):
 
 
 def command(out):
-    module = [sys.executable, "-m", "stn_jax.experiments.command_line", "reproduce", "mnist"]
+    module = [sys.executable, "-m", "stn_jax.experiments.cli", "reproduce", "mnist"]
     return [*module, "--budget=trial", "--rows=r-fcn", "--seeds=2", f"--out={out}"]
 
 

@@ -235,7 +235,7 @@ def uninterrupted(tmp_path_factory):
 
 INTERRUPTED = """
 import os, sys
-from stn_jax.experiments.launcher import launch
+from stn_jax.experiments.cli.flags import launch
 from stn_jax.experiments.training.progress import StepRecorder
 
 after_step, send = int(sys.argv[1]), int(sys.argv[2])

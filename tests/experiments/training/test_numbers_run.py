@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stn_jax.experiments.prediction import predict_files
+from stn_jax.experiments.predict_files import predict_files
 from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate

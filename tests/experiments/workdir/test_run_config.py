@@ -56,9 +56,7 @@ def test_settings_that_were_removed_are_dropped_if_they_changed_nothing(tmp_path
     assert read_config(tmp_path).to_dict() == json.loads(config.to_json())
     old["data"]["augment"]["shift"] = 2
     (tmp_path / "config.json").write_text(json.dumps(old))
-    with pytest.raises(
-        UserError, match=r"has data.augment.shift=2, .* removed after version"
-    ):
+    with pytest.raises(UserError, match=r"has data.augment.shift=2, .* removed after version"):
         claim_workdir(tmp_path, config)
 
 

@@ -4,17 +4,17 @@ import pytest
 
 from configs import mnist_r
 from stn_jax.errors import UserError
-from stn_jax.experiments import commands
+from stn_jax.experiments.cli import modes
 from tests.experiments.tiny import tiny_config
 
 WRONG_USE = {
-    "no config": (commands.train, None, [], [], "--config is missing"),
-    "stray argument": (commands.train, mnist_r.get_config(), [], ["a.png"], "--mode=predict"),
-    "config for eval": (commands.evaluate, mnist_r.get_config(), [], [], "--config is for"),
-    "eval without workdir": (commands.evaluate, None, [], [], "--workdir is missing"),
-    "eval of two runs": (commands.evaluate, None, ["a", "b"], [], "only --mode=report"),
-    "report of nothing": (commands.report, None, ["nowhere"], [], "no run in --workdir=nowhere"),
-    "nothing to predict": (commands.predict, None, ["nowhere"], [], "name at least one"),
+    "no config": (modes.train, None, [], [], "--config is missing"),
+    "stray argument": (modes.train, mnist_r.get_config(), [], ["a.png"], "--mode=predict"),
+    "config for eval": (modes.evaluate, mnist_r.get_config(), [], [], "--config is for"),
+    "eval without workdir": (modes.evaluate, None, [], [], "--workdir is missing"),
+    "eval of two runs": (modes.evaluate, None, ["a", "b"], [], "only --mode=report"),
+    "report of nothing": (modes.report, None, ["nowhere"], [], "no run in --workdir=nowhere"),
+    "nothing to predict": (modes.predict, None, ["nowhere"], [], "name at least one"),
 }
 
 
@@ -39,7 +39,7 @@ WRONG_CONFIGS = {
 def test_wrong_names_in_a_config_are_told_in_one_line(case, tmp_path):
     overrides, message = WRONG_CONFIGS[case]
     workdir = tmp_path / "run"
-    assert_told(message, commands.train, tiny_config(**overrides), [str(workdir)], [])
+    assert_told(message, modes.train, tiny_config(**overrides), [str(workdir)], [])
     assert not workdir.exists()
 
 

@@ -11,7 +11,7 @@ from stn_jax.experiments.training.diverged import TrainingDivergedError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, for --mode=train.")
 _WORKDIRS = flags.DEFINE_multi_string(
-    "workdir", [], "The run's folder (default: runs/CONFIG); --mode=report accepts several."
+    "workdir", [], "The run's folder (default: runs/NAME-seedN); --mode=report accepts several."
 )
 MODES = ("train", "eval", "predict", "report")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
@@ -73,14 +73,14 @@ def _from_config_file(error: BaseException | None) -> UserError | None:
 def _run_mode(arguments: list[str]) -> None:
     # Imported only after the flags have been checked.
     from stn_jax.cache import keep_compiled_programs
-    from stn_jax.experiments import commands
+    from stn_jax.experiments.cli import modes
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     run = {
-        "train": commands.train,
-        "eval": commands.evaluate,
-        "predict": commands.predict,
-        "report": commands.report,
+        "train": modes.train,
+        "eval": modes.evaluate,
+        "predict": modes.predict,
+        "report": modes.report,
     }[_MODE.value]
     run(_CONFIG.value, _WORKDIRS.value, arguments)

@@ -1,9 +1,10 @@
-"""The command `stn-jax`, and the argument parser of its subcommands."""
+"""The command `stn-jax`."""
 
-import argparse
 import importlib
 import sys
 from typing import NoReturn
+
+from stn_jax.experiments.cli.parser import fail
 
 USAGE = """\
 usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
@@ -17,7 +18,7 @@ CONFIG is the name of a config that comes with the package, such as quickstart o
 svhn_multi:synthetic_small, or the path of a .py file.
 """
 _MODULES = {
-    **dict.fromkeys(("train", "eval", "predict", "report"), "stn_jax.experiments.launcher"),
+    **dict.fromkeys(("train", "eval", "predict", "report"), "stn_jax.experiments.cli.flags"),
     "reproduce": "stn_jax.experiments.reproduce.command",
     "demo": "stn_jax.experiments.demo.command",
 }
@@ -63,22 +64,6 @@ def _with_config_path(program: str, arguments: list[str]) -> list[str]:
         return [f"--config={config_path(name)}{colon}{variant}", *arguments[1:]]
     except UserError as error:
         fail(program, str(error))
-
-
-def fail(program: str, message: str) -> NoReturn:
-    """Prints one line and exits with code 2."""
-    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that accepts no abbreviations and reports errors in one line."""
-
-    def __init__(self, prog: str, description: str | None):
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        fail(self.prog, message)
 
 
 if __name__ == "__main__":

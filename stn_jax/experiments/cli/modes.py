@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.prediction import predict_files
+from stn_jax.experiments.predict_files import predict_files
 from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.training.evaluation import evaluate_workdir

@@ -1,0 +1,7 @@
+"""The command line: `stn-jax` and `launch.py`.
+
+- `__main__.py`: `stn-jax` and its subcommands.
+- `flags.py`: the flags of `launch.py`, which `stn-jax train`, `eval`, `predict` and `report` share.
+- `modes.py`: what these four do.
+- `parser.py`: the argument parser of `stn-jax reproduce` and `demo`.
+"""
