@@ -17,9 +17,9 @@ from benchmarks import report, timing
 from benchmarks.settings import Settings
 from configs import quickstart, svhn_cnn
 from stn_jax.experiments.data.loader import prefetch, training_batches
-from stn_jax.experiments.training.experiment import make_experiment
 from stn_jax.experiments.training.parallel import parallel_train, replicate, shard_batch
 from stn_jax.experiments.training.progress import Progress, StepRecorder
+from stn_jax.experiments.training.setup import make_setup
 from stn_jax.experiments.training.steps import train_step
 from stn_jax.experiments.workdir.metrics import MetricLog
 
@@ -39,13 +39,13 @@ def measure(settings: Settings, earlier: dict) -> list[dict]:
 
 
 def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list[dict]:
-    experiment = make_experiment(config)
+    setup = make_setup(config)
     step = functools.partial(
         train_step,
-        model=experiment.model,
-        optimizer=experiment.optimizer,
-        labels=experiment.labels,
-        preprocess=experiment.data.preprocessing.train,
+        model=setup.model,
+        optimizer=setup.optimizer,
+        labels=setup.labels,
+        preprocess=setup.data.preprocessing.train,
         seed=config.seed,
     )
     size = config.steps_per_dispatch
@@ -53,13 +53,13 @@ def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list
     def batches(begin: int, end: int):
         return shard_batch(
             training_batches(
-                experiment.data.train, begin, end, seed=config.seed, batch_size=config.batch_size
+                setup.data.train, begin, end, seed=config.seed, batch_size=config.batch_size
             )
         )
 
     resident = batches(0, size)
     train = parallel_train(step, size)
-    state = replicate(experiment.initial_state(config.seed))
+    state = replicate(setup.initial_state(config.seed))
 
     def run(stream, recorder):
         nonlocal state
@@ -76,7 +76,7 @@ def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list
         )
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         log = stack.enter_context(MetricLog(Path(folder), start_step=0))
-        progress = stack.enter_context(Progress(start_step=0, num_steps=experiment.num_steps))
+        progress = stack.enter_context(Progress(start_step=0, num_steps=setup.num_steps))
         recorder = StepRecorder(
             log, progress, batch_size=config.batch_size, log_every=config.log_every
         )

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.inference import infer, most_probable
-from stn_jax.experiments.training.experiment import Experiment
+from stn_jax.experiments.training.setup import Setup
 from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.film_frames import frame_due, keep_frame, read_frames
 from stn_jax.experiments.workdir.metrics import MetricLog, read_metrics
@@ -68,17 +68,17 @@ class RunPictures:
     It implements `stn_jax.experiments.training.hooks.Hook`: pass the class to `train_and_evaluate`.
     """
 
-    def __init__(self, config: ConfigDict, experiment: Experiment, workdir: Path, log: MetricLog):
-        self._experiment = experiment
+    def __init__(self, config: ConfigDict, setup: Setup, workdir: Path, log: MetricLog):
+        self._experiment = setup
         self._workdir = workdir
         self._log = log
         self._for_drawings, self._for_histograms = (
             Allowance(log.train_seconds, share=SHARE, expected=expected)
             for expected in (SECONDS_A_DRAWING, SECONDS_FOR_HISTOGRAMS)
         )
-        data = experiment.data
+        data = setup.data
         self._labels = data.test.labels[:NUM_EXAMPLES]
-        self._groups = experiment.labels.groups(self._labels)
+        self._groups = setup.labels.groups(self._labels)
         self._images = data.preprocessing.test(
             jnp.asarray(data.test.images[:NUM_EXAMPLES]), jnp.arange(len(self._labels))
         )

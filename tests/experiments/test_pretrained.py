@@ -23,7 +23,7 @@ from stn_jax.experiments.pretrained.packing import pack, write_weights
 from stn_jax.experiments.street_numbers.drawn.drawing import draw_picture
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.checkpoints import Checkpoints
-from stn_jax.experiments.training.experiment import make_experiment
+from stn_jax.experiments.training.setup import make_setup
 from stn_jax.experiments.workdir.run_config import settings
 from tests.experiments.tiny import REPOSITORY, tiny_config
 
@@ -113,7 +113,7 @@ def finished_run(tmp_path_factory):
     config.data.update(EMBEDDED)
     workdir.mkdir()
     (workdir / "config.json").write_text(config.to_json())
-    state = make_experiment(config).initial_state(seed=3)
+    state = make_setup(config).initial_state(seed=3)
     with Checkpoints(workdir / "checkpoints", keep_newest=1) as checkpoints:
         checkpoints.save(state)
     result = {

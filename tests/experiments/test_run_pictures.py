@@ -14,8 +14,8 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.inference import infer
 from stn_jax.experiments.run_pictures import Allowance, RunPictures
 from stn_jax.experiments.training.checkpoints import restore
-from stn_jax.experiments.training.experiment import make_experiment
 from stn_jax.experiments.training.loop import train_and_evaluate
+from stn_jax.experiments.training.setup import make_setup
 from stn_jax.experiments.workdir.film_frames import read_frames
 from stn_jax.experiments.workdir.run_config import read_config
 from stn_jax.experiments.workdir.theta_history import read_theta_history
@@ -80,7 +80,7 @@ def test_thetas_of_every_evaluation_are_those_of_the_network(filmed):
     np.testing.assert_array_equal(
         history.thetas["transformer"][0], np.broadcast_to([1, 0, 0, 0, 1, 0], (256, 6))
     )
-    test = make_experiment(config).data
+    test = make_setup(config).data
     images = test.preprocessing.test(jnp.asarray(test.test.images[:40]), jnp.arange(40))
     theta = infer(*restore(filmed, config), images).transformers["transformer"].theta
     np.testing.assert_allclose(

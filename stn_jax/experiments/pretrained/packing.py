@@ -12,8 +12,8 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.pretrained import FOLDER, read_weights
 from stn_jax.experiments.training.checkpoints import restore
 from stn_jax.experiments.training.evaluation import Evaluation, make_evaluate
-from stn_jax.experiments.training.experiment import Experiment, make_experiment
 from stn_jax.experiments.training.parallel import replicate
+from stn_jax.experiments.training.setup import Setup, make_setup
 from stn_jax.experiments.workdir.result import read_result
 from stn_jax.experiments.workdir.run_config import read_config
 from stn_jax.files import write_atomically
@@ -45,8 +45,8 @@ def pack(workdir: Path, name: str, *, command: str, commit: str) -> Path:
     if not result:
         raise UserError(f"the run in {workdir} is not finished (no result.json): resume it first")
     _, state = restore(workdir, config)
-    experiment = make_experiment(config)
-    evaluate = make_evaluate(experiment, config.eval_batch_size)
+    setup = make_setup(config)
+    evaluate = make_evaluate(setup, config.eval_batch_size)
     weights = write_weights({"params": state.params, "batch_stats": state.batch_stats})
     packed = state.replace(**read_weights(io.BytesIO(weights)))
     before, after = (evaluate(replicate(weights)) for weights in (state, packed))
@@ -56,7 +56,7 @@ def pack(workdir: Path, name: str, *, command: str, commit: str) -> Path:
     folder = FOLDER / name
     folder.mkdir(exist_ok=True)
     write_atomically(folder / "config.json", config.to_json(indent=2, sort_keys=True) + "\n")
-    card = _card(name, config, experiment, result, before, after, command, commit)
+    card = _card(name, config, setup, result, before, after, command, commit)
     write_atomically(folder / "README.md", card)
     write_atomically(folder / "weights.npz", weights)
     return folder
@@ -123,14 +123,14 @@ _RANGES = {"distorted_mnist": "0..1, bright on black", "street_numbers": "0..1 m
 def _card(
     name: str,
     config: ConfigDict,
-    experiment: Experiment,
+    setup: Setup,
     result: dict,
     before: Evaluation,
     after: Evaluation,
     command: str,
     commit: str,
 ) -> str:
-    height, width, channels = experiment.input_shape
+    height, width, channels = setup.input_shape
     optimizer = config.optimizer
     rows = {
         "network": f"{result['model']}, {result['num_params']:,} parameters",

@@ -13,7 +13,7 @@ from jax import Array
 from stn_jax.experiments.data.examples import Data, Examples
 from stn_jax.experiments.inference import infer, most_probable
 from stn_jax.experiments.labels import LabelKind
-from stn_jax.experiments.training.experiment import Experiment
+from stn_jax.experiments.training.setup import Setup
 from stn_jax.experiments.training.steps import TrainState
 
 NUM_SHOWN = 32
@@ -56,13 +56,11 @@ class Findings(NamedTuple):
         return _is_wrong(self.answers, self.labels)
 
 
-def examine(
-    experiment: Experiment, model: nn.Module, state: TrainState, batch_size: int
-) -> Findings:
+def examine(setup: Setup, model: nn.Module, state: TrainState, batch_size: int) -> Findings:
     """Runs the network on the whole test set in batches, and on some examples in detail."""
-    data = experiment.data
+    data = setup.data
     state = jax.device_put(state.replace(opt_state=()))
-    answers, losses = _answer(data, experiment.labels, model, state, batch_size)
+    answers, losses = _answer(data, setup.labels, model, state, batch_size)
     look = functools.partial(_look, data, model, state)
     images, outputs = [], []
     for some, result in look(np.arange(min(NUM_AVERAGED, len(losses)))):

@@ -12,7 +12,7 @@ from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.report.findings import Findings, examine
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.checkpoints import restore
-from stn_jax.experiments.training.experiment import make_experiment
+from stn_jax.experiments.training.setup import make_setup
 from stn_jax.experiments.workdir.metrics import read_metrics
 from stn_jax.experiments.workdir.result import read_result
 from stn_jax.experiments.workdir.run_config import read_config
@@ -80,19 +80,19 @@ def _read(name: str, workdir: Path, config: ConfigDict) -> Run:
     result, history = read_result(workdir), read_theta_history(workdir)
     model, state = restore(workdir, config)
     print(f"{workdir}: evaluating step {int(state.step)} ...", file=sys.stderr, flush=True)
-    experiment = make_experiment(config)
+    setup = make_setup(config)
     return Run(
         name=name,
         config=config,
         records=read_metrics(workdir / "metrics.jsonl"),
         result=result,
         theta_history=history,
-        network=experiment.model_name,
-        dataset=experiment.data.name,
+        network=setup.model_name,
+        dataset=setup.data.name,
         num_params=state.num_params,
         step=int(state.step),
-        num_steps=experiment.num_steps,
-        findings=examine(experiment, model, state, config.eval_batch_size),
+        num_steps=setup.num_steps,
+        findings=examine(setup, model, state, config.eval_batch_size),
     )
 
 

@@ -144,10 +144,10 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
         UserError, TrainingDivergedError: as in `train_and_evaluate`.
         SystemExit: SIGTERM was received.
     """
-    experiment = load(config)
-    program = make_program(config, experiment, seeds)
+    setup = load(config)
+    program = make_program(config, setup, seeds)
     with stop_on_sigterm() as stop_asked:
-        trained = run(config, experiment, program, workdir, stop_asked)
+        trained = run(config, setup, program, workdir, stop_asked)
     if trained is None:
         raise SystemExit(128 + signal.SIGTERM)
     # The result of a single seed is a scalar, that of several seeds an array.
@@ -169,7 +169,7 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
             "train_seconds": round(trained.train_seconds, 1),
             "seeds_together": len(seeds),
             "num_params": trained.state.num_params // len(seeds),
-            "dataset": experiment.data.name,
+            "dataset": setup.data.name,
             **environment(),
             "error_curve": [
                 [examples, round(float(errors[place]), 4)] for examples, errors in curve

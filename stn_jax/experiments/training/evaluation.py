@@ -11,9 +11,9 @@ import numpy as np
 from stn_jax.experiments.data.loader import evaluation_batches
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.training.checkpoints import restore
-from stn_jax.experiments.training.experiment import Experiment, make_experiment
 from stn_jax.experiments.training.parallel import parallel_eval, replicate
 from stn_jax.experiments.training.seeds import eval_many
+from stn_jax.experiments.training.setup import Setup, make_setup
 from stn_jax.experiments.training.steps import TrainState, eval_step
 from stn_jax.experiments.workdir.run_config import read_config
 
@@ -30,12 +30,12 @@ class Evaluation(NamedTuple):
 
 
 def make_evaluate(
-    experiment: Experiment, batch_size: int, *, stacked: bool = False
+    setup: Setup, batch_size: int, *, stacked: bool = False
 ) -> Callable[[TrainState], Evaluation]:
     """Returns a function that evaluates a replicated state; it is compiled once.
 
     Args:
-        experiment: provides the data and the network.
+        setup: provides the data and the network.
         batch_size: the batch size, rounded up to a multiple of the number of devices.
         stacked: whether the state holds many seeds, stacked as described in
             `stn_jax.experiments.training.seeds`.
@@ -43,19 +43,19 @@ def make_evaluate(
     devices = jax.device_count()
     step = functools.partial(
         eval_step,
-        model=experiment.model,
-        labels=experiment.labels,
-        preprocess=experiment.data.preprocessing.test,
+        model=setup.model,
+        labels=setup.labels,
+        preprocess=setup.data.preprocessing.test,
     )
     run = parallel_eval(eval_many(step) if stacked else step)
 
     def evaluate(state: TrainState) -> Evaluation:
         batches = evaluation_batches(
-            experiment.data.test, batch_size=-(-batch_size // devices) * devices
+            setup.data.test, batch_size=-(-batch_size // devices) * devices
         )
         parts = [jax.device_get(run(state, batch)) for batch in batches]
         sums = jax.tree.map(lambda *leaves: np.sum(leaves, axis=0, dtype=float), *parts)
-        return _evaluation(sums, experiment.labels)
+        return _evaluation(sums, setup.labels)
 
     return evaluate
 
@@ -69,6 +69,6 @@ def evaluate_workdir(workdir: Path) -> tuple[int, Evaluation]:
     """Returns the step and the test results of the newest checkpoint of a run."""
     config = read_config(workdir)
     _, state = restore(workdir, config)
-    experiment = make_experiment(config)
-    evaluate = make_evaluate(experiment, config.eval_batch_size)
+    setup = make_setup(config)
+    evaluate = make_evaluate(setup, config.eval_batch_size)
     return int(state.step), evaluate(replicate(state))

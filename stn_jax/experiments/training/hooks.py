@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ml_collections import ConfigDict
 
-from stn_jax.experiments.training.experiment import Experiment
+from stn_jax.experiments.training.setup import Setup
 from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.metrics import MetricLog
 
@@ -33,5 +33,5 @@ class Hook(Protocol):
         """Is called after the last step, once the result has been written."""
 
 
-MakeHook = Callable[[ConfigDict, Experiment, Path, MetricLog], Hook]
-"""Creates the hook of a run from the run's config, experiment, workdir and log."""
+MakeHook = Callable[[ConfigDict, Setup, Path, MetricLog], Hook]
+"""Creates the hook of a run from the run's config, setup, workdir and log."""

@@ -15,11 +15,11 @@ from stn_jax.experiments.data.loader import check_batch_size, prefetch
 from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
 from stn_jax.experiments.training.environment import environment
 from stn_jax.experiments.training.evaluation import Evaluation
-from stn_jax.experiments.training.experiment import Experiment, make_experiment
 from stn_jax.experiments.training.hooks import Hook, MakeHook
 from stn_jax.experiments.training.parallel import replicate
 from stn_jax.experiments.training.program import Program, make_program
 from stn_jax.experiments.training.progress import Progress, StepRecorder
+from stn_jax.experiments.training.setup import Setup, make_setup
 from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.metrics import MetricLog
 from stn_jax.experiments.workdir.result import read_result, write_result
@@ -45,12 +45,12 @@ def train_and_evaluate(
         UserError: if the config or the workdir cannot be used.
         TrainingDivergedError: if a loss was not finite; earlier checkpoints are kept.
     """
-    experiment = load(config)
+    setup = load(config)
     with stop_on_sigterm() as stop_asked:
         trained = run(
             config,
-            experiment,
-            make_program(config, experiment, [config.seed]),
+            setup,
+            make_program(config, setup, [config.seed]),
             workdir,
             stop_asked,
             with_result=True,
@@ -59,15 +59,15 @@ def train_and_evaluate(
         return None if trained is None else read_result(workdir)
 
 
-def load(config: ConfigDict) -> Experiment:
-    """Builds the experiment of a config, which downloads, generates or reads its data.
+def load(config: ConfigDict) -> Setup:
+    """Builds the setup of a config, which downloads, generates or reads its data.
 
     Raises:
         UserError: if the config or the data cannot be used.
     """
     check_batch_size(config.batch_size, "config.batch_size")
     with _sigterm_calls(_exit):  # half-written data must be cleaned up
-        return make_experiment(config)
+        return make_setup(config)
 
 
 class Trained(NamedTuple):
@@ -80,7 +80,7 @@ class Trained(NamedTuple):
 
 def run(
     config: ConfigDict,
-    experiment: Experiment,
+    setup: Setup,
     program: Program,
     workdir: Path,
     stop_asked: threading.Event,
@@ -92,8 +92,8 @@ def run(
 
     Args:
         config: the config that `workdir` belongs to.
-        experiment: the data and the network of `config`.
-        program: the compiled parts, made from `config` and `experiment`.
+        setup: the data and the network of `config`.
+        program: the compiled parts, made from `config` and `setup`.
         workdir: the run's folder.
         stop_asked: stops the run when it is set; checked between dispatches.
         with_result: whether to write `result.json`; only for programs with one seed.
@@ -108,23 +108,21 @@ def run(
     with (
         Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as saver,
         MetricLog(workdir, start_step=start) as log,
-        Progress(start_step=start, num_steps=experiment.num_steps) as progress,
+        Progress(start_step=start, num_steps=setup.num_steps) as progress,
     ):
         if start:
-            progress.line(f"resuming at step {start} of {experiment.num_steps}")
+            progress.line(f"resuming at step {start} of {setup.num_steps}")
         recorder = StepRecorder(
             log, progress, batch_size=program.examples_per_step, log_every=config.log_every
         )
-        hook = make_hook(config, experiment, workdir, log) if make_hook else None
+        hook = make_hook(config, setup, workdir, log) if make_hook else None
         if hook:
             hook.begin(state)
-        state, evaluation = _train(
-            config, experiment, program, state, saver, recorder, hook, stop_asked
-        )
+        state, evaluation = _train(config, setup, program, state, saver, recorder, hook, stop_asked)
         if evaluation is not None:
             trained = Trained(state, evaluation, recorder.train_seconds)
             if with_result:
-                write_result(workdir, _result(config, experiment, trained))
+                write_result(workdir, _result(config, setup, trained))
             if hook:
                 hook.finish(state)  # last, so that a failed picture does not cost the result
             return trained
@@ -132,7 +130,7 @@ def run(
     return None
 
 
-def _result(config: ConfigDict, experiment: Experiment, trained: Trained) -> dict:
+def _result(config: ConfigDict, setup: Setup, trained: Trained) -> dict:
     state, evaluation = trained.state, trained.evaluation
     examples = int(state.step) * config.batch_size
     return {
@@ -141,11 +139,11 @@ def _result(config: ConfigDict, experiment: Experiment, trained: Trained) -> dic
         "test_loss": float(evaluation.loss),
         "num_params": state.num_params,
         "steps": int(state.step),
-        "epochs": examples / len(experiment.data.train.labels),
+        "epochs": examples / len(setup.data.train.labels),
         "examples_per_second": examples / trained.train_seconds,
         "train_seconds": trained.train_seconds,
-        "dataset": experiment.data.name,
-        "model": experiment.model_name,
+        "dataset": setup.data.name,
+        "model": setup.model_name,
         "seed": config.seed,
         **environment(),
     }
@@ -153,7 +151,7 @@ def _result(config: ConfigDict, experiment: Experiment, trained: Trained) -> dic
 
 def _train(
     config: ConfigDict,
-    experiment: Experiment,
+    setup: Setup,
     program: Program,
     state: TrainState,
     checkpoints: Checkpoints,
@@ -164,11 +162,11 @@ def _train(
     """Runs the loop. The evaluation is None if the loop was asked to stop before the end."""
     step = saved_step = int(state.step)
     evaluation = None
-    if step < experiment.num_steps:
+    if step < setup.num_steps:
         started = time.perf_counter()
         train = program.train.lower(state, program.batches(step, step + 1), np.int32(1)).compile()
         recorder.compiled(time.perf_counter() - started)
-    dispatches = _dispatches(experiment, step, config.steps_per_dispatch)
+    dispatches = _dispatches(setup, step, config.steps_per_dispatch)
     with closing(prefetch(program.batches, dispatches)) as stream:
         for step, end, batch in stream:
             if stop_asked.is_set():
@@ -181,22 +179,22 @@ def _train(
             if hook and hook.wants(step, end):
                 with recorder.paused(state):
                     hook.look(end, state)
-            if end % experiment.eval_every == 0 or end == experiment.num_steps:
+            if end % setup.eval_every == 0 or end == setup.num_steps:
                 recorder.finish()
                 evaluation = program.evaluate(state)
                 recorder.evaluated(end, evaluation)
                 checkpoints.save(state, float(evaluation.error_percent.mean()))
                 saved_step = end
-                if hook and end < experiment.num_steps:
+                if hook and end < setup.num_steps:
                     hook.evaluated(end, state, recorder.train_seconds)
     return state, evaluation or program.evaluate(state)
 
 
-def _dispatches(experiment: Experiment, start: int, longest: int) -> Iterator[tuple[int, int]]:
+def _dispatches(setup: Setup, start: int, longest: int) -> Iterator[tuple[int, int]]:
     """Yields ranges of steps from `start` to the end, split where evaluations are due."""
-    while start < experiment.num_steps:
-        next_evaluation = (start // experiment.eval_every + 1) * experiment.eval_every
-        end = min(start + longest, next_evaluation, experiment.num_steps)
+    while start < setup.num_steps:
+        next_evaluation = (start // setup.eval_every + 1) * setup.eval_every
+        end = min(start + longest, next_evaluation, setup.num_steps)
         yield start, end
         start = end
 

@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 from stn_jax.experiments.data.examples import Batch
 from stn_jax.experiments.data.loader import training_batches
 from stn_jax.experiments.training.evaluation import Evaluation, make_evaluate
-from stn_jax.experiments.training.experiment import Experiment
 from stn_jax.experiments.training.parallel import parallel_train, shard_batch
 from stn_jax.experiments.training.seeds import stack_batches, stack_states, train_many
+from stn_jax.experiments.training.setup import Setup
 from stn_jax.experiments.training.steps import TrainState, train_step
 
 
@@ -27,7 +27,7 @@ class Program(NamedTuple):
     examples_per_step: int
 
 
-def make_program(config: ConfigDict, experiment: Experiment, seeds: Sequence[int]) -> Program:
+def make_program(config: ConfigDict, setup: Setup, seeds: Sequence[int]) -> Program:
     """Returns the program that trains these seeds; `config.seed` is ignored.
 
     With one seed, states, batches and results have no seed axis. With many seeds they are stacked
@@ -37,15 +37,15 @@ def make_program(config: ConfigDict, experiment: Experiment, seeds: Sequence[int
     many = len(seeds) > 1
     step = functools.partial(
         train_step,
-        model=experiment.model,
-        optimizer=experiment.optimizer,
-        labels=experiment.labels,
-        preprocess=experiment.data.preprocessing.train,
+        model=setup.model,
+        optimizer=setup.optimizer,
+        labels=setup.labels,
+        preprocess=setup.data.preprocessing.train,
     )
-    states = [experiment.initial_state(seed) for seed in seeds]
+    states = [setup.initial_state(seed) for seed in seeds]
 
     def batches(start: int, stop: int) -> Batch:
-        each = [_batches(config, experiment, seed, start, stop) for seed in seeds]
+        each = [_batches(config, setup, seed, start, stop) for seed in seeds]
         return shard_batch(stack_batches(each) if many else each[0])
 
     return Program(
@@ -55,16 +55,16 @@ def make_program(config: ConfigDict, experiment: Experiment, seeds: Sequence[int
             train_many(step, seeds) if many else functools.partial(step, seed=seeds[0]),
             config.steps_per_dispatch,
         ),
-        evaluate=make_evaluate(experiment, config.eval_batch_size, stacked=many),
+        evaluate=make_evaluate(setup, config.eval_batch_size, stacked=many),
         examples_per_step=config.batch_size * len(seeds),
     )
 
 
-def _batches(config: ConfigDict, experiment: Experiment, seed: int, start: int, stop: int) -> Batch:
+def _batches(config: ConfigDict, setup: Setup, seed: int, start: int, stop: int) -> Batch:
     """Returns one seed's batches, padded to a full dispatch: all have the same shape."""
     missing = config.steps_per_dispatch - (stop - start)
     batches = training_batches(
-        experiment.data.train, start, stop, seed=seed, batch_size=config.batch_size
+        setup.data.train, start, stop, seed=seed, batch_size=config.batch_size
     )
     return jax.tree.map(
         lambda leaf: np.pad(leaf, ((0, 0), (0, missing)) + ((0, 0),) * (leaf.ndim - 2)), batches

@@ -23,6 +23,7 @@ from tests.experiments.tiny import (
     launch_command,
     read_metrics,
     tiny_config,
+    without_pictures,
 )
 
 
@@ -210,7 +211,8 @@ def test_one_and_eight_devices_give_the_same_losses_and_error(tmp_path):
         workdir = tmp_path / str(devices)
         # Not Adam: it divides by the gradient's size, which amplifies rounding differences.
         arguments = launch_command(workdir, "--config.optimizer.name=sgd")
-        run = launch([*arguments, "--config.optimizer.learning_rate=0.002"], devices=devices)
+        arguments = without_pictures([*arguments, "--config.optimizer.learning_rate=0.002"])
+        run = launch(arguments, devices=devices)
         assert run.returncode == 0, run.stderr
         runs[devices] = read_metrics(workdir)
         assert f"{devices} x cpu" in (workdir / "result.json").read_text()
@@ -228,14 +230,14 @@ LONGER = ("--config.num_epochs=40", "--config.eval_every_epochs=8")  # 200 steps
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("uninterrupted")
-    run = launch(launch_command(workdir, *LONGER))
+    run = launch(without_pictures(launch_command(workdir, *LONGER)))
     assert run.returncode == 0, run.stderr
     return final_state(workdir)
 
 
 INTERRUPTED = """
 import os, sys
-from stn_jax.experiments.cli.flags import launch
+from stn_jax.experiments.cli import flags, modes
 from stn_jax.experiments.training.progress import StepRecorder
 
 after_step, send = int(sys.argv[1]), int(sys.argv[2])
@@ -247,7 +249,8 @@ def record_and_signal(self, begin, end, metrics):
         os.kill(os.getpid(), send)
 
 StepRecorder._record = record_and_signal
-launch(["launch.py", *sys.argv[3:]])
+modes.RunPictures = None
+flags.launch(["launch.py", *sys.argv[3:]])
 """
 
 
@@ -267,7 +270,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_never_was(tmp_path, uninterrupt
         assert "stopped at step" in output
     else:
         assert code == -signal.SIGKILL
-    run = launch(launch_command(tmp_path, *LONGER))
+    run = launch(without_pictures(launch_command(tmp_path, *LONGER)))
     assert run.returncode == 0, run.stderr
     assert "resuming at step" in run.stdout
     chex.assert_trees_all_equal(final_state(tmp_path), uninterrupted)

@@ -15,7 +15,7 @@ from stn_jax.experiments.training.optimizer import make_optimizer
 from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state
 
 
-class Experiment(NamedTuple):
+class Setup(NamedTuple):
     """The parts of the run that a config describes."""
 
     data: Data
@@ -32,7 +32,7 @@ class Experiment(NamedTuple):
         return create_state(self.model, self.optimizer, seed, self.input_shape)
 
 
-def make_experiment(config: ConfigDict) -> Experiment:
+def make_setup(config: ConfigDict) -> Setup:
     """Loads the data and builds the other parts of the run.
 
     Raises:
@@ -53,7 +53,7 @@ def make_experiment(config: ConfigDict) -> Experiment:
     data = task.load_data(config)
     steps_per_epoch = len(data.train.labels) / config.batch_size
     num_steps = max(1, round(config.num_epochs * steps_per_epoch))
-    return Experiment(
+    return Setup(
         data=data,
         input_shape=input_shape,
         labels=task.LABELS,
