@@ -1,8 +1,9 @@
 """Spatial Transformer Networks (Jaderberg et al., NIPS 2015) in JAX and Flax.
 
-`affine_grid` and its siblings turn theta into a sampling grid, `sample` reads an image there, and
-`spatial_transform` does both for a batch. `SpatialTransformer` is the Flax Linen module; that for
-NNX is `stn_jax.nnx.SpatialTransformer`.
+`affine_grid` and the other grid functions turn theta, the parameters of a transformation, into a
+sampling grid. `sample` reads an image at the points of a grid, and `spatial_transform` does both
+for a batch. `SpatialTransformer` is the module for Flax Linen, and
+`stn_jax.nnx.SpatialTransformer` is the module for Flax NNX.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -43,7 +44,7 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `load_pretrained` on first use: its networks need the extra `experiments`."""
+    """Imports `load_pretrained` on first use, because it needs the extra `experiments`."""
     if name != "load_pretrained":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

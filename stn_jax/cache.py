@@ -1,4 +1,4 @@
-"""Where compiled programs and kernels are kept for the next process."""
+"""The cache on disk for compiled programs and kernels, which later processes reuse."""
 
 import os
 import platform
@@ -11,19 +11,19 @@ from stn_jax.files import digest
 
 
 def cache_folder() -> Path:
-    """Returns `$XDG_CACHE_HOME/stn_jax/MACHINE` or `~/.cache/stn_jax/MACHINE`; it need not exist.
+    """Returns `$XDG_CACHE_HOME/stn_jax/MACHINE` or `~/.cache/stn_jax/MACHINE`.
 
-    MACHINE is a digest of the processor's features, because machines that share a home folder may
-    not be able to run each other's programs.
+    The folder is not created. MACHINE is a digest of the processor's architecture and features,
+    because machines that share a home folder may not be able to run each other's programs.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return home / "stn_jax" / digest(_machine())
 
 
 def keep_compiled_programs() -> None:
-    """Makes JAX keep compiled programs in `cache_folder()`, so that later runs start sooner.
+    """Makes JAX store compiled programs in `cache_folder()`, so that later runs start faster.
 
-    Does nothing if the user has chosen a folder with JAX_COMPILATION_CACHE_DIR.
+    Does nothing if the user has set the environment variable JAX_COMPILATION_CACHE_DIR.
     """
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs"))

@@ -1,14 +1,14 @@
-"""Errors whose message is written for the person at the terminal."""
+"""Errors with messages that are meant for the user."""
 
 import difflib
 from collections.abc import Collection
 
 
 class UserError(ValueError):
-    """A value that the user gave cannot be used.
+    """Raised if a value that the user gave cannot be used.
 
-    The message is one line: what is wrong, and how to fix it. Commands print the line without a
-    traceback and exit with code 2.
+    The message is a single line that says what is wrong and how to fix it. Commands print this line
+    without a traceback and exit with code 2.
     """
 
 

@@ -1,4 +1,4 @@
-"""Writes files so that no reader ever sees half of one."""
+"""Atomic writing of files, and digests of their content."""
 
 import hashlib
 import os
@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a temporary file beside `path`, then renames it."""
+    """Writes a temporary file next to `path`, then renames it to `path`.
+
+    Other processes therefore never see a partly written file.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     if isinstance(content, str):
         content = content.encode()

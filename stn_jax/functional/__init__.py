@@ -1,4 +1,4 @@
-"""Pure functions on batches that the Flax modules of `stn_jax.linen` and `stn_jax.nnx` call."""
+"""Pure functions on batches, which the Flax modules of `stn_jax.linen` and `stn_jax.nnx` call."""
 
 from stn_jax.functional.convolution import conv_general_dilated, convolution
 from stn_jax.functional.pooling import max_pool_2x2

@@ -1,11 +1,13 @@
-"""Convolution with stride 1 that is fast on the CPU, where XLA's own is slow.
+"""Convolution with stride 1 that is fast on the CPU, where XLA's own convolution is slow.
 
-A C++ kernel computes it (see `stn_jax.native`), or matrix products over patches where there is no
-compiler. Both keep their threads inside a device loop, where XLA's convolutions lose them.
+A C++ kernel computes it (see `stn_jax.native`), or, without a C++ compiler, matrix products over
+patches. Both also use several threads inside a device loop such as `lax.fori_loop`, where XLA's
+convolutions do not.
 
-The convolution is a JAX primitive that is linear in either operand. Its transposes, the gradients
-with respect to the input and to the kernel, are two more such primitives, and their transposes are
-among the three again. Derivatives of any order and in either mode therefore need no others.
+The convolution is a JAX primitive that is linear in each operand. Its transposes, which are the
+gradients with respect to the input and to the kernel, are two more primitives of this kind, and the
+transposes of these are again among the three. This is enough for forward and reverse mode, and for
+derivatives of any order.
 """
 
 import functools
@@ -31,15 +33,16 @@ def convolution(
 
     Args:
         inputs: [B, H, W, C].
-        kernel: [h, w, C, D], of the dtype of `inputs`.
-        padding: ((top, bottom), (left, right)) rows and columns of zeros around the inputs, fewer
-            than h and w.
+        kernel: [h, w, C, D], with the dtype of `inputs`.
+        padding: ((top, bottom), (left, right)), the numbers of rows and columns of zeros to add
+            around the inputs. Top and bottom must be less than h, left and right less than w.
 
     Returns:
         [B, H + top + bottom - h + 1, W + left + right - w + 1, D].
 
     Raises:
-        ValueError: the kernel is larger than the padded input, or not larger than the padding.
+        ValueError: the kernel is larger than the padded input, or the padding is negative or too
+            large.
 
     >>> ones, box = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1))
     >>> convolution(ones, box).squeeze().tolist()
@@ -55,10 +58,10 @@ def convolution(
 
 
 def conv_general_dilated(inputs, kernel, strides, padding, **options):
-    """Computes `lax.conv_general_dilated` as Flax's Conv layers call it, faster on the CPU.
+    """A replacement for `lax.conv_general_dilated` in Flax's Conv layers that is faster on the CPU.
 
-    Pass it to them as `conv_general_dilated=`. Convolutions that `convolution` does not cover, and
-    other platforms, use `lax.conv_general_dilated` itself.
+    Pass it to a layer as `conv_general_dilated=`. On other platforms, and for convolutions that
+    `convolution` does not support, it calls `lax.conv_general_dilated`.
 
     >>> from flax import linen as nn
     >>> layer = nn.Conv(8, (5, 5), conv_general_dilated=conv_general_dilated)
@@ -89,7 +92,7 @@ def _convolution(inputs, kernel, **padding):
 
 
 def _input_gradient(cotangent, kernel, *, top, bottom, left, right):
-    """Transposes `_convolution` with respect to the inputs; returns [B, H, W, C]."""
+    """Computes the gradient of `_convolution` with respect to the inputs, [B, H, W, C]."""
     height, width = kernel.shape[:2]
     return _convolution(
         cotangent,
@@ -102,7 +105,7 @@ def _input_gradient(cotangent, kernel, *, top, bottom, left, right):
 
 
 def _kernel_gradient(inputs, cotangent, *, top, bottom, left, right):
-    """Transposes `_convolution` with respect to the kernel; returns [h, w, C, D]."""
+    """Computes the gradient of `_convolution` with respect to the kernel, [h, w, C, D]."""
     padding = {"top": top, "bottom": bottom, "left": left, "right": right}
     _, out_height, out_width, features = cotangent.shape
     height = inputs.shape[1] + top + bottom - out_height + 1
@@ -117,10 +120,15 @@ def _kernel_gradient(inputs, cotangent, *, top, bottom, left, right):
 
 
 def _patches(inputs, height, width, *, top, bottom, left, right):
-    """Returns patches [H', B, W', w C] of kernel rows and `height`, or [H', B, W', h w C] and 1."""
+    """Returns the inputs as patches, and how many rows of patches a kernel covers.
+
+    The patches have the size of a kernel row, [H + top + bottom, B, W', w C], and there are
+    `height` rows. If such patches are too short for fast products, they have the size of the whole
+    kernel, [H', B, W', h w C], and there is 1 row.
+    """
     inputs = jnp.pad(inputs, ((0, 0), (top, bottom), (left, right), (0, 0)))
     out_height, out_width = inputs.shape[1] - height + 1, inputs.shape[2] - width + 1
-    # Rows lead, so that a kernel row's patches are one contiguous block.
+    # The rows are the first axis, so that the patches of a kernel row are one contiguous block.
     rows = inputs.transpose(1, 0, 2, 3)
     patches = jnp.concatenate([rows[:, :, x : x + out_width] for x in range(width)], axis=-1)
     if patches.shape[-1] >= _MIN_ROW_LENGTH:
@@ -130,7 +138,7 @@ def _patches(inputs, height, width, *, top, bottom, left, right):
 
 def _batch(primitive, operands, is_batched, padding):
     if primitive is not _kernel_gradient_p and not is_batched[1]:
-        # All examples share the kernel: they are one larger batch.
+        # All examples use the same kernel, so they form a single larger batch.
         inputs, kernel = operands
         outputs = primitive.bind(inputs.reshape(-1, *inputs.shape[2:]), kernel, **padding)
         return outputs.reshape(len(inputs), -1, *outputs.shape[1:])

@@ -5,11 +5,11 @@ from jax import Array
 
 
 def max_pool_2x2(inputs: Array) -> Array:
-    """Max-pools 2x2 pixels with stride 2; an odd last row or column is pooled by itself.
+    """Max-pools 2x2 pixels with stride 2; an odd last row or column is pooled on its own.
 
-    It takes maxima of strided slices, so its gradient is elementwise. The gradient of
-    `flax.linen.max_pool` is a scatter, several times slower on a CPU. Pixels that tie share the
-    gradient.
+    The result is a maximum of strided slices, so its gradient is elementwise. The gradient of
+    `flax.linen.max_pool` is a scatter, which is several times slower on a CPU. Pixels that
+    tie share the gradient.
 
     Args:
         inputs: [B, H, W, C].

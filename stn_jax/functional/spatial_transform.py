@@ -1,4 +1,4 @@
-"""The spatial transformer as a function of theta: the part that needs no module system."""
+"""The spatial transformer as a function of images and theta, without a localisation network."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ def spatial_transform(
 ) -> tuple[jax.Array, jax.Array]:
     """Warps each image of a batch by its own theta (paper, section 3).
 
-    Coordinates are normalised, (x, y), and map output to input; see `stn_jax.sample`.
+    Theta maps output to input in normalised coordinates (x, y); see `stn_jax.sample`.
 
     Args:
-        images: [B, H, W, C], images or feature maps of a floating dtype.
-        theta: [B, *theta_shape] as the family's grid function takes it, such as [B, 2, 3] for
-            "affine", or the flat parameters [B, num_params].
+        images: [B, H, W, C], images or feature maps of a floating-point dtype.
+        theta: [B, *theta_shape], as for the family's grid function, such as [B, 2, 3] for "affine",
+            or the flat parameters [B, num_params].
         family: the name of a family of transformations, or a `Family`.
         output_shape: (H', W') of the output; the (H, W) of the images if None.
         method: "nearest", "bilinear" or "bicubic".
@@ -35,7 +35,7 @@ def spatial_transform(
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Returns:
-        The warped images [B, H', W', C] and the sampling grids [B, H', W', 2] that read them.
+        The warped images [B, H', W', C], and the sampling grids [B, H', W', 2] that were used.
 
     Raises:
         ValueError: a shape is wrong, or the family, method or padding is unknown.
@@ -68,10 +68,10 @@ def spatial_transform(
 
 
 def shared_family(family: FamilyName | Family | None, localisation: Any) -> Family:
-    """Returns the family of a transformer and its localisation network, which name it once.
+    """Returns the family that a transformer shares with its localisation network.
 
     Args:
-        family: what the transformer was given; None if it is to use the localisation network's.
+        family: the family given to the transformer; None to use that of the localisation network.
         localisation: a callable, which may have an attribute `family`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Flax Linen modules: localisation networks, the spatial transformer, and layers that are fast."""
+"""Flax Linen modules: localisation networks, the spatial transformer, and fast layers."""
 
 from stn_jax.linen.layers import BatchNorm, Conv, Dropout
 from stn_jax.linen.localisation import (

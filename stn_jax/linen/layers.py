@@ -1,4 +1,4 @@
-"""Flax Linen layers that are fast on a CPU and give the same results on any number of devices."""
+"""Flax Linen layers that are fast on a CPU, or give the same results on any number of devices."""
 
 import functools
 
@@ -15,9 +15,9 @@ Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation with statistics over all devices of `axis_name`.
+    """Batch normalisation with statistics over all devices of the mapped axis `axis_name`.
 
-    Statistics are float32 whatever `dtype`, the dtype of the result.
+    `dtype` is the dtype of the result. The running statistics are always float32.
 
     >>> layer = BatchNorm()
     >>> layer.init(jax.random.key(0), jnp.ones((2, 3)), train=True)["batch_stats"]["norm"].keys()
@@ -41,12 +41,14 @@ class BatchNorm(nn.Module):
 class Dropout(nn.Module):
     """Sets values to 0 with probability `rate` in training, and divides the rest by 1 - rate.
 
-    An example's mask comes from the "dropout" key and the example's place in the global batch, so
-    one device and eight draw the same masks. `flax.linen.Dropout` draws a mask per device.
+    The mask of an example depends only on the "dropout" key and on the example's position in the
+    global batch, so it does not depend on the number of devices. `flax.linen.Dropout` instead draws
+    one mask for the part of the batch that is on a device.
 
     Attributes:
-        rate: in 0..1.
-        axis_name: the axis of the devices that a batch is split over, in their order.
+        rate: the probability, in 0..1.
+        axis_name: the name of the mapped axis, such as that of `jax.pmap`, over which the batch is
+            split.
 
     >>> Dropout(0.5).apply({}, jnp.ones((1, 3)), train=False).tolist()
     [[1.0, 1.0, 1.0]]

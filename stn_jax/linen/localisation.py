@@ -17,8 +17,8 @@ from stn_jax.transforms import Family, FamilyName
 class ThetaRegression(nn.Module):
     """The last layer of a localisation network: features [B, F] -> theta [B, *theta_shape].
 
-    It starts with zero weights and the identity transformation as its bias, so training starts from
-    an untouched image. Theta is float32, because coordinates need it.
+    Its weights start at zero and its bias at the identity transformation, so training starts with
+    an unchanged image. Theta is never of half precision, which is too coarse for coordinates.
 
     Attributes:
         family: the family of transformations, by name or as a `Family`.
@@ -43,16 +43,19 @@ class ThetaRegression(nn.Module):
 
 
 class FullyConnectedLocalisation(nn.Module):
-    """Fully connected ReLU layers, then theta: 32-32-32 for ST-FCN, 32-32 for ST-CNN Multi.
+    """Fully connected layers with ReLU, followed by `ThetaRegression`.
 
-    Inputs [B, H, W, C] give theta [B, *theta_shape].
+    The paper uses the widths (32, 32, 32) for ST-FCN and (32, 32) for ST-CNN Multi. Inputs
+    [B, H, W, C] give theta [B, *theta_shape].
 
     Attributes:
-        family: the family of transformations; that of the `SpatialTransformer` if None.
+        family: the family of transformations, by name or as a `Family`; None if the enclosing
+            `SpatialTransformer` sets it.
         features: the widths of the hidden layers.
         batch_norm: whether hidden layers are batch-normalised; `train=True` then needs
             `mutable=["batch_stats"]`.
-        axis_name: the axis of the devices that batch statistics are averaged over.
+        axis_name: the name of the mapped axis, such as that of `jax.pmap`, over which batch
+            statistics are averaged.
         dtype: the dtype of the hidden layers; theta is float32.
 
     >>> network = FullyConnectedLocalisation("translation", features=(16,))
@@ -70,32 +73,32 @@ class FullyConnectedLocalisation(nn.Module):
     def __call__(self, inputs: Array, train: bool = False) -> Array:
         x = inputs.reshape(inputs.shape[0], -1)
         for width in self.features:
-            x = nn.Dense(width, dtype=self.dtype)(x)
-            if self.batch_norm:
-                x = BatchNorm(self.axis_name, self.dtype)(x, train)
-            x = nn.relu(x)
+            x = _activated(self, nn.Dense(width, dtype=self.dtype)(x), train)
         return ThetaRegression(self.family, name="theta")(x)
 
 
 class ConvLocalisation(nn.Module):
     """The paper's convolutional localisation networks; by default that of ST-CNN, section 4.1.
 
-    Average pooling by `downsample`, then 5x5 convolutions with max-pooling by 2 between them, fully
-    connected ReLU layers, theta. Max-pooling keeps an odd last row and column. Inputs [B, H, W, C]
-    give theta [B, *theta_shape].
+    It consists of average pooling by `downsample`, 5x5 convolutions with 2x2 max-pooling between
+    them, fully connected layers, and `ThetaRegression`. All hidden layers have ReLU. Max-pooling
+    keeps an odd last row or column; average pooling drops it. Inputs [B, H, W, C] give theta
+    [B, *theta_shape].
 
     ST-CNN Single of section 4.2 uses `filters=(32, 32), features=(32, 32), downsample=1,
     padding="SAME"`.
 
     Attributes:
-        family: the family of transformations; that of the `SpatialTransformer` if None.
-        filters: the widths of the convolutions.
+        family: the family of transformations, by name or as a `Family`; None if the enclosing
+            `SpatialTransformer` sets it.
+        filters: the numbers of filters of the convolutions.
         features: the widths of the fully connected layers.
         downsample: the size and stride of the average pooling; 1 for none.
-        padding: of the convolutions, "VALID" or "SAME".
+        padding: the padding of the convolutions, "VALID" or "SAME".
         batch_norm: whether hidden layers are batch-normalised; `train=True` then needs
             `mutable=["batch_stats"]`.
-        axis_name: the axis of the devices that batch statistics are averaged over.
+        axis_name: the name of the mapped axis, such as that of `jax.pmap`, over which batch
+            statistics are averaged.
         dtype: the dtype of the hidden layers; theta is float32.
 
     >>> network = ConvLocalisation("affine")
@@ -121,13 +124,17 @@ class ConvLocalisation(nn.Module):
             if layer > 0:
                 x = max_pool_2x2(x)
             x = Conv(filters, (5, 5), padding=self.padding, dtype=self.dtype)(x)
-            if self.batch_norm:
-                x = BatchNorm(self.axis_name, self.dtype)(x, train)
-            x = nn.relu(x)
+            x = _activated(self, x, train)
         x = x.reshape(x.shape[0], -1)
         for width in self.features:
-            x = nn.Dense(width, dtype=self.dtype)(x)
-            if self.batch_norm:
-                x = BatchNorm(self.axis_name, self.dtype)(x, train)
-            x = nn.relu(x)
+            x = _activated(self, nn.Dense(width, dtype=self.dtype)(x), train)
         return ThetaRegression(self.family, name="theta")(x)
+
+
+def _activated(
+    network: FullyConnectedLocalisation | ConvLocalisation, x: Array, train: bool
+) -> Array:
+    """Applies batch normalisation, if the network has it, and ReLU; part of its `__call__`."""
+    if network.batch_norm:
+        x = BatchNorm(network.axis_name, network.dtype)(x, train)
+    return nn.relu(x)

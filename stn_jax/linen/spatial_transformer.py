@@ -15,26 +15,26 @@ class SpatialTransformer(nn.Module):
     """Warps a feature map by a transformation that it predicts from that feature map.
 
     Input U [B, H, W, C], output V [B, H', W', C], V = sample(U, grid(localisation(U))) (paper,
-    section 3). Coordinates are normalised, (x, y), and map output to input; see `stn_jax.sample`.
+    section 3). Theta maps output to input in normalised coordinates (x, y); see `stn_jax.sample`.
 
-    `inputs`, `theta` and `grid` are sown as intermediates: read them with
+    `inputs`, `theta` and `grid` are sown as intermediates. Read them with
     `module.apply(variables, images, mutable=["intermediates"])`.
 
     Attributes:
-        localisation: any callable U -> theta, [B, *theta_shape] or flat [B, num_params]: a
-            localisation network of `stn_jax.linen`, a module of your own or a plain function. It
+        localisation: any callable U -> theta, with theta [B, *theta_shape] or flat [B, num_params]:
+            a localisation network of `stn_jax.linen`, your own module or a plain function. It
             should start at the identity transformation, as `ThetaRegression` does.
-        family: the family of transformations, by name or as a `Family`. It is named once: a
-            localisation network whose own `family` is None gets this one; if this one is None, the
-            localisation network's is used.
+        family: the family of transformations, by name or as a `Family`. If it is None, that of the
+            localisation network is used. A localisation network whose own `family` is None gets
+            this one.
         output_shape: (H', W'); the (H, W) of the input if None.
         method: "nearest", "bilinear" or "bicubic".
         padding: what is read outside the image: "zeros", "border" or "reflection".
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Raises:
-        ValueError: no family or two different ones are named, theta has a shape that is not the
-            family's, or an option is unknown.
+        ValueError: no family or two different families are given, theta does not have the shape of
+            the family, or an option is unknown.
 
     >>> module = SpatialTransformer(stn_jax.linen.ConvLocalisation(), family="affine")
     >>> outputs, variables = module.init_with_output(jax.random.key(0), jnp.ones((8, 28, 28, 1)))
@@ -52,7 +52,7 @@ class SpatialTransformer(nn.Module):
     def __post_init__(self) -> None:
         network: Any = self.localisation
         if isinstance(network, nn.Module) and getattr(network, "family", self.family) is None:
-            # Fields are frozen by now; what the user holds is left as it is.
+            # Fields are already frozen. The user's own module stays unchanged.
             object.__setattr__(self, "localisation", network.clone(family=self.family))
         super().__post_init__()
 

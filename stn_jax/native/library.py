@@ -1,7 +1,8 @@
 """Compiles the C++ kernels when they are first needed, and registers them with JAX.
 
-The library is kept in the folder of `stn_jax.cache`. Without a C++ compiler, or with the
-environment variable STN_JAX_NATIVE=0, plain JAX computes the same results more slowly.
+The compiled library is stored in the folder of `stn_jax.cache`. Without a C++ compiler, or with the
+environment variable STN_JAX_NATIVE=0, plain JAX computes the same results, up to rounding, more
+slowly.
 """
 
 import ctypes
@@ -34,20 +35,20 @@ KERNELS = (
     "convolution_input_gradient",
     "convolution_kernel_gradient",
 )
-"""Functions of the library; each computes the primitive of the same name."""
+"""The functions of the library, each of which computes the primitive of the same name."""
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 
 
 def is_available() -> bool:
-    """Returns whether JAX has the kernels; the first call compiles them, which takes seconds."""
+    """Returns whether JAX can use the kernels; the first call may compile them, taking seconds."""
     with _lock:
         return _register()
 
 
 def target_name(kernel: str) -> str:
-    """Returns the name under which JAX knows a kernel."""
+    """Returns the name under which a kernel is registered with JAX."""
     return f"stn_jax_{kernel}"
 
 
@@ -61,7 +62,7 @@ def _register() -> bool:
             capsule = jax.ffi.pycapsule(getattr(library, name))
             jax.ffi.register_ffi_target(target_name(name), capsule, platform="cpu")
     except Exception as error:
-        # Whatever is wrong with the compiler or the folder, plain JAX can do the work.
+        # Plain JAX works without the kernels, whatever is wrong with the compiler or the folder.
         _log.debug("no native kernels, plain JAX instead: %s", error)
         return False
     return True

@@ -1,7 +1,7 @@
-"""Makes JAX primitives that a C++ kernel computes on the CPU and plain JAX everywhere else.
+"""Makes JAX primitives that use a C++ kernel on the CPU and plain JAX everywhere else.
 
-A primitive takes more work than `jax.custom_vjp`, but it keeps forward mode and second derivatives:
-the caller registers the derivative, and JAX applies it in either mode and at any order.
+A primitive needs more code than `jax.custom_vjp`, but it supports forward mode and second
+derivatives: the caller registers the derivative, and JAX applies it in both modes and at any order.
 """
 
 import functools
@@ -19,7 +19,7 @@ from stn_jax.native import library
 BatchRule = Callable[..., jax.Array]
 """(primitive, operands, is_batched, params) -> result, with the batch axis first in the result.
 
-The batched ones of `operands` have the batch axis first, the others have none.
+In `operands`, those that are batched have the batch axis first.
 """
 
 _Rule = Callable[..., Any]  # how JAX lowers a primitive
@@ -38,12 +38,11 @@ def native_primitive(
     The caller adds the derivative: `ad.primitive_jvps` and `ad.primitive_transposes`.
 
     Args:
-        name: the primitive's name; the kernel of that name, if there is one, computes it on the
-            CPU.
-        fun: the computation in plain JAX. It defines shape and dtype of the result.
-        params: the names of the static parameters, all of them integers.
-        batch: how `jax.vmap` maps the primitive.
-        on_cpu: what replaces `fun` on a CPU without the kernel, if something faster is known there.
+        name: the primitive's name. If there is a kernel of the same name, the CPU uses it.
+        fun: the computation in plain JAX. It determines the shape and the dtype of the result.
+        params: the names of the static parameters, which are integers.
+        batch: the batching rule for `jax.vmap`.
+        on_cpu: an alternative to `fun` that is faster on a CPU, used there without the kernel.
     """
     primitive = Primitive(name)
 
@@ -74,10 +73,11 @@ def _cpu_lowering(name: str, everywhere: _Rule, without_kernel: _Rule) -> _Rule:
     kernel = jax.ffi.ffi_lowering(library.target_name(name))
 
     def lowering(ctx, *operands, **params):
-        # Arrays whose type says that they are split over devices cannot be seen as one batch.
+        # The kernel needs whole arrays, so it cannot be used if their type says that they are
+        # sharded over devices.
         if any(any(aval.sharding.spec) for aval in ctx.avals_in):
             return everywhere(ctx, *operands, **params)
-        # An exported program may run on a machine without the kernels, which know float32 only.
+        # An exported program may run on a machine without the kernels. These support only float32.
         exported = ctx.module_context.lowering_parameters.for_export
         wide = ctx.avals_out[0].dtype != np.float32
         if exported or wide or not library.is_available():
@@ -88,7 +88,7 @@ def _cpu_lowering(name: str, everywhere: _Rule, without_kernel: _Rule) -> _Rule:
 
 
 def leading_batch(operands: Sequence[jax.Array], is_batched: Sequence[bool]) -> list[jax.Array]:
-    """Returns all operands with the batch axis first; those without one are repeated."""
+    """Returns all operands with the batch axis first; those without one are broadcast."""
     length = next(len(x) for x, batched in zip(operands, is_batched, strict=True) if batched)
     return [
         x if batched else jnp.broadcast_to(x, (length, *x.shape))

@@ -1,7 +1,7 @@
 """Flax NNX modules: localisation networks and the spatial transformer.
 
-They hold the same parameters under the same names as the Linen modules of `stn_jax.linen`, so
-weights can be moved from one to the other: see `load_linen_variables`.
+They have the same parameters as the Linen modules of `stn_jax.linen`. `load_linen_variables` copies
+the weights of a Linen module to the corresponding NNX module.
 """
 
 from stn_jax.nnx.conversion import load_linen_variables

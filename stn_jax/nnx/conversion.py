@@ -1,4 +1,4 @@
-"""Moves weights from the Linen modules to the NNX modules."""
+"""Copies weights from the Linen modules to the NNX modules."""
 
 import re
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ _LISTS = {"Conv": "convolutions", "Dense": "dense", "BatchNorm": "norms"}
 
 
 def load_linen_variables(module: nnx.Module, variables: Mapping[str, Any]) -> None:
-    """Gives an NNX module of this package the weights of its Linen twin, in place.
+    """Copies the weights of a Linen module to the corresponding NNX module, in place.
 
     Args:
         module: a `SpatialTransformer` or a localisation network of `stn_jax.nnx`.
-        variables: of the Linen module with the same settings: "params" and, with batch
-            normalisation, "batch_stats".
+        variables: the variables of the Linen module with the same settings: "params" and, with
+            batch normalisation, "batch_stats".
 
     Raises:
-        ValueError: the weights are not those of such a module.
+        ValueError: the names or shapes of the variables do not fit the module.
 
     >>> images, linen_network = jnp.ones((1, 28, 28, 1)), stn_jax.linen.ConvLocalisation("affine")
     >>> network = stn_jax.nnx.ConvLocalisation((28, 28, 1), "affine", rngs=nnx.Rngs(1))
@@ -44,7 +44,7 @@ def load_linen_variables(module: nnx.Module, variables: Mapping[str, Any]) -> No
 
 
 def _nnx_path(path: tuple[str, ...]) -> tuple[str | int, ...]:
-    """Returns where NNX keeps what Linen calls `path`."""
+    """Returns the NNX path of the variable at a Linen `path`."""
     named: list[str | int] = []
     for name in path:
         match = re.fullmatch(r"(Conv|Dense|BatchNorm)_(\d+)", name)
@@ -52,6 +52,6 @@ def _nnx_path(path: tuple[str, ...]) -> tuple[str | int, ...]:
             named.append("linear")
         elif match:
             named += [_LISTS[match[1]], int(match[2])]
-        elif name != "norm":  # a level that only Linen has
+        elif name != "norm":  # this level exists only in Linen
             named.append(name)
     return tuple(named)

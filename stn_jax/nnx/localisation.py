@@ -1,6 +1,6 @@
 """Localisation networks in Flax NNX: feature map -> theta (paper, section 3.1).
 
-NNX makes parameters in the constructor, so these modules take the shape of their input there.
+NNX creates parameters in the constructor, so these modules take the shape of their input there.
 """
 
 import itertools
@@ -23,13 +23,13 @@ from stn_jax.transforms import Family, FamilyName, make_family
 class ThetaRegression(nnx.Module):
     """The last layer of a localisation network: features [B, F] -> theta [B, *theta_shape].
 
-    It starts with zero weights and the identity transformation as its bias, so training starts from
-    an untouched image. Theta is float32, because coordinates need it.
+    Its weights start at zero and its bias at the identity transformation, so training starts with
+    an unchanged image. Theta is never of half precision, which is too coarse for coordinates.
 
     Args:
-        in_features: F.
+        in_features: F, the number of features.
         family: the family of transformations, by name or as a `Family`.
-        rngs: random keys.
+        rngs: the random keys that initialise the parameters.
 
     >>> ThetaRegression(8, "affine", rngs=nnx.Rngs(0))(jnp.ones((1, 8))).tolist()
     [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
@@ -51,19 +51,21 @@ class ThetaRegression(nnx.Module):
 
 
 class FullyConnectedLocalisation(nnx.Module):
-    """Fully connected ReLU layers, then theta: 32-32-32 for ST-FCN, 32-32 for ST-CNN Multi.
+    """Fully connected layers with ReLU, followed by `ThetaRegression`.
 
-    Inputs [B, H, W, C] give theta [B, *theta_shape]. Batch normalisation follows `train()` and
-    `eval()` of the module.
+    The paper uses the widths (32, 32, 32) for ST-FCN and (32, 32) for ST-CNN Multi. Inputs
+    [B, H, W, C] give theta [B, *theta_shape]. The module's `train()` and `eval()` set the mode
+    of batch normalisation.
 
     Args:
         input_shape: (H, W, C) of the inputs.
         family: the family of transformations, by name or as a `Family`.
         features: the widths of the hidden layers.
         batch_norm: whether hidden layers are batch-normalised.
-        axis_name: the axis of the devices that batch statistics are averaged over.
+        axis_name: the name of the mapped axis, such as that of `jax.pmap`, over which batch
+            statistics are averaged.
         dtype: the dtype of the hidden layers; theta is float32.
-        rngs: random keys.
+        rngs: the random keys that initialise the parameters.
 
     >>> network = FullyConnectedLocalisation((28, 28, 1), "translation", rngs=nnx.Rngs(0))
     >>> network(jnp.ones((4, 28, 28, 1))).shape
@@ -97,21 +99,26 @@ class FullyConnectedLocalisation(nnx.Module):
 class ConvLocalisation(nnx.Module):
     """The paper's convolutional localisation networks; by default that of ST-CNN, section 4.1.
 
-    Average pooling by `downsample`, then 5x5 convolutions with max-pooling by 2 between them, fully
-    connected ReLU layers, theta. Max-pooling keeps an odd last row and column. Inputs [B, H, W, C]
-    give theta [B, *theta_shape]. Batch normalisation follows `train()` and `eval()` of the module.
+    It consists of average pooling by `downsample`, 5x5 convolutions with 2x2 max-pooling between
+    them, fully connected layers, and `ThetaRegression`. All hidden layers have ReLU. Max-pooling
+    keeps an odd last row or column; average pooling drops it. Inputs [B, H, W, C] give theta
+    [B, *theta_shape]. The module's `train()` and `eval()` set the mode of batch normalisation.
 
     Args:
         input_shape: (H, W, C) of the inputs.
         family: the family of transformations, by name or as a `Family`.
-        filters: the widths of the convolutions.
+        filters: the numbers of filters of the convolutions.
         features: the widths of the fully connected layers.
         downsample: the size and stride of the average pooling; 1 for none.
-        padding: of the convolutions, "VALID" or "SAME".
+        padding: the padding of the convolutions, "VALID" or "SAME".
         batch_norm: whether hidden layers are batch-normalised.
-        axis_name: the axis of the devices that batch statistics are averaged over.
+        axis_name: the name of the mapped axis, such as that of `jax.pmap`, over which batch
+            statistics are averaged.
         dtype: the dtype of the hidden layers; theta is float32.
-        rngs: random keys.
+        rngs: the random keys that initialise the parameters.
+
+    Raises:
+        ValueError: the input is too small for the convolutions.
 
     >>> network = ConvLocalisation((28, 28, 1), "affine", rngs=nnx.Rngs(0))
     >>> network(jnp.ones((4, 28, 28, 1))).shape

@@ -15,25 +15,25 @@ class SpatialTransformer(nnx.Module):
     """Warps a feature map by a transformation that it predicts from that feature map.
 
     Input U [B, H, W, C], output V [B, H', W', C], V = sample(U, grid(localisation(U))) (paper,
-    section 3). Coordinates are normalised, (x, y), and map output to input; see `stn_jax.sample`.
+    section 3). Theta maps output to input in normalised coordinates (x, y); see `stn_jax.sample`.
 
-    `inputs`, `theta` and `grid` can be captured:
+    To read `inputs`, `theta` and `grid`, capture them:
     `outputs, seen = nnx.capture(module, nnx.Intermediate)(images)`.
 
     Args:
-        localisation: any callable U -> theta, [B, *theta_shape] or flat [B, num_params]: a
-            localisation network of `stn_jax.nnx`, a module of your own or a plain function. It
+        localisation: any callable U -> theta, with theta [B, *theta_shape] or flat [B, num_params]:
+            a localisation network of `stn_jax.nnx`, your own module or a plain function. It
             should start at the identity transformation, as `ThetaRegression` does.
-        family: the family of transformations, by name or as a `Family`; that of the localisation
-            network if None.
+        family: the family of transformations, by name or as a `Family`. If it is None, that of the
+            localisation network is used.
         output_shape: (H', W'); the (H, W) of the input if None.
         method: "nearest", "bilinear" or "bicubic".
         padding: what is read outside the image: "zeros", "border" or "reflection".
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Raises:
-        ValueError: no family or two different ones are named, theta has a shape that is not the
-            family's, or an option is unknown.
+        ValueError: no family or two different families are given, theta does not have the shape of
+            the family, or an option is unknown.
 
     >>> network = stn_jax.nnx.ConvLocalisation((28, 28, 1), "affine", rngs=nnx.Rngs(0))
     >>> SpatialTransformer(network)(jnp.ones((8, 28, 28, 1))).shape
@@ -69,7 +69,7 @@ class SpatialTransformer(nnx.Module):
             padding=self.padding,
             align_corners=self.align_corners,
         )
-        if hasattr(self, "__captures__"):  # set by `nnx.capture`; elsewhere `sow` is deprecated
+        if hasattr(self, "__captures__"):  # set by `nnx.capture`; without it, `sow` is deprecated
             self.sow(nnx.Intermediate, "inputs", images)
             self.sow(nnx.Intermediate, "theta", theta)
             self.sow(nnx.Intermediate, "grid", grids)

@@ -2,8 +2,8 @@
 
 - `sampler.py`: the public function `sample`, and the nearest and bicubic kernels in plain JAX.
 - `bilinear.py`: the bilinear kernel as JAX primitives. On the CPU they call the C++ kernels of
-  `stn_jax.native`; everywhere else, and where there is no compiler, they are plain JAX.
-- `coordinates.py`: units, clamping and padding along one axis.
+  `stn_jax.native`; on other devices, or without a C++ compiler, they use plain JAX.
+- `coordinates.py`: conversion to pixels, clamping and padding of coordinates along one axis.
 """
 
 from stn_jax.sampling.coordinates import PADDINGS, Padding

@@ -1,17 +1,17 @@
 """Bilinear interpolation of an image at many points, with derivatives that are fast on the CPU.
 
-Left to itself, JAX differentiates interpolation into code that XLA runs slowly on the CPU:
+If JAX differentiates the interpolation automatically, XLA runs the result slowly on the CPU:
 
-- The gradient with respect to the image is a scatter, which costs about two nanoseconds for every
-  number it adds. A plain loop over the points replaces it.
-- The slopes along x and along y are two results, and XLA fuses gathers only into loops with one
-  result. A complex number holds both.
+- The gradient with respect to the image is a scatter, which takes about two nanoseconds for every
+  number that it adds. Here, a loop over the points replaces it.
+- The slopes along x and along y are two results, but XLA fuses gathers only into loops with one
+  result. Here, a complex number holds both slopes.
 
-Four primitives share the work. `read` is the interpolation itself, and `read_transpose` its
-transpose as a linear map of the image. `shift` says how the values change when the points move, and
-`shift_transpose` is its transpose as a linear map of that motion. The transposes are written by
-hand. These are primitives because `jax.custom_vjp` would rule out forward mode, and with it second
-derivatives.
+There are four primitives. `read` is the interpolation, and `read_transpose` is its transpose as a
+linear map of the image. `shift` computes how the values change when the points move, and
+`shift_transpose` is its transpose as a linear map of the movement. The transposes are written by
+hand. `jax.custom_vjp` would be simpler, but it rules out forward mode, and with it second
+derivatives in forward-over-reverse mode.
 """
 
 import functools
@@ -29,12 +29,12 @@ from stn_jax.sampling.coordinates import PADDINGS, clamp, reflect, to_pixels
 
 
 def bilinear(image: jax.Array, grid: jax.Array, padding: str, align_corners: bool) -> jax.Array:
-    """Mixes the 2x2 pixels around each point.
+    """Interpolates between the 2x2 pixels around each point.
 
     Args:
         image: [H, W, C], float32 or float64.
         grid: [H', W', 2], the (x, y) of each point, normalised, in the dtype of `image`.
-        padding: what lies outside the image, one of `PADDINGS`.
+        padding: what is read outside the image, one of `PADDINGS`.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Returns:
@@ -46,14 +46,14 @@ def bilinear(image: jax.Array, grid: jax.Array, padding: str, align_corners: boo
 
 
 def _read(image, grid, **params):
-    """Returns what the points read [H', W', C] of an image [H, W, C]."""
+    """Returns the values [H', W', C] of an image [H, W, C] at the points of the grid."""
     (u, v), corner = _locate(grid, **params)
     taps = _taps(_framed(image, **params), corner, **params)
     return sum(weight * tap for weight, tap in zip(_weights(u, v), taps, strict=True))
 
 
 def _read_transpose(values, grid, **params):
-    """Adds values [H', W', C] to the pixels they were read from; returns [H, W, C]."""
+    """Adds values [H', W', C] to the pixels that they were read from; returns [H, W, C]."""
     (u, v), corner = _locate(grid, **params)
     pixels = _framed(_zeros(values, **params), **params)
     for step, weight in zip(_steps(**params), _weights(u, v), strict=True):
@@ -62,7 +62,7 @@ def _read_transpose(values, grid, **params):
 
 
 def _read_transpose_on_cpu(values, grid, **params):
-    """Computes the same as a loop over all points of all images, where a scatter is slow."""
+    """Computes `_read_transpose` of a batch with a loop over all points, instead of a scatter."""
     *batch, rows, columns, channels = values.shape
     images = math.prod(batch)
     (u, v), corner = _locate(grid.reshape(-1, 2), **params)
@@ -90,7 +90,7 @@ def _read_transpose_on_cpu(values, grid, **params):
 
 
 def _shift(grid_dot, image, grid, **params):
-    """Returns how the values change [H', W', C] when the points move by `grid_dot` [H', W', 2]."""
+    """Returns the change of the values [H', W', C] when the points move by `grid_dot`."""
     locate = functools.partial(_locate, **params)
     uv, (u_dot, v_dot), corner = jax.jvp(locate, (grid,), (grid_dot,), has_aux=True)
     slopes = _slopes(_framed(image, **params), corner, *uv, **params)
@@ -98,9 +98,10 @@ def _shift(grid_dot, image, grid, **params):
 
 
 def _shift_transpose(values, image, grid, **params):
-    """Returns the gradient with respect to the grid [H', W', 2], given that of the values."""
+    """Returns the gradient [H', W', 2] with respect to the grid, given that of the values."""
     uv, back, corner = jax.vjp(functools.partial(_locate, **params), grid, has_aux=True)
-    # Without the barrier XLA shares the gathers with the forward pass, and fuses them with neither.
+    # Without the barrier, XLA shares the gathers with the forward pass and then fuses them with
+    # neither of the two.
     pixels, corner = lax.optimization_barrier((_framed(image, **params), corner))
     shift = jnp.sum(_slopes(pixels, corner, *uv, **params) * values, axis=-1)
     (grid_bar,) = back((shift.real, -shift.imag))
@@ -108,12 +109,12 @@ def _shift_transpose(values, image, grid, **params):
 
 
 def _slopes(pixels, corner, u, v, **params):
-    """Returns the slopes d/du - i d/dv of what the points read, [H', W', C]."""
+    """Returns the slopes of the values, [H', W', C], as complex numbers d/du - i d/dv."""
     u, v = u[..., None], v[..., None]
     by_u, by_v = (v - 1, 1 - v, -v, v), (u - 1, -u, 1 - u, u)
     weights = (lax.complex(x, -y) for x, y in zip(by_u, by_v, strict=True))
     taps = _taps(pixels, corner, **params)
-    # XLA fuses a gather only if its tap occurs once in this sum.
+    # XLA fuses a gather only if its tap occurs just once in this sum.
     return sum(weight * tap for weight, tap in zip(weights, taps, strict=True))
 
 
@@ -127,9 +128,9 @@ def _weights(u, v):
 
 
 def _framed(image, *, padding, **_):
-    """Returns an image [H, W, C] in a frame of two pixels that holds the padding, row after row.
+    """Adds a frame of padding, two pixels wide, to an image [H, W, C].
 
-    No tap lies outside the frame.
+    Returns the pixels [(H + 4) * (W + 4), C], row by row. No tap lies outside the frame.
     """
     mode = "constant" if PADDINGS[padding] == "zeros" else "edge"
     return jnp.pad(image, ((2, 2), (2, 2), (0, 0)), mode).reshape(-1, image.shape[-1])
@@ -146,25 +147,26 @@ def _zeros(values, *, height, width, **_):
 
 
 def _steps(*, width, **_):
-    """Returns the offsets, in the frame, of the four pixels from the upper left one."""
+    """Returns the offsets of the four pixels of a point, in the frame, from the upper left one."""
     return 0, 1, width + 4, width + 5
 
 
 def _locate(grid, *, height, width, padding, align_corners):
-    """Returns how far each point lies past the first of its four pixels, and that pixel's index."""
+    """Returns each point's distances (u, v) from its upper left pixel, and that pixel's index."""
     column, u = _corner(grid[..., 0], width, padding, align_corners)
     row, v = _corner(grid[..., 1], height, padding, align_corners)
     return (u, v), row * (width + 4) + column
 
 
 def _corner(coordinate, size, padding, align_corners):
-    """Returns, along one axis of the frame, the first of two pixels and the distance from it."""
+    """Returns the first of the two pixels along one axis of the frame, and the distance to it."""
     position = clamp(to_pixels(coordinate, size, align_corners), size, PADDINGS[padding])
-    # floor and floor + 1, never ceil: at a whole pixel the slope still needs both taps.
+    # The taps are floor and floor + 1, not ceil: at a whole pixel, the slope still needs both.
     first = jnp.floor(position)
     t = position - first
     if PADDINGS[padding] == "reflection":
-        # The point between the taps is mirrored: at the mirror itself both taps are the same pixel.
+        # The point halfway between the taps is mirrored too, because at the border itself both taps
+        # are the same pixel.
         start, middle, end = (reflect(first + step, size, align_corners) for step in (0, 0.5, 1))
         first, t = jnp.floor(middle), jnp.where(end < start, 1 - t, t)
     return jnp.clip(first, -2, size).astype(jnp.int32) + 2, t
@@ -184,12 +186,12 @@ def _primitive(
     """Returns a primitive that is linear in its first operand and accepts batches of all operands.
 
     Args:
-        name: of the primitive.
-        fun: what it computes, of operands with the shapes in `signature` (see `jnp.vectorize`).
-        signature: of `fun`.
+        name: the name of the primitive.
+        fun: the computation for operands without a batch axis.
+        signature: the shapes of the operands and the result of `fun`, as for `jnp.vectorize`.
         on_cpu: as in `native_primitive`; accepts batches.
-        jvp_of_others: (primals, tangents) -> the part of the derivative that is due to the operands
-            after the first. JAX derives it by default.
+        jvp_of_others: (primals, tangents) -> the part of the derivative that comes from all
+            operands except the first. By default, JAX derives it from `fun`.
     """
 
     def batched(*operands, **params):

@@ -1,4 +1,4 @@
-"""Coordinates along one axis: from normalised units to pixels, and what lies outside the image."""
+"""Coordinates along one axis: conversion from normalised units to pixels, and padding."""
 
 from typing import Literal, get_args
 
@@ -10,9 +10,10 @@ PADDINGS: tuple[str, ...] = get_args(Padding)
 
 
 def to_pixels(coordinate: jax.Array, size: int, align_corners: bool) -> jax.Array:
-    """Returns normalised coordinates as positions in pixels; 0 is the centre of the first pixel.
+    """Converts normalised coordinates to positions in pixels; 0 is the centre of the first pixel.
 
-    -1 and 1 are the outer edges of the border pixels, or their centres with `align_corners`.
+    The coordinates -1 and 1 are the outer edges of the border pixels, or their centres with
+    `align_corners`.
     """
     half, offset = ((size - 1) / 2, 0.0) if align_corners else (size / 2, 0.5)
     return (coordinate + 1) * half - offset
@@ -22,15 +23,16 @@ def clamp(position: jax.Array, size: int, padding: str) -> jax.Array:
     """Limits a position in pixels, even NaN or infinity, to a range that integers can hold."""
     if padding == "reflection":
         return jnp.where(jnp.abs(position) < 1 / jnp.finfo(position.dtype).eps, position, 0)
-    # Three pixels outside, no tap of any kernel reaches the image.
+    # At three pixels outside the image, no tap of any kernel reaches it.
     above = jnp.where(position > -3, position, -3)
     return jnp.where(above < size + 2, above, size + 2)
 
 
 def apply_padding(position: jax.Array, size: int, padding: str, align_corners: bool) -> jax.Array:
-    """Returns the position in 0..size-1 that is read in place of `position`.
+    """Returns the position that is read in place of `position`.
 
-    Positions are clipped under "border", mirrored under "reflection", and unchanged under "zeros".
+    It is clipped to 0..size-1 under "border", mirrored into that range under "reflection", and
+    unchanged under "zeros".
     """
     if padding == "zeros":
         return position
@@ -40,7 +42,7 @@ def apply_padding(position: jax.Array, size: int, padding: str, align_corners: b
 
 
 def reflect(position: jax.Array, size: int, align_corners: bool) -> jax.Array:
-    """Mirrors a position in pixels at the borders, as often as needed."""
+    """Mirrors a position in pixels at the borders, as many times as needed."""
     low, span = (0.0, size - 1) if align_corners else (-0.5, size)
     distance = jnp.abs(position - low) % (2 * max(span, 1))
     return jnp.minimum(distance, 2 * span - distance) + low

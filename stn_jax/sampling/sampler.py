@@ -27,35 +27,38 @@ def sample(
     the kernel of `method` and x, y are the grid's coordinates in pixels.
 
     Convention: the grid's last axis is (x, y), x to the right and y down. The grid maps target to
-    source, so `grid[i, j]` says where in `image` the output pixel (i, j) is read. Coordinates are
-    normalised: -1 and 1 are the outer edges of the border pixels, or their centres with
-    `align_corners`. Values agree with `torch.nn.functional.grid_sample`.
+    source: `grid[i, j]` is the point of `image` that is read for the output pixel (i, j).
+    Coordinates are normalised: -1 and 1 are the outer edges of the border pixels, or their centres
+    with `align_corners`. Values agree with `torch.nn.functional.grid_sample`.
 
-    Padding says what lies outside the image: zeros, the nearest border pixel, or the image mirrored
-    at its border (at the edges of its border pixels, or at their centres with `align_corners`). It
-    applies to each tap of the kernel, so a point close to the border mixes pixels and padding.
+    Outside the image, the padding is read: zeros, the nearest border pixel, or the image mirrored
+    at its border (at the edges of its border pixels, or at their centres with `align_corners`).
+    This applies to each tap of the kernel, that is, to each pixel that it weights. A point near the
+    border therefore mixes pixels and padding.
 
-    NaN, infinite and huge coordinates are safe. Under "zeros" they read 0. Under "border" they read
-    the border pixel on their side; NaN reads the first pixel. Under "reflection" NaN, infinity and
-    every number too large to have a fractional part read the first pixel. The gradient with respect
-    to such a coordinate is 0.
+    NaN, infinite and very large coordinates are safe. Under "zeros" they read 0. Under "border"
+    they read the border pixel on their side; NaN reads the first pixel. Under "reflection", NaN,
+    infinity and numbers too large to have a fractional part read the first pixel. The gradient with
+    respect to such a coordinate is 0.
 
     At whole pixels, where the bilinear kernel has a kink, the gradient with respect to the grid is
-    the slope towards the next pixel. For "nearest" that gradient is 0. Forward and reverse mode
-    both work, and derivatives can be nested.
+    the slope towards the next pixel. For "nearest", that gradient is 0. Forward and reverse
+    mode are supported and can be nested.
 
     Args:
-        image: [H, W, C], of a floating dtype.
-        grid: [H', W', 2]; half precision is raised to float32, float64 is kept.
-        method: "nearest" (halves round to the even pixel), "bilinear" or "bicubic" (a = -0.75).
+        image: [H, W, C], of a floating-point dtype.
+        grid: [H', W', 2]; half precision is converted to float32, float64 is kept.
+        method: "nearest" (halves round to the even pixel), "bilinear" or "bicubic" (the cubic
+            convolution kernel with a = -0.75).
         padding: "zeros", "border" or "reflection".
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Returns:
-        [H', W', C], in the image's dtype; sums are accumulated in float32 or wider.
+        [H', W', C], in the image's dtype; sums are accumulated in float32 or float64.
 
     Raises:
-        ValueError: a shape is wrong, the image is not floating, or a method or padding is unknown.
+        ValueError: a shape is wrong, the image's dtype is not floating-point, or the method or the
+            padding is unknown.
 
     >>> image, middle = jnp.array([[[0.0], [1.0]]]), jnp.zeros((1, 1, 2))
     >>> sample(image, middle).tolist()
@@ -78,7 +81,7 @@ def sample(
         for column, column_weight in columns:
             inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
             index = jnp.where(inside, row * width + column, height * width)
-            # Past the end the gather itself returns 0, so a NaN in a border pixel cannot leak out.
+            # Past the end, the gather itself returns 0. A product with 0 would let a NaN through.
             tap = pixels.at[index].get(mode="fill", fill_value=0, wrap_negative_indices=False)
             output = output + (row_weight * column_weight)[..., None] * tap
     return output.astype(image.dtype)
@@ -93,14 +96,14 @@ def _taps(
     """
     position = clamp(to_pixels(coordinate, size, align_corners), size, padding)
     if method == "nearest":
-        # Padding comes before rounding: mirroring at an edge turns an even pixel into an odd one.
+        # Padding comes before rounding: mirroring at an edge can change a pixel from even to odd.
         nearest = jnp.round(apply_padding(position, size, padding, align_corners))
         return [(nearest.astype(jnp.int32), jnp.ones_like(position))]
     first = jnp.floor(position)
     t = position - first
     weights = {-1: _outer(1 + t), 0: _inner(t), 1: _inner(1 - t), 2: _outer(2 - t)}
-    # Padding the taps and not the coordinate gives the same values, and keeps the kinks of clip and
-    # abs out of the gradient.
+    # Padding the taps instead of the coordinate gives the same values, and keeps the kinks of clip
+    # and abs out of the gradient.
     return [
         (apply_padding(first + step, size, padding, align_corners).astype(jnp.int32), weight)
         for step, weight in weights.items()

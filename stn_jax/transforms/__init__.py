@@ -1,7 +1,9 @@
 """Families of transformations: theta -> sampling grid (section 3.2 of the paper).
 
-All functions act on one example; batch them with `jax.vmap`. A grid has shape [H', W', 2], its last
-axis is (x, y), and it maps target to source in normalised coordinates.
+Theta stands for the parameters of a transformation. A grid has shape [H', W', 2], and its last axis
+is (x, y). It maps the target (the output) to the source (the input): for each target pixel, it
+gives the source point to read. Coordinates are normalised: the image spans -1..1 along each axis.
+All functions act on one example; batch them with `jax.vmap`.
 """
 
 from typing import Literal, get_args
@@ -38,16 +40,16 @@ _FIXED = {
     module.FAMILY.name: module.FAMILY
     for module in (attention, translation, similarity, affine, projective)
 }
-"""The families that take no option."""
+"""The families without options."""
 
 
 def make_family(family: FamilyName | Family, *, control_size: int = 4) -> Family:
-    """Returns the family of that name; a `Family` is returned as it is.
+    """Returns the family with the given name; returns a `Family` unchanged.
 
     Args:
         family: "attention", "translation", "similarity", "affine", "projective", "tps", or a
             `Family` of your own.
-        control_size: k, for "tps" alone: there are k x k control points.
+        control_size: k, only used for "tps", which has k x k control points.
 
     Raises:
         ValueError: the name is unknown, or `control_size` is below 2.

@@ -14,7 +14,7 @@ def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) 
     Agrees with `torch.nn.functional.affine_grid`.
 
     Args:
-        theta: [2, 3], in normalised units (x right, y down), from target to source.
+        theta: [2, 3], maps target to source in normalised units (x right, y down).
         shape: (height, width) of the output in pixels.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
@@ -55,6 +55,6 @@ PARAM_NAMES = (
     *("theta 11", "theta 12", "theta 13 (half widths)"),
     *("theta 21", "theta 22", "theta 23 (half heights)"),
 )
-"""Numbered by row and column, as in equation 1 of the paper."""
+"""The names of the parameters, numbered by row and column, as in equation 1 of the paper."""
 
 FAMILY = Family("affine", PARAM_NAMES, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (2, 3), affine_grid)

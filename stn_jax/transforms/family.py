@@ -1,4 +1,4 @@
-"""The description of a family of transformations: what a localisation network has to predict."""
+"""Describes a family of transformations: its parameters, which a localisation network predicts."""
 
 import math
 from collections.abc import Callable
@@ -15,19 +15,19 @@ SHIFT_NAMES = ("shift x (half widths)", "shift y (half heights)")
 
 @dataclass(frozen=True)
 class Family:
-    """A family of transformations with its parameters as a flat vector.
+    """A family of transformations, whose parameters can be given as a flat vector.
 
-    A family is hashable and can be pickled, so it can be a static argument of `jax.jit` or the
-    field of a module.
+    A family is hashable and can be pickled, so it can be a static argument of `jax.jit` or a field
+    of a module.
 
     Attributes:
         name: the name that `make_family` takes.
-        param_names: what each number that the localisation network predicts is, with its unit if
-            it has one. In normalised units, 1 is half the width or half the height of the image.
+        param_names: the name of each parameter that the localisation network predicts, with its
+            unit if it has one. In normalised units, 1 is half the width or height of the image.
         identity: the parameters of the identity transformation.
-        theta_shape: the shape of the theta that `grid` takes.
+        theta_shape: the shape of the theta that `grid` expects.
         grid: the family's grid function, (theta, shape, *, align_corners) -> [H', W', 2].
-        needs_source_shape: whether `grid` also takes `source_shape`.
+        needs_source_shape: whether `grid` also needs the argument `source_shape`.
 
     >>> from stn_jax.transforms import make_family
     >>> make_family("similarity").param_names[:2]
@@ -43,14 +43,14 @@ class Family:
 
     @property
     def num_params(self) -> int:
-        """How many numbers the localisation network predicts."""
+        """The number of parameters that the localisation network predicts."""
         return len(self.param_names)
 
     def theta(self, params: ArrayLike) -> jax.Array:
-        """Returns the flat `params` [num_params] as the theta [*theta_shape] that `grid` takes.
+        """Converts flat `params` [num_params] to the theta [*theta_shape] that `grid` expects.
 
-        Entries of theta that are not parameters come last and are 1: the corner of a homography.
-        A theta of `theta_shape` is returned as it is.
+        Entries of theta that are not parameters come last and are 1, such as the last entry of a
+        homography. `params` may also have `theta_shape` already.
 
         Raises:
             ValueError: `params` has another shape.
@@ -70,7 +70,7 @@ class Family:
     def sampling_grid(
         self, theta: ArrayLike, shape: Shape, *, source_shape: Shape, align_corners: bool = False
     ) -> jax.Array:
-        """Returns the grid [H', W', 2] at which theta reads an image of `source_shape`.
+        """Returns the sampling grid [H', W', 2] of theta for an image of `source_shape`.
 
         Args:
             theta: [*theta_shape], or flat [num_params].
@@ -87,10 +87,10 @@ class Family:
 
 
 def checked_theta(theta: ArrayLike, shape: tuple[int, ...], name: str) -> jax.Array:
-    """Returns `theta` in float32, or in float64 if it is that already.
+    """Returns `theta` as float32, or as float64 if that is its dtype.
 
-    Half precision is too coarse for coordinates: in bfloat16 they move in steps of half a pixel at
-    224 pixels.
+    Half precision is too coarse for coordinates: in an image of 224 pixels, bfloat16 coordinates
+    are up to almost half a pixel apart.
 
     Raises:
         ValueError: theta has another shape.

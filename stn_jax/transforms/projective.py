@@ -13,13 +13,13 @@ from stn_jax.transforms.regular_grid import Shape, regular_grid
 def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
     """Returns the grid `(x_s, y_s) = (u / w, v / w)` with `(u, v, w) = theta (x_t, y_t, 1)`.
 
-    The division is plain: points behind the viewer (w < 0) are read as well. On the horizon, where
-    |w| is below the dtype's epsilon, the coordinates are finite but so large that the sampler reads
-    padding, and no gradient flows from them to theta.
+    Points with w < 0, which lie behind the viewer, are read like all others. On the horizon,
+    where |w| is below the dtype's epsilon, the coordinates are finite but so large that the sampler
+    reads padding. No gradient flows from these points to theta.
 
     Args:
-        theta: [3, 3], in normalised units (x right, y down), from target to source. Its scale has
-            no effect, unless it is so small that every point lies on the horizon.
+        theta: [3, 3], maps target to source in normalised units (x right, y down). Multiplying
+            theta by a constant has no effect, unless |w| then falls below epsilon.
         shape: (height, width) of the output in pixels.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
@@ -37,7 +37,7 @@ def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fal
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
     ones = jnp.ones((*target.shape[:2], 1), theta.dtype)
     points = jnp.concatenate([target, ones], axis=-1).reshape(-1, 3).T
-    # A plane for each coordinate: on the CPU, operations on pairs are slow to differentiate.
+    # One array per coordinate: on the CPU, arrays of (x, y) pairs are slow to differentiate.
     u, v, w = jnp.matmul(theta, points, precision="highest")
     epsilon = jnp.finfo(theta.dtype).eps
     horizon = jnp.abs(w) < epsilon
@@ -52,7 +52,7 @@ def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fal
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
-    """Returns the theta [3, 3] of `x -> outer(inner(x))`; its last entry need not be 1."""
+    """Returns the theta [3, 3] of `x -> outer(inner(x))`; its last entry may differ from 1."""
     return jnp.matmul(_checked(outer), _checked(inner), precision="highest")
 
 
@@ -68,10 +68,11 @@ CORNERS = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
 def from_corners(corners: ArrayLike) -> jax.Array:
     """Returns the theta [3, 3] that maps `CORNERS` to the given corners.
 
-    In closed form (Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989, 2.2.3).
+    The closed form is that of Heckbert, "Fundamentals of Texture Mapping and Image Warping", 1989,
+    section 2.2.3.
 
     Args:
-        corners: [4, 2], (x, y), of a quadrilateral with no three corners on a line.
+        corners: [4, 2], the corners (x, y) of a quadrilateral. No three of them may lie on a line.
 
     Raises:
         ValueError: `corners` has another shape.

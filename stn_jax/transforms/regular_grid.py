@@ -1,4 +1,4 @@
-"""The regular grid of target points, from which every transformation starts."""
+"""The regular grid of target points, to which the transformations are applied."""
 
 import operator
 from collections.abc import Sequence
@@ -15,15 +15,16 @@ def regular_grid(
 ) -> np.ndarray:
     """Returns the centres of the pixels of an image of the given shape.
 
-    The grid is computed in NumPy at trace time, so it is a constant of the compiled program.
+    The grid is computed with NumPy at trace time, so it is a constant in the compiled program.
 
     Args:
         shape: (height, width) in pixels.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
-        dtype: the dtype of the result; it is computed in float64.
+        dtype: the dtype of the result, which is computed in float64.
 
     Returns:
-        [height, width, 2], last axis (x, y), normalised. An axis of one pixel lies at 0.
+        [height, width, 2], last axis (x, y), normalised. If an axis has only one pixel, its
+        coordinate is 0.
 
     Raises:
         ValueError: `shape` is not two positive integers.

@@ -1,7 +1,7 @@
 """Similarities: scale, rotation and translation, 4 parameters.
 
-The rotation is one of pixels: written in normalised coordinates it would shear every image that is
-not square. All functions here therefore depend on the shape of the source.
+The rotation is applied in pixel coordinates. In normalised coordinates, it would shear every image
+that is not square. All functions here therefore depend on the shape of the source.
 """
 
 import jax
@@ -20,18 +20,18 @@ def similarity_grid(
     source_shape: Shape | None = None,
     align_corners: bool = False,
 ) -> jax.Array:
-    """Returns the sampling grid of a zoom and a rotation about the image's centre, then a shift.
+    """Returns the sampling grid of scaling and rotation about the image's centre, then a shift.
 
-    A target point is scaled to source pixels, rotated by the angle, multiplied by the scale and
-    normalised again; then the translation is added. A positive angle turns the sampling grid
-    clockwise as seen on the screen (x right, y down), so the picture appears turned
-    counter-clockwise, as by `numpy.rot90`. A scale below 1 zooms in.
+    A target point is converted to source pixels, rotated by the angle, multiplied by the scale and
+    normalised again. Then the translation is added. A positive angle rotates the sampling grid
+    clockwise as seen on the screen (x right, y down), so the image appears rotated
+    counter-clockwise, as with `numpy.rot90`. A scale below 1 zooms in.
 
     Args:
         theta: [4], (scale, angle, tx, ty): angle in radians, translation in normalised units.
         shape: (height, width) of the output in pixels.
         source_shape: (height, width) of the image to be sampled; `shape` if None. If the two have
-            different aspect ratios it must be given, or the picture is sheared.
+            different aspect ratios, it must be given; otherwise the image is sheared.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
     Returns:
@@ -52,12 +52,12 @@ def similarity_grid(
 def similarity_matrix(
     theta: ArrayLike, source_shape: Shape, *, align_corners: bool = False
 ) -> jax.Array:
-    """Returns the affine theta [2, 3] that makes the grid of `similarity_grid`.
+    """Returns the affine theta [2, 3] whose `affine_grid` is the grid of `similarity_grid`.
 
     Args:
         theta: [4], (scale, angle, tx, ty), as in `similarity_grid`.
         source_shape: (height, width) of the image to be sampled.
-        align_corners: the alignment of the grid that the matrix is meant for.
+        align_corners: the `align_corners` of the grid that the theta is for.
 
     Raises:
         ValueError: theta has another shape, or `source_shape` is not two positive integers.
@@ -65,7 +65,7 @@ def similarity_matrix(
     scale, angle, tx, ty = _checked(theta)
     height, width = checked_shape(source_shape)
     if align_corners:
-        # An axis of a single pixel has no extent; any positive one will do.
+        # An axis with a single pixel has no extent; any positive value works.
         height, width = max(height - 1, 1), max(width - 1, 1)
     cos, sin = scale * jnp.cos(angle), scale * jnp.sin(angle)
     return jnp.array([[cos, -sin * (height / width), tx], [sin * (width / height), cos, ty]])

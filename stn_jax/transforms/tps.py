@@ -15,12 +15,12 @@ from stn_jax.transforms.regular_grid import Shape, checked_shape, regular_grid
 def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
     """Returns the grid of the smoothest map that moves each control point to its place in `theta`.
 
-    The control points form a regular k x k grid on the target that spans -1..1 inclusive, whatever
-    the alignment. `theta = control_points(k)` is the identity.
+    The control points form a regular k x k grid on the target that spans -1..1 inclusive, whether
+    or not `align_corners` is set. `theta = control_points(k)` is the identity.
 
     Args:
-        theta: [K, 2] with K = k * k and k >= 2: where in the source each control point is read,
-            row by row, (x, y) in normalised units (x right, y down).
+        theta: [K, 2] with K = k * k and k >= 2: the point of the source that is read at each
+            control point, row by row, (x, y) in normalised units (x right, y down).
         shape: (height, width) of the output in pixels.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
 
@@ -42,7 +42,7 @@ def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> 
     theta = checked_theta(theta, given, "tps theta")
     height, width = checked_shape(shape)
     influence = jnp.asarray(_influence((height, width), k, align_corners), theta.dtype)
-    # Displacements instead of positions make the identity exact.
+    # With displacements instead of positions, the identity is exact.
     moved = theta - control_points(k).astype(theta.dtype)
     shift = jnp.matmul(influence, moved, precision="highest")
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
@@ -77,7 +77,7 @@ def _influence(shape: tuple[int, int], k: int, align_corners: bool) -> np.ndarra
     """Returns [H' * W', K]: how far each pixel moves when a control point moves by one.
 
     The spline is `f(p) = sum_i w_i U(|p - c_i|) + a_0 + a_x x + a_y y` with `U(r) = r^2 log r`. Its
-    coefficients solve a linear system whose matrix depends on the control points c alone.
+    coefficients solve a linear system whose matrix depends only on the control points c.
     """
     centres = control_points(k)
     affine = _affine_terms(centres)

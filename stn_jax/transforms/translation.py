@@ -1,4 +1,4 @@
-"""Translation alone, 2 parameters: the attention family with its scale fixed at 1."""
+"""Translations, 2 parameters: the attention family with its scale fixed at 1."""
 
 import jax
 from jax.typing import ArrayLike
@@ -10,7 +10,7 @@ from stn_jax.transforms.regular_grid import Shape, regular_grid
 def translation_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
     """Returns the sampling grid of a shift: `x_s = x_t + tx`, `y_s = y_t + ty`.
 
-    A positive tx reads further right, so the picture moves left.
+    A positive tx reads further to the right, so the image moves to the left.
 
     Args:
         theta: [2], (tx, ty) in normalised units (x right, y down).
