@@ -69,7 +69,8 @@ def assert_agree(shape, kernel_shape, padding, seed=0, tolerance=2e-5):
     kernel = (rng.normal(size=kernel_shape) / np.sqrt(np.prod(kernel_shape[:3]))).astype(np.float32)
     ours = derivatives(convolution, inputs, kernel, padding)
     with jax.enable_x64(True):
-        expected = derivatives(xla_convolution, np.float64(inputs), np.float64(kernel), padding)
+        wide = inputs.astype(np.float64), kernel.astype(np.float64)
+        expected = derivatives(xla_convolution, *wide, padding)
     chex.assert_trees_all_equal_shapes(ours, expected)
     scaled = jax.tree.map(lambda x: np.asarray(x) / max(1, np.max(np.abs(x), initial=0)), expected)
     ours = jax.tree.map(

@@ -52,7 +52,7 @@ def draw(rng, batch, height, width, channels, align_corners, target):
     image, values = (
         rng.normal(size=(*batch, *shape, channels)) for shape in ((height, width), target)
     )
-    return tuple(np.float32(x) for x in (image, grid, values))
+    return tuple(x.astype(np.float32) for x in (image, grid, values))
 
 
 def kernels(image, grid, values, padding, align_corners):
@@ -107,7 +107,7 @@ def check(operands, padding, align_corners, atol=2e-4):
     assert program.as_text().count("stn_jax_bilinear") == 3
     ours = program.compile()(*operands)
     with jax.enable_x64(True):
-        plain_program = lowered(function, *map(np.float64, operands))
+        plain_program = lowered(function, *(x.astype(np.float64) for x in operands))
         assert not has_kernels(plain_program)
         plain = plain_program.compile()(*map(np.float64, operands))
     chex.assert_trees_all_close(ours, jax.tree.map(np.float32, plain), atol=atol)

@@ -1,0 +1,201 @@
+// The points of a sampling grid, block by block: where they lie, which pixels they read, and with
+// which weights. bilinear.cc has the kernels that use this.
+
+#ifndef STN_JAX_POINTS_H_
+#define STN_JAX_POINTS_H_
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <type_traits>
+#include <vector>
+
+#include "coordinates.h"
+#include "parallel.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+using Floats = ffi::Buffer<ffi::F32>;
+
+// The grid, and the parameters that all kernels share.
+struct Sampler {
+  Sampler(const Floats& grid, int64_t height, int64_t width, int64_t padding, int64_t align_corners)
+      : grid(grid.typed_data()),
+        padding(static_cast<Padding>(padding)),
+        x(width, align_corners),
+        y(height, align_corners) {
+    auto shape = grid.dimensions();
+    const auto middle = shape.end() - 3;  // H', which follows the batch axes.
+    images = std::accumulate(shape.begin(), middle, int64_t{1}, std::multiplies<>());
+    points = middle[0] * middle[1];
+  }
+
+  const float* grid;
+  int64_t images, points;  // `points` per image.
+  Padding padding;
+  Axis x, y;
+};
+
+constexpr int64_t kBlock = 128;
+
+// At most kBlock points of one image.
+struct Block {
+  int64_t image, begin, count;  // `begin` is the first point, counted through all images.
+};
+
+// Calls body(block) for the points first..last-1, counted through all images.
+template <typename Body>
+void ForBlocks(const Sampler& sampler, int64_t first, int64_t last, Body body) {
+  while (first < last) {
+    const int64_t image = first / sampler.points;
+    const int64_t count = std::min({kBlock, last - first, (image + 1) * sampler.points - first});
+    body(Block{image, first, count});
+    first += count;
+  }
+}
+
+// Where the points of a block lie. With `slopes`, also the derivatives of u and v.
+template <bool slopes = false>
+struct Places {
+  Places(const Sampler& sampler, const Block& block) : count(block.count) {
+    const float* grid = sampler.grid + 2 * block.begin;
+    WithPadding(sampler.padding, [&](auto padding) {
+#pragma omp simd simdlen(8)
+      for (int64_t i = 0; i < count; ++i) {
+        const Place x = sampler.x.Locate<padding>(grid[2 * i]);
+        const Place y = sampler.y.Locate<padding>(grid[2 * i + 1]);
+        column[i] = x.first, row[i] = y.first;
+        u[i] = x.t, v[i] = y.t;
+        if (slopes) by_x[i] = x.slope, by_y[i] = y.slope;
+      }
+    });
+  }
+
+  int64_t count;
+  int32_t column[kBlock], row[kBlock];  // The upper left tap.
+  float u[kBlock], v[kBlock];           // The distance from it to the right and down, in pixels.
+  float by_x[kBlock], by_y[kBlock];     // The derivatives du/dx and dv/dy.
+};
+
+// The taps of a block: upper left, upper right, lower left and lower right.
+struct Taps {
+  // Finds the index of each tap in the image, or -1 outside the rows top..bottom-1 or the columns.
+  // The operator & is used instead of &&, which would branch.
+  template <bool slopes>
+  Taps(const Places<slopes>& at, int32_t top, int32_t bottom, int32_t width) {
+#pragma omp simd simdlen(8)
+    for (int64_t i = 0; i < at.count; ++i) {
+      const int32_t row = at.row[i], column = at.column[i], pixel = row * width + column;
+      const bool upper = IsIn(row, top, bottom), lower = IsIn(row + 1, top, bottom);
+      const bool left = IsIn(column, 0, width), right = IsIn(column + 1, 0, width);
+      pixels[i][0] = upper & left ? pixel : -1;
+      pixels[i][1] = upper & right ? pixel + 1 : -1;
+      pixels[i][2] = lower & left ? pixel + width : -1;
+      pixels[i][3] = lower & right ? pixel + width + 1 : -1;
+    }
+  }
+
+  // Returns the taps of point i, each with all channels. For a tap outside, that is `zeros`.
+  template <typename Channels>
+  std::array<const float*, 4> Of(int64_t i, const float* image, Channels channels,
+                                 const std::vector<float>& zeros) const {
+    auto at = [&](int64_t pixel) { return pixel < 0 ? zeros.data() : image + pixel * channels; };
+    return {at(pixels[i][0]), at(pixels[i][1]), at(pixels[i][2]), at(pixels[i][3])};
+  }
+
+  int32_t pixels[kBlock][4];
+};
+
+// The weights of the taps of a block, in the order of Taps.
+struct Weights {
+  explicit Weights(const Places<>& at) {
+#pragma omp simd simdlen(8)
+    for (int64_t i = 0; i < at.count; ++i) {
+      const float u = at.u[i], v = at.v[i];
+      weights[i][0] = (1 - v) * (1 - u);
+      weights[i][1] = (1 - v) * u;
+      weights[i][2] = v * (1 - u);
+      weights[i][3] = v * u;
+    }
+  }
+
+  float weights[kBlock][4];
+};
+
+// A copy of one image of one channel, with a frame of zeros around it that is two pixels wide. Taps
+// outside the image lie in the frame, so reading needs no test.
+class Frame {
+ public:
+  // Returns whether the copy of the image, which each thread makes for itself, costs less than it
+  // saves. The answer must not depend on the number of threads, because sums are rounded
+  // differently without a frame.
+  static bool Pays(const Sampler& sampler, int64_t channels) {
+    const int64_t size = int64_t{sampler.x.size} * sampler.y.size;
+    return channels == 1 && size <= std::min(4 * sampler.points, kMostFramed);
+  }
+
+  explicit Frame(const Sampler& sampler)
+      : height_(sampler.y.size), width_(sampler.x.size), pixels_((height_ + 4) * (width_ + 4)) {}
+
+  // Copies image `number` into the frame, unless it is there already.
+  void Hold(int64_t number, const float* images) {
+    if (number == number_) return;
+    number_ = number;
+    const float* from = images + int64_t{number} * height_ * width_;
+    float* __restrict to = &pixels_[2 * (width_ + 4) + 2];
+    for (int32_t y = 0; y < height_; ++y, from += width_, to += width_ + 4) {
+#pragma omp simd simdlen(8)
+      for (int32_t x = 0; x < width_; ++x) to[x] = from[x];
+    }
+  }
+
+  // Reads the taps of a block: upper left and upper right, lower left and lower right.
+  template <bool slopes>
+  void Read(const Places<slopes>& at, float (&upper)[kBlock][2], float (&lower)[kBlock][2]) const {
+    const int32_t step = width_ + 4;
+    int32_t pixel[kBlock];
+#pragma omp simd simdlen(8)
+    for (int64_t i = 0; i < at.count; ++i) {
+      pixel[i] = (at.row[i] + 2) * step + at.column[i] + 2;
+    }
+    for (int64_t i = 0; i < at.count; ++i) {
+      std::memcpy(upper[i], &pixels_[pixel[i]], sizeof(upper[i]));
+      std::memcpy(lower[i], &pixels_[pixel[i] + step], sizeof(lower[i]));
+    }
+  }
+
+ private:
+  static constexpr int64_t kMostFramed = 65536;
+
+  int32_t height_, width_;
+  int64_t number_ = -1;        // The image in the frame, if any.
+  std::vector<float> pixels_;  // [height + 4, width + 4]
+};
+
+// Vectors of floats, anywhere in memory. Compilers turn sums in plain loops into slower code.
+typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+
+inline Eight Load(const float* from) { return *reinterpret_cast<const Eight*>(from); }
+
+inline float Sum(Eight x) {
+  const Four y = Four{x[0], x[1], x[2], x[3]} + Four{x[4], x[5], x[6], x[7]};
+  return (y[0] + y[1]) + (y[2] + y[3]);
+}
+
+// Calls body with the number of channels. 1 and 3 are compile-time constants, so that loops over
+// channels are unrolled.
+template <typename Body>
+void WithChannels(int64_t channels, Body body) {
+  switch (channels) {
+    case 1: return body(std::integral_constant<int64_t, 1>());
+    case 3: return body(std::integral_constant<int64_t, 3>());
+    default: return body(channels);
+  }
+}
+
+#endif  // STN_JAX_POINTS_H_
