@@ -107,10 +107,13 @@ def check(operands, padding, align_corners, atol=2e-4):
     assert program.as_text().count("stn_jax_bilinear") == 3
     ours = program.compile()(*operands)
     with jax.enable_x64(True):
-        plain_program = lowered(function, *(x.astype(np.float64) for x in operands))
+        wide = [x.astype(np.float64) for x in operands]
+        plain_program = lowered(function, *wide)
         assert not has_kernels(plain_program)
-        plain = plain_program.compile()(*map(np.float64, operands))
-    chex.assert_trees_all_close(ours, jax.tree.map(np.float32, plain), atol=atol)
+        plain = plain_program.compile()(*wide)
+    chex.assert_trees_all_close(
+        ours, jax.tree.map(lambda x: np.asarray(x, np.float32), plain), atol=atol
+    )
 
 
 def test_an_image_that_is_larger_than_a_cache():
