@@ -16,7 +16,7 @@ import stn_jax.functional
 import stn_jax.linen
 import stn_jax.nnx
 
-PUBLIC = ("", ".transforms", ".sampling", ".functional", ".linen", ".nnx")
+PUBLIC = ("", ".transforms", ".sampling", ".functional", ".linen", ".nnx", ".visualization")
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(stn_jax.__path__, "stn_jax.")

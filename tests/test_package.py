@@ -113,6 +113,12 @@ def test_what_needs_an_extra_names_it():
         assert f"pip install 'stn_jax[{extra}]'" in done.stderr
 
 
+def test_training_does_not_import_drawing():
+    code = "import sys, stn_jax.experiments.training.loop; print('matplotlib' in sys.modules)"
+    done = run(code)
+    assert done.stdout.strip() == "False", done.stderr
+
+
 def test_importing_brings_nothing_that_only_extras_need():
     done = run(f"import sys, stn_jax; print(sorted(set(sys.modules) & {set(EXTRAS)}))")
     assert done.stdout.strip() == "[]", done.stderr

@@ -34,13 +34,22 @@ def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) 
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
-    """Returns the theta [2, 3] of `x -> outer(inner(x))`."""
+    """Returns the theta [2, 3] of `x -> outer(inner(x))`.
+
+    >>> shift = [[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]
+    >>> compose(shift, shift).tolist()
+    [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
+    """
     outer, inner = _checked(outer), _checked(inner)
     return jnp.matmul(outer[:, :2], inner, precision="highest").at[:, 2].add(outer[:, 2])
 
 
 def inverse(theta: ArrayLike) -> jax.Array:
-    """Returns the theta [2, 3] that undoes `theta`; not finite if its matrix is singular."""
+    """Returns the theta [2, 3] that undoes `theta`; not finite if its matrix is singular.
+
+    >>> inverse([[2.0, 0.0, 1.0], [0.0, 2.0, 0.0]]).tolist()
+    [[0.5, -0.0, -0.5], [-0.0, 0.5, 0.0]]
+    """
     theta = _checked(theta)
     (a, b, x), (c, d, y) = theta
     adjugate = jnp.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])

@@ -34,13 +34,21 @@ def attention_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fals
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
-    """Returns the theta [3] of `x -> outer(inner(x))`."""
+    """Returns the theta [3] of `x -> outer(inner(x))`.
+
+    >>> compose([0.5, 0.5, 0.0], [0.5, 0.5, 0.0]).tolist()
+    [0.25, 0.75, 0.0]
+    """
     outer, inner = _checked(outer), _checked(inner)
     return jnp.concatenate([outer[:1] * inner[:1], outer[0] * inner[1:] + outer[1:]])
 
 
 def inverse(theta: ArrayLike) -> jax.Array:
-    """Returns the theta [3] that undoes `theta`; not finite if the scale is 0."""
+    """Returns the theta [3] that undoes `theta`; not finite if the scale is 0.
+
+    >>> inverse([0.5, 0.5, 0.0]).tolist()
+    [2.0, -1.0, -0.0]
+    """
     theta = _checked(theta)
     return jnp.concatenate([1 / theta[:1], -theta[1:] / theta[0]])
 

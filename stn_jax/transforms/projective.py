@@ -52,12 +52,20 @@ def projective_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fal
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
-    """Returns the theta [3, 3] of `x -> outer(inner(x))`; its last entry may differ from 1."""
+    """Returns the theta [3, 3] of `x -> outer(inner(x))`; its last entry may differ from 1.
+
+    >>> compose(jnp.eye(3), 2 * jnp.eye(3)).tolist()
+    [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]]
+    """
     return jnp.matmul(_checked(outer), _checked(inner), precision="highest")
 
 
 def inverse(theta: ArrayLike) -> jax.Array:
-    """Returns the theta [3, 3] that undoes `theta`; not finite if it is singular."""
+    """Returns the theta [3, 3] that undoes `theta`; not finite if it is singular.
+
+    >>> inverse(2 * jnp.eye(3)).diagonal().tolist()
+    [0.5, 0.5, 0.5]
+    """
     return jnp.linalg.inv(_checked(theta))
 
 
@@ -76,6 +84,10 @@ def from_corners(corners: ArrayLike) -> jax.Array:
 
     Raises:
         ValueError: `corners` has another shape.
+
+    >>> theta = from_corners(CORNERS / 2)  # the middle half
+    >>> (theta / theta[2, 2]).round(4).tolist()
+    [[0.5, 0.0, 0.0], [0.0, 0.5, 0.0], [0.0, 0.0, 1.0]]
     """
     corners = checked_theta(corners, (4, 2), "corners")
     first, second, third, fourth = corners

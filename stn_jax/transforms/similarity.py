@@ -61,6 +61,9 @@ def similarity_matrix(
 
     Raises:
         ValueError: theta has another shape, or `source_shape` is not two positive integers.
+
+    >>> similarity_matrix([0.5, 0.0, 0.25, 0.0], (28, 56)).tolist()
+    [[0.5, -0.0, 0.25], [0.0, 0.5, 0.0]]
     """
     scale, angle, tx, ty = _checked(theta)
     height, width = checked_shape(source_shape)
@@ -74,14 +77,22 @@ def similarity_matrix(
 def compose(
     outer: ArrayLike, inner: ArrayLike, *, source_shape: Shape, align_corners: bool = False
 ) -> jax.Array:
-    """Returns the theta [4] of `x -> outer(inner(x))`, both for images of `source_shape`."""
+    """Returns the theta [4] of `x -> outer(inner(x))`, both for images of `source_shape`.
+
+    >>> compose([0.5, 0.25, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0], source_shape=(28, 28)).tolist()
+    [0.25, 0.75, 0.0, 0.0]
+    """
     outer, inner = _checked(outer), _checked(inner)
     shift = _apply(outer, inner[2:], source_shape, align_corners)
     return jnp.concatenate([outer[:1] * inner[:1], outer[1:2] + inner[1:2], shift])
 
 
 def inverse(theta: ArrayLike, *, source_shape: Shape, align_corners: bool = False) -> jax.Array:
-    """Returns the theta [4] that undoes `theta`; not finite if the scale is 0."""
+    """Returns the theta [4] that undoes `theta`; not finite if the scale is 0.
+
+    >>> inverse([0.5, 0.25, 0.0, 0.0], source_shape=(28, 28))[:2].tolist()
+    [2.0, -0.25]
+    """
     theta = _checked(theta)
     turn_back = jnp.array([1 / theta[0], -theta[1], 0, 0])
     return turn_back.at[2:].set(_apply(turn_back, -theta[2:], source_shape, align_corners))

@@ -50,7 +50,11 @@ def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> 
 
 
 def control_points(k: int) -> np.ndarray:
-    """Returns the k x k control points on the target: [k * k, 2] in float64, row by row, (x, y)."""
+    """Returns the k x k control points on the target: [k * k, 2] in float64, row by row, (x, y).
+
+    >>> control_points(2).tolist()
+    [[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]
+    """
     return regular_grid((k, k), align_corners=True, dtype=np.float64).reshape(-1, 2)
 
 
@@ -59,6 +63,9 @@ def family(control_size: int = 4) -> Family:
 
     Raises:
         ValueError: `control_size` is below 2.
+
+    >>> family(3).num_params
+    18
     """
     if control_size < 2:
         raise ValueError(f"control_size must be at least 2, got {control_size}")

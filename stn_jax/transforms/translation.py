@@ -31,12 +31,20 @@ def translation_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fa
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
-    """Returns the theta [2] of `x -> outer(inner(x))`."""
+    """Returns the theta [2] of `x -> outer(inner(x))`.
+
+    >>> compose([0.5, 0.0], [0.25, 1.0]).tolist()
+    [0.75, 1.0]
+    """
     return _checked(outer) + _checked(inner)
 
 
 def inverse(theta: ArrayLike) -> jax.Array:
-    """Returns the theta [2] that undoes `theta`."""
+    """Returns the theta [2] that undoes `theta`.
+
+    >>> inverse([0.5, -1.0]).tolist()
+    [-0.5, 1.0]
+    """
     return -_checked(theta)
 
 

@@ -31,6 +31,9 @@ def draw_class_means(images: np.ndarray, outputs: np.ndarray, labels: np.ndarray
 
     Raises:
         ValueError: the shapes do not match.
+
+    >>> images = np.zeros((3, 28, 28, 1))
+    >>> figure = draw_class_means(images, images, np.array([0, 1, 1]))
     """
     check_images(images=images, outputs=outputs)
     check_same_length(images=images, labels=labels)
@@ -58,6 +61,8 @@ def draw_confusion(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
 
     Raises:
         ValueError: the shapes do not match.
+
+    >>> figure = draw_confusion(np.array([[9, 1], [0, 10]]), ["cat", "dog"])
     """
     counts = np.asarray(counts)
     if counts.shape != (len(class_names),) * 2:

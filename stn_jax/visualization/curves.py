@@ -35,6 +35,9 @@ def draw_curves(
 
     Raises:
         ValueError: the shapes do not match, or there is no curve.
+
+    >>> line = np.array([1, 2]), np.array([0.9, 0.5])
+    >>> figure = draw_curves({"a run": line}, title="loss", ylabel="nats")
     """
     if not curves:
         raise ValueError("there is no curve to draw")

@@ -44,6 +44,9 @@ def draw_samples(
 
     Raises:
         ValueError: the shapes do not match.
+
+    >>> images, texts = np.zeros((2, 28, 28, 1)), ["7", "1"]
+    >>> figure = draw_samples(images, [], answers=texts, labels=texts, probabilities=np.ones(2))
     """
     check_images(images=images)
     check_same_length(images=images, answers=answers, labels=labels, probabilities=probabilities)

@@ -94,6 +94,9 @@ def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines:
         grid: [H', W', 2], (x, y), normalised with `align_corners=False`.
         image_shape: the image's (height, width) in pixels.
         lines: the number of lines to draw in each direction.
+
+    >>> axis = Figure().subplots()
+    >>> draw_grid(axis, np.zeros((8, 8, 2)), (28, 28))
     """
     height, width = image_shape
     styles = ((GRID_COLOUR, 0.7), (BORDER_COLOUR, 1.0), (BORDER_COLOUR, 2.2))
@@ -137,7 +140,11 @@ def grid_lines(
 
 
 def png_bytes(figure: Figure) -> bytes:
-    """Returns a figure as the content of a PNG file."""
+    """Returns a figure as the content of a PNG file.
+
+    >>> png_bytes(Figure())[1:4]
+    b'PNG'
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -39,6 +39,9 @@ def draw_theta_history(
 
     Raises:
         ValueError: the shapes do not match.
+
+    >>> thetas = np.zeros((2, 5, 3))  # 2 steps, 5 examples, 3 parameters
+    >>> figure = draw_theta_history(np.array([0, 9]), thetas, np.zeros(5, int), ["s", "tx", "ty"])
     """
     thetas = np.asarray(thetas, float)
     if thetas.ndim != 3 or not thetas.size:

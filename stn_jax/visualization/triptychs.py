@@ -34,6 +34,9 @@ def draw_triptychs(
 
     Raises:
         ValueError: the shapes do not match.
+
+    >>> images, grids = np.zeros((1, 28, 28, 1)), np.zeros((1, 28, 28, 2))
+    >>> figure = draw_triptychs(images, grids, images)
     """
     check_images(images=images, grids=grids, outputs=outputs)
     if titles:
@@ -71,6 +74,9 @@ def draw_worst(
 
     Raises:
         ValueError: the shapes do not match.
+
+    >>> images, losses = np.zeros((2, 28, 28, 1)), np.ones(2)
+    >>> figure = draw_worst(images, None, answers=["7", "1"], labels=["1", "1"], losses=losses)
     """
     check_images(images=images, **({} if outputs is None else {"outputs": outputs}))
     check_same_length(images=images, answers=answers, labels=labels, losses=losses)
@@ -116,6 +122,9 @@ def draw_layers(
 
     Raises:
         ValueError: the shapes do not match.
+
+    >>> images, grids = np.zeros((1, 28, 28, 1)), np.zeros((1, 28, 28, 2))
+    >>> figure = draw_layers([(images, grids, images)], images)
     """
     for inputs, grids, outputs in transformers:
         check_images(images=images, inputs=inputs, grids=grids, outputs=outputs)
