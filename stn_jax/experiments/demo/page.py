@@ -84,8 +84,8 @@ def build_page(digit_networks: Sequence[Network], number_networks: Sequence[Netw
     """Builds the page without serving it."""
     with gr.Blocks(title="Spatial transformer networks", analytics_enabled=False) as page:
         gr.HTML(
-            "<h3>Spatial transformer networks</h3><p>The grid over its input shows where each "
-            "network looks. It samples the input there and continues with the output.</p>",
+            "<h3>Spatial transformer networks</h3><p>The grid shows where each network samples "
+            "its input; the output is what the rest of the network sees.</p>",
             elem_classes="stn-title",
         )
         with gr.Tab("Digits"):
