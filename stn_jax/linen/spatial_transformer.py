@@ -51,7 +51,8 @@ class SpatialTransformer(nn.Module):
 
     def __post_init__(self) -> None:
         network: Any = self.localisation
-        if isinstance(network, nn.Module) and getattr(network, "family", self.family) is None:
+        lacks_family = isinstance(network, nn.Module) and getattr(network, "family", "") is None
+        if lacks_family and self.family is not None:
             # Fields are already frozen. The user's own module stays unchanged.
             object.__setattr__(self, "localisation", network.clone(family=self.family))
         super().__post_init__()

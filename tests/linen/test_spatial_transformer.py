@@ -221,8 +221,9 @@ def test_the_family_is_named_once():
 
 
 def test_no_family_or_two_are_refused():
-    with pytest.raises(ValueError, match="needs a family"):
-        SpatialTransformer(FullyConnectedLocalisation()).init(jax.random.key(0), IMAGES)
+    for localisation in (FullyConnectedLocalisation(), Constant(ZOOM), lambda images: images):
+        with pytest.raises(ValueError, match="needs a family"):
+            SpatialTransformer(localisation).init(jax.random.key(0), IMAGES)
     with pytest.raises(ValueError, match="'tps' and its localisation network's is 'affine'"):
         SpatialTransformer(FullyConnectedLocalisation("affine"), "tps").init(
             jax.random.key(0), IMAGES
