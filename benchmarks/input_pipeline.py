@@ -20,7 +20,6 @@ from stn_jax.experiments.data.loader import prefetch, training_batches
 from stn_jax.experiments.training.parallel import parallel_train, replicate, shard_batch
 from stn_jax.experiments.training.progress import Progress, StepRecorder
 from stn_jax.experiments.training.setup import make_setup
-from stn_jax.experiments.training.steps import train_step
 from stn_jax.experiments.workdir.metrics import MetricLog
 
 TITLE = "Input pipeline"
@@ -40,14 +39,7 @@ def measure(settings: Settings, earlier: dict) -> list[dict]:
 
 def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list[dict]:
     setup = make_setup(config)
-    step = functools.partial(
-        train_step,
-        model=setup.model,
-        optimizer=setup.optimizer,
-        labels=setup.labels,
-        preprocess=setup.data.preprocessing.train,
-        seed=config.seed,
-    )
+    step = functools.partial(setup.train_step(), seed=config.seed)
     size = config.steps_per_dispatch
 
     def batches(begin: int, end: int):

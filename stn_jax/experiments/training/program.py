@@ -14,7 +14,7 @@ from stn_jax.experiments.training.evaluation import Evaluation, make_evaluate
 from stn_jax.experiments.training.parallel import parallel_train, shard_batch
 from stn_jax.experiments.training.seeds import stack_batches, stack_states, train_many
 from stn_jax.experiments.training.setup import Setup
-from stn_jax.experiments.training.steps import TrainState, train_step
+from stn_jax.experiments.training.steps import TrainState
 
 
 class Program(NamedTuple):
@@ -35,13 +35,7 @@ def make_program(config: ConfigDict, setup: Setup, seeds: Sequence[int]) -> Prog
     CPU.
     """
     many = len(seeds) > 1
-    step = functools.partial(
-        train_step,
-        model=setup.model,
-        optimizer=setup.optimizer,
-        labels=setup.labels,
-        preprocess=setup.data.preprocessing.train,
-    )
+    step = setup.train_step()
     states = [setup.initial_state(seed) for seed in seeds]
 
     def batches(start: int, stop: int) -> Batch:

@@ -1,9 +1,12 @@
 """Builds the parts of a run from a config: data, preprocessing, model, optimiser."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from flax import linen as nn
+from jax import Array
 from ml_collections import ConfigDict
 from optax import GradientTransformation
 
@@ -12,7 +15,7 @@ from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.optimizer import make_optimizer
-from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state
+from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state, train_step
 
 
 class Setup(NamedTuple):
@@ -30,6 +33,16 @@ class Setup(NamedTuple):
     def initial_state(self, seed: int) -> TrainState:
         """Returns the state before the first step."""
         return create_state(self.model, self.optimizer, seed, self.input_shape)
+
+    def train_step(self) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+        """Returns `steps.train_step` with these parts; it takes a state, a batch and a seed."""
+        return functools.partial(
+            train_step,
+            model=self.model,
+            optimizer=self.optimizer,
+            labels=self.labels,
+            preprocess=self.data.preprocessing.train,
+        )
 
 
 def make_setup(config: ConfigDict) -> Setup:

@@ -11,7 +11,7 @@ from stn_jax.experiments.data.loader import evaluation_batches, training_batches
 from stn_jax.experiments.distorted_mnist.network import make_model
 from stn_jax.experiments.training.parallel import parallel_eval, parallel_train, replicate
 from stn_jax.experiments.training.setup import make_setup
-from stn_jax.experiments.training.steps import eval_step, thetas, train_step
+from stn_jax.experiments.training.steps import eval_step, thetas
 from tests.experiments.tiny import tiny_config
 
 
@@ -23,14 +23,7 @@ def setup():
 
 @pytest.fixture(scope="module")
 def run_up_to_three(setup):
-    step = functools.partial(
-        train_step,
-        model=setup.model,
-        optimizer=setup.optimizer,
-        labels=setup.labels,
-        preprocess=setup.data.preprocessing.train,
-        seed=0,
-    )
+    step = functools.partial(setup.train_step(), seed=0)
     return parallel_train(step, 3)
 
 
