@@ -41,7 +41,7 @@ def partitioned(
             return on_one_device(ctx, *operands, **params)
         devices = tuple(jax.devices("cpu"))[: context.num_devices]
         exported = module.lowering_parameters.for_export
-        # Inside `jax.set_mesh` with explicit axes, JAX 0.12 cannot compile what `_in_parts` returns.
+        # Inside `jax.set_mesh` with explicit axes, JAX 0.12 cannot compile the parts.
         is_explicit = bool(jax.sharding.get_abstract_mesh().explicit_axes)
         if exported or is_explicit or len(devices) < context.num_devices:
             return plain(ctx, *operands, **params)
