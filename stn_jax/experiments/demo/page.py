@@ -23,6 +23,7 @@ from stn_jax.experiments.demo.cards import (
     number_chart,
 )
 from stn_jax.experiments.demo.shown_networks import Network, look
+from stn_jax.experiments.distorted_mnist.digit_pictures import centred
 from stn_jax.experiments.labels import LabelKind
 
 MAX_UPLOAD = "5mb"
@@ -174,7 +175,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
 
     def drawn(drawing, *pose):
         try:
-            digit = digits.centred(digits.read_drawing(drawing))
+            digit = centred(digits.read_drawing(drawing))
         except UserError as error:
             return None, "", message(str(error))
         return digit, "", shown(digit, "", *pose)
