@@ -23,9 +23,7 @@ class Prediction(NamedTuple):
     thetas: Mapping[str, np.ndarray]  # of each transformer, [params]
 
 
-def predict_files(
-    workdir: Path, paths: list[Path]
-) -> tuple[list[Prediction], list[UserError]]:
+def predict_files(workdir: Path, paths: list[Path]) -> tuple[list[Prediction], list[UserError]]:
     """Classifies image files with the newest checkpoint of a run.
 
     Returns:

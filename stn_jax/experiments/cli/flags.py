@@ -54,8 +54,8 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
         except UserError as error:
             fail(error, exit_code=2)
         except ExceptionGroup as group:  # a UserError for each file that cannot be read
-            for error in group.exceptions:
-                tell(error)
+            for unreadable in group.exceptions:
+                tell(unreadable)
             sys.exit(2)
         except OSError as error:
             path = error.filename or ", ".join(_WORKDIRS.value)

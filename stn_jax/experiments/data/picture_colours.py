@@ -5,12 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from PIL import Image
-
-try:
-    from PIL import ImageCms
-except ImportError:  # a Pillow without colour management; its colours are slightly off
-    ImageCms = None
+from PIL import Image, ImageCms
 
 _WHITES = (1, 255, 4095, 65535, 2**31 - 1)
 """Usual values for white in files that do not say what it is, among them those of 12 bits."""
@@ -70,7 +65,7 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode == "F" or image.mode.startswith("I")
 
 
-def to_srgb(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:
+def to_srgb(image: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
     """Converts an image of 8 bits to sRGB (mode RGBA); `info` is that of its file.
 
     A colour profile that is damaged or made for another kind of image is ignored, as viewers do.
@@ -79,27 +74,27 @@ def to_srgb(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:
     if image.mode in ("LA", "RGBA"):
         alpha = image.getchannel("A")
         image = image.convert(image.mode[:-1])
-    colours = _managed(image, info.get("icc_profile")) or _by_gamma(image, info)
+    colours = _managed(image, info.get("icc_profile") or b"") or _by_gamma(image, info)
     colours = colours.convert("RGBA")
     if alpha is not None:
         colours.putalpha(alpha)
     return colours
 
 
-def _managed(image: Image.Image, profile: bytes | None) -> Image.Image | None:
+def _managed(image: Image.Image, profile: bytes) -> Image.Image | None:
     is_lab = image.mode == "LAB"
-    if ImageCms is None or not (profile or is_lab):
+    if not (profile or is_lab):
         return None
     try:
         source = ImageCms.createProfile("LAB") if is_lab else io.BytesIO(profile)
         return ImageCms.profileToProfile(
             image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
-    except (ImageCms.PyCMSError, OSError):
+    except (ImageCms.PyCMSError, OSError, ImportError):  # or a Pillow without colour management
         return None
 
 
-def _by_gamma(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:
+def _by_gamma(image: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
     """Applies the gamma that a PNG file states unless it also says that it is sRGB."""
     exponent = 1 / (_SCREEN_GAMMA * (info.get("gamma") or 1 / _SCREEN_GAMMA))
     if "srgb" in info or not 0.1 < exponent < 10 or abs(exponent - 1) < 0.05:
@@ -110,10 +105,9 @@ def _by_gamma(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:
 
 def on_contrasting_ground(image: Image.Image) -> Image.Image:
     """Puts an image (mode RGBA) on white, or on black if all that is visible of it is bright."""
-    alpha = image.getchannel("A")
-    solid = alpha.point([255 * (2 * value > alpha.getextrema()[1]) for value in range(256)])
-    counts = np.cumsum(image.convert("L").histogram(solid))
+    alpha = np.asarray(image.getchannel("A"))
+    visible = np.asarray(image.convert("L"))[alpha > alpha.max() // 2]
     # Not the darkest value itself: a few odd pixels in white ink do not count.
-    darkest = np.searchsorted(counts, 1 + counts[-1] // 1000)
-    ground = "black" if 128 <= darkest < 256 else "white"
+    darkest = np.quantile(visible, 0.001, method="lower") if visible.size else 0
+    ground = "black" if darkest > 127 else "white"
     return Image.alpha_composite(Image.new("RGBA", image.size, ground), image).convert("RGB")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 from absl import logging
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -44,7 +45,7 @@ _UPRIGHT = {
 """What makes a picture upright, by its EXIF orientation."""
 
 _decoder = ThreadPoolExecutor(1, "decoder")
-"""Pictures are decoded one at a time. In several threads, malloc would also keep the memory of each."""
+"""The one thread that decodes: `malloc` keeps what each thread has freed for itself."""
 
 
 def open_image(path: Path) -> Image.Image:
@@ -62,7 +63,7 @@ def open_image(path: Path) -> Image.Image:
     """
     _check_file(path)
     picture = _decoder.submit(_decode, path).result()
-    if max(high - low for low, high in picture.getextrema()) < _LOWEST_CONTRAST:
+    if np.ptp(np.asarray(picture), axis=(0, 1)).max() < _LOWEST_CONTRAST:
         raise UserError(f"{path} is blank: there is nothing to read in it")
     return picture
 
@@ -153,9 +154,9 @@ def _shrunk(image: Image.Image, factor: int) -> Image.Image:
 
 
 def _upright(picture: Image.Image, file: Image.Image) -> Image.Image:
-    orientation = None
+    orientation = 1
     # Viewers show a picture whose EXIF block is damaged as it is stored.
     with contextlib.suppress(Exception):
-        orientation = file.getexif().get(ExifTags.Base.Orientation)
+        orientation = file.getexif().get(ExifTags.Base.Orientation, 1)
     method = _UPRIGHT.get(orientation)
     return picture if method is None else picture.transpose(method)

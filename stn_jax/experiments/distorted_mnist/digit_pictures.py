@@ -50,8 +50,9 @@ def network_input(picture: Image.Image, canvas: int, *, cluttered: bool) -> np.n
         elif len(marks) > 1:
             raise UserError("several things are in the picture: crop it to one digit")
         else:
-            (rows, columns), = marks  # fmt: skip
-            found = ink[rows, columns]
+            found = ink[marks[0]]
+            if min(found.shape) > 0.4 * max(found.shape) and (found > found.max() / 2).mean() > 0.8:
+                raise UserError("no digit found but a filled area: crop the picture to the digit")
             seen = centred(np.where(found < _FAINT * found.max(), 0, found / found.max()))[..., 0]
     height, width = seen.shape
     top, left = (canvas - height) // 2, (canvas - width) // 2
@@ -120,8 +121,9 @@ def _paper(picture: Image.Image) -> np.ndarray:
         if bare.mean() < 0.1:
             break
         paper = terms @ np.linalg.lstsq(terms[bare], colours[bare], rcond=None)[0]
-    planes = [Image.fromarray(np.float32(plane)) for plane in np.moveaxis(paper, -1, 0)]
-    large = [plane.resize(picture.size, Image.Resampling.BILINEAR) for plane in planes]
+    planes = np.moveaxis(paper, -1, 0).astype(np.float32)
+    bilinear = Image.Resampling.BILINEAR
+    large = [np.asarray(Image.fromarray(plane).resize(picture.size, bilinear)) for plane in planes]
     return np.stack(large, axis=-1).clip(0, 1)
 
 

@@ -20,7 +20,7 @@ CANVAS = 42
 def digits():
     """Returns images [N, 112, 112] uint8 without greys, and their labels."""
     _, test = load_mnist("embedded", data_dir=None, manual_dir=None)
-    chosen = range(0, 1000, 25)
+    chosen = range(0, 1000, 50)
     large = [
         Image.fromarray(test.images[index, ..., 0]).resize((112, 112), Image.Resampling.BICUBIC)
         for index in chosen
@@ -118,7 +118,9 @@ WAYS = {
     "tiff, float": raw("tif", lambda ink: pictures.tiff(ink / np.float32(255), 1)),
     "tiff, signed": raw("tif", lambda ink: pictures.tiff(ink * np.int16(8) - np.int16(1024), 1)),
     "pbm": saved("pbm", mode="1"),
-    "pgm, 16 bits": raw("pgm", lambda ink: b"P5 112 112 65535\n" + (ink * np.uint16(257)).tobytes()),
+    "pgm, 16 bits": raw(
+        "pgm", lambda ink: b"P5 112 112 65535\n" + (ink * np.uint16(257)).tobytes()
+    ),
 }  # fmt: skip
 
 
@@ -131,12 +133,12 @@ def test_a_digit_is_read_alike_however_it_was_written(tmp_path, ink, classify):
         images.append(read_image(write(tmp_path / str(number), ink), config))
         assert np.abs(images[-1] - plain).max() <= 0.12, way
     probabilities = classify(images)
-    np.testing.assert_allclose(probabilities, np.tile(probabilities[:1], (len(images), 1)), atol=0.1)
+    assert np.ptp(probabilities, axis=0).max() <= 0.1
 
 
 def photograph(ink, rng):
     """Returns a sheet with a digit at a random place, in uneven light and with noise."""
-    y, x = np.mgrid[0:1:450j, 0:1:600j]
+    y, x = np.mgrid[0:1:300j, 0:1:400j]
     page = 0.9 - 0.35 * ((x - rng.uniform(0, 1)) ** 2 + (y - rng.uniform(0, 1)) ** 2)
     page = page[..., None].repeat(3, axis=-1)
     top, left = (int(rng.integers(20, side - 132)) for side in page.shape[:2])
@@ -147,9 +149,7 @@ def photograph(ink, rng):
 
 def test_digits_on_a_page_are_found_and_read(digits, classify):
     rng = np.random.default_rng(0)
-    images = [
-        network_input(photograph(ink, rng), CANVAS, cluttered=False) for ink in digits[0]
-    ]
+    images = [network_input(photograph(ink, rng), CANVAS, cluttered=False) for ink in digits[0]]
     right = classify(images).argmax(axis=-1) == digits[1]
     assert right.mean() >= 0.9
 
@@ -197,12 +197,12 @@ def test_strokes_that_do_not_touch_are_one_digit():
 def test_dust_is_overlooked():
     alone = network_input(page_with(*FIVE), 28, cluttered=False)
     dusty = network_input(page_with(*FIVE, (5, 290, 3, 3), (150, 20, 8, 8)), 28, cluttered=False)
-    np.testing.assert_array_equal(dusty, alone)
+    np.testing.assert_allclose(dusty, alone, atol=1e-5)
 
 
 def test_several_things_get_a_sentence_or_are_clutter():
     page = page_with(*FIVE, (100, 220, 40, 8))
-    with pytest.raises(UserError, match="several things .* crop it to one digit"):
+    with pytest.raises(UserError, match=r"several things .* crop it to one digit"):
         network_input(page, CANVAS, cluttered=False)
     image = network_input(page, 60, cluttered=True)[..., 0]
     rows, columns = np.nonzero(image > 0.3)
@@ -222,18 +222,22 @@ def test_a_digit_that_is_lost_on_its_page_gets_a_sentence():
         network_input(page_with((90, 200, 5, 2)), CANVAS, cluttered=False)
 
 
-def test_noise_gets_a_sentence_at_once():
-    noise = np.random.default_rng(0).integers(0, 256, (600, 800, 3)).astype(np.uint8)
-    with pytest.raises(UserError):
-        network_input(Image.fromarray(noise), CANVAS, cluttered=False)
+def test_a_sheet_that_does_not_fill_the_picture_gets_a_sentence(ink):
+    desk = np.full((300, 400, 3), 60, np.uint8)
+    desk[40:260, 80:340] = 240
+    desk[60:172, 100:212] -= (ink[..., None] * 0.8).astype(np.uint8)
+    with pytest.raises(UserError, match="crop the picture to the digit"):
+        network_input(Image.fromarray(desk), CANVAS, cluttered=False)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2000), (28, 28), (61, 61)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 500), (500, 1), (3, 2000), (28, 28), (61, 61), (300, 400)]
+)
 @pytest.mark.parametrize("cluttered", [False, True])
 def test_a_picture_of_any_shape_is_an_input_or_gets_a_sentence(size, cluttered):
     rng = np.random.default_rng(0)
-    for bright in (0, 40, 255):
-        pixels = bright * (rng.random((*size, 1)) < 0.1) * np.ones(3)
+    for share in (0, 0.1, 0.5):
+        pixels = 255 * (rng.random((*size, 1)) < share) * np.ones(3)
         try:
             image = network_input(
                 Image.fromarray(pixels.astype(np.uint8)), CANVAS, cluttered=cluttered
