@@ -1,18 +1,14 @@
 """Tests of the whole demo as a person uses it: the command, a browser and a mouse."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
+import signal
 
 import pytest
 
 from stn_jax.experiments.demo.numbers import draw as draw_number
 from tests.browser import horizontal_overflow, watched_page
-from tests.experiments.tiny import PATIENCE, REPOSITORY
+from tests.experiments.demo.demo_process import started_demo
+from tests.experiments.tiny import PATIENCE
 from tests.pictures import blank_png
 
 pytest.importorskip("gradio", reason="gradio is not installed")
@@ -24,31 +20,12 @@ CHANGED, SAME = "now.join() !== others.join()", "now.join() === others.join()"
 
 @pytest.fixture(scope="module")
 def address():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "stn_jax.experiments.cli", "demo", f"--port={port}"]
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, env=os.environ | {"JAX_PLATFORMS": "cpu"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as server:  # fmt: skip
-        try:
-            yield _served(f"http://127.0.0.1:{port}", server)
-        finally:
-            server.terminate()
-            said = server.stdout.read()
-    assert "Traceback" not in said
-
-
-def _served(address, server):
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            urllib.request.urlopen(address).close()
-            return address
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"the demo did not start: {server.stdout.read() if server.poll() else ''}")
+    with started_demo() as (address, server):
+        yield address
+        server.terminate()
+        said, _ = server.communicate()
+    assert said == f"{address} (stop with Ctrl-C)\n"
+    assert server.returncode == 128 + signal.SIGTERM
 
 
 @pytest.fixture(scope="module")
