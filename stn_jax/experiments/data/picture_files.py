@@ -1,6 +1,7 @@
 """Reading of picture files that the user provides, as a person sees them."""
 
 import contextlib
+import stat
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -84,18 +85,18 @@ def _decode(path: Path) -> Image.Image:
 def _check_file(path: Path) -> None:
     """Refuses what is no file. Reading a pipe could wait for ever, and a device never ends."""
     try:
-        if path.is_dir():
-            raise _unreadable(path, "it is a folder")
-        if not path.exists():
-            raise UserError(f"no image file {path}")
-        if not path.is_file():
-            raise _unreadable(path, "it is not a regular file")
-        size = path.stat().st_size
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise UserError(f"no image file {path}") from error
     except OSError as error:  # such as a name that is too long
         raise _unreadable(path, str(error.strerror)) from error
-    if not size:
+    if stat.S_ISDIR(status.st_mode):
+        raise _unreadable(path, "it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise _unreadable(path, "it is not a regular file")
+    if not status.st_size:
         raise _unreadable(path, "the file is empty")
-    if size > 1e6 * _MAX_MEGAPIXELS * _MAX_BYTES_PER_PIXEL:
+    if status.st_size > 1e6 * _MAX_MEGAPIXELS * _MAX_BYTES_PER_PIXEL:
         raise _too_large(path)
 
 
