@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     if importlib.util.find_spec("gradio") is None:
         parser.error("the demo needs Gradio, which is not installed: pip install 'stn_jax[demo]'")
     try:
-        with _private_environment():
+        with private_environment():
             return _serve(options)
     except UserError as error:
         parser.error(str(error))
@@ -47,18 +47,21 @@ def main(arguments: list[str]) -> int:
 
 
 @contextlib.contextmanager
-def _private_environment() -> Iterator[None]:
+def private_environment() -> Iterator[None]:
     """Prepares the process for Gradio, before it is imported, and cleans up in the end.
 
-    Uploads go to a folder that nobody else can read, and that SIGTERM lets remove. Nothing is sent
-    to the network, so no proxies are needed; Gradio fails to start if they are of an unknown kind.
+    Uploads go to a folder that nobody else can read, which is removed in the end, also on SIGTERM.
+    Nothing is sent to the network, so no proxies are needed; Gradio does not start if it does not
+    know their kind.
     """
     try:
         uploads = tempfile.mkdtemp(prefix="stn-jax-demo-")
     except OSError as error:
         raise UserError(f"cannot make a folder for uploads: {error.strerror or error}") from error
-    proxies = [name for name in os.environ if name.lower() in _PROXIES]
-    before = {name: os.environ.pop(name) for name in proxies}
+    before = dict(os.environ)
+    for name in before:
+        if name.lower() in _PROXIES:
+            del os.environ[name]
     # Single images are as fast without the C++ kernels, and the first start need not compile them.
     os.environ.setdefault("STN_JAX_NATIVE", "0")
     os.environ["GRADIO_TEMP_DIR"] = uploads
@@ -67,7 +70,7 @@ def _private_environment() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, terminate)
-        del os.environ["GRADIO_TEMP_DIR"]
+        os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(uploads, ignore_errors=True)
 

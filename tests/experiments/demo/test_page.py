@@ -1,14 +1,22 @@
 """Tests of the whole demo as a person uses it: the command, a browser and a mouse."""
 
+import http.client
+import json
+import os
 import re
 import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.request
 
 import pytest
 
 from stn_jax.experiments.demo.numbers import draw as draw_number
 from tests.browser import horizontal_overflow, watched_page
-from tests.experiments.demo.demo_process import started_demo
-from tests.experiments.tiny import PATIENCE
+from tests.experiments.tiny import PATIENCE, REPOSITORY
 from tests.pictures import blank_png
 
 pytest.importorskip("gradio", reason="gradio is not installed")
@@ -19,20 +27,70 @@ CHANGED, SAME = "now.join() !== others.join()", "now.join() === others.join()"
 
 
 @pytest.fixture(scope="module")
-def address():
-    with started_demo() as (address, server):
-        yield address
-        server.terminate()
-        said, _ = server.communicate()
-    assert said == f"{address} (stop with Ctrl-C)\n"
-    assert server.returncode == 128 + signal.SIGTERM
+def demo(tmp_path_factory):
+    """Returns the demo's address and its folder for uploads. It is started with dead proxies."""
+    temporary = tmp_path_factory.mktemp("temporary")
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "socks5://127.0.0.1:9")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "stn_jax.experiments.cli", "demo", f"--port={port}"]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "TMPDIR": str(temporary)} | proxies,
+    ) as server:  # fmt: skip
+        address = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(address, server)
+            (uploads,) = temporary.glob("stn-jax-demo-*")
+            yield address, uploads
+        finally:
+            server.send_signal(signal.SIGINT)
+            said, _ = server.communicate()
+    assert re.fullmatch(rf"({address} \(stop with Ctrl-C\)\n)?stn-jax demo: stopped\n", said)
+    assert server.returncode == 130
+    assert not uploads.exists()
+
+
+def _wait_for(address, server):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(address).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"the demo did not start: {server.stdout.read() if server.poll() else ''}")
+
+
+def test_uploads_are_private_and_from_the_page_itself(demo):
+    address, uploads = demo
+    assert stat.S_IMODE(uploads.stat().st_mode) == 0o700
+
+    def upload(**headers):
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        body = (
+            b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+            b"picture\r\n--x--\r\n"
+        )
+        headers = {"Content-Type": "multipart/form-data; boundary=x"} | headers
+        connection.request("POST", "/gradio_api/upload", body, headers)
+        return connection.getresponse()
+
+    assert upload(Host="evil.example").status == 403
+    assert upload(Origin="http://evil.example").status == 403
+    assert not list(uploads.rglob("*.png"))
+    response = upload(Origin=address)
+    assert response.status == 200
+    (path,) = json.load(response)
+    assert path.startswith(str(uploads))
 
 
 @pytest.fixture(scope="module")
-def opened(browser, address):
+def opened(browser, demo):
     with watched_page(browser, width=1280, height=800) as (page, complaints):
         page.set_default_timeout(1000 * PATIENCE)
-        page.goto(address)
+        page.goto(demo[0])
         page.wait_for_selector(".stn-card")
         yield page, complaints
 
