@@ -13,6 +13,7 @@ import ctypes
 import dataclasses
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -71,10 +72,16 @@ _warned: set[str] = set()
 def is_available() -> bool:
     """Returns whether JAX can use the kernels; the first call may compile them, taking seconds.
 
-    If that failed, a later call tries again once another compiler is found.
+    If that failed, a warning says why, and a later call tries again once there is another compiler.
     """
+    if _excluded():
+        return False
     with _lock:
-        return _attempt(again=False).available
+        now = _attempt(again=False)
+    if now.problem:
+        what = "each process compiles the C++ kernels anew" if now.available else "no C++ kernels"
+        _warn_once(f"{what}: {now.problem}")
+    return now.available
 
 
 def status() -> Status:
@@ -87,6 +94,8 @@ def status() -> Status:
     >>> print(stn_jax.native.status())  # doctest: +ELLIPSIS
     C++ kernels: ...
     """
+    if reason := _excluded():
+        return Status(False, problem=reason)
     with _lock:
         return _attempt(again=True)
 
@@ -96,13 +105,17 @@ def target_name(kernel: str) -> str:
     return f"stn_jax_{kernel}"
 
 
+def _excluded() -> str | None:
+    if os.environ.get("STN_JAX_NATIVE") == "0":
+        return "switched off by STN_JAX_NATIVE=0"
+    if sys.platform not in ("linux", "darwin"):
+        return f"not supported on {sys.platform}"
+    return None
+
+
 def _attempt(again: bool) -> Status:
     """Returns the status after trying to load the kernels, unless that cannot change anything."""
     global _last, _circumstances_of_last
-    if os.environ.get("STN_JAX_NATIVE") == "0":
-        return Status(False, problem="switched off by STN_JAX_NATIVE=0")
-    if sys.platform not in ("linux", "darwin"):
-        return Status(False, problem=f"not supported on {sys.platform}")
     if _last is not None and _last.available:
         return _last
     circumstances = _circumstances()
@@ -113,7 +126,6 @@ def _attempt(again: bool) -> Status:
         except Exception as error:
             # Plain JAX works without the kernels, whatever is wrong with the compiler.
             _last = Status(False, problem=_one_line(error))
-            _warn_once(f"no C++ kernels, slower code instead: {_last.problem}")
     return _last
 
 
@@ -131,7 +143,7 @@ def _circumstances() -> tuple[object, ...]:
 def _load() -> Status:
     """Loads the kernels, compiling them unless they are in the cache, and registers them.
 
-    Raises an exception, most likely `OSError`, if that is not possible.
+    Raises an exception, most likely `OSError`, if that is impossible.
     """
     no_compiler, folder, problem = None, None, None
     try:
@@ -162,6 +174,7 @@ def _load() -> Status:
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "library.so"
         compiler.compile_library(command, output)
+        _try_in_another_process(output)
         kept = None
         if folder:
             try:
@@ -171,24 +184,38 @@ def _load() -> Status:
         if not kept:
             kernels = _open(output)
     _register(kernels)
-    if problem:
-        _warn_once(f"each process compiles the C++ kernels anew: {problem}")
-    elif unusable:
-        _warn_once(f"compiled the C++ kernels again: {'; '.join(unusable.values())}")
-    for path in unusable.keys() - {kept}:
-        with contextlib.suppress(OSError):
-            path.unlink()
-    cache.remove_unused()
+    if kept:
+        if unusable:
+            _warn_once(f"compiled the C++ kernels again: {'; '.join(unusable.values())}")
+        for path in unusable.keys() - {kept}:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        cache.remove_unused()
     return Status(True, kept, description, problem)
 
 
 def _open(path: Path) -> _Kernels:
     """Returns the kernels of a library; raises `OSError` if it cannot be loaded."""
-    library = ctypes.CDLL(str(path))
     try:
+        library = ctypes.CDLL(str(path))
         return {name: jax.ffi.pycapsule(getattr(library, name)) for name in KERNELS}
-    except AttributeError as error:
-        raise OSError(f"a kernel is missing: {error}") from error
+    except (OSError, AttributeError) as error:
+        reason = str(error).replace(f"{path}: ", "")  # a temporary name says nothing
+        raise OSError(f"the compiled library cannot be loaded: {reason}") from error
+
+
+def _try_in_another_process(path: Path) -> None:
+    """Raises `OSError` if loading a library ends the process, as that of half a file may do."""
+    if not Path(sys.executable or "").name.startswith("python"):
+        return  # another program, in which Python is embedded
+    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+    command = [sys.executable, "-I", "-S", "-c", code, str(path)]
+    try:
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    except OSError:  # this user may not run Python's own file
+        return
+    if run.returncode < 0:
+        raise OSError(f"the compiled library is broken (signal {-run.returncode})")
 
 
 def _open_stored(path: Path) -> _Kernels:
