@@ -47,7 +47,7 @@ def private_folder(folder: Path) -> Path:
         parent.mkdir(0o700, exist_ok=True)
         if parent == root or root in parent.parents:
             check_private(parent)
-        elif os.name == "posix" and _everyone_can_rename_in(parent):
+        elif hasattr(os, "geteuid") and _everyone_can_rename_in(parent):
             raise PermissionError(f"everyone can replace the folders in {parent}")
     folder.mkdir(0o700, exist_ok=True)
     check_private(folder)
@@ -56,7 +56,7 @@ def private_folder(folder: Path) -> Path:
 
 def check_private(path: Path) -> None:
     """Raises `OSError` if another user, except root, could have written to a file or folder."""
-    if os.name != "posix":
+    if not hasattr(os, "geteuid"):  # Windows, where a user's folders are private
         return
     info = path.stat()
     if info.st_uid not in (os.geteuid(), 0):
