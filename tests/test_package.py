@@ -100,9 +100,8 @@ def test_the_library_works_without_the_extras():
     assert float(done.stdout) < 1e-5
 
 
-LIBRARY = [
-    name for name, _ in modules() if not name.startswith(("stn_jax.experiments", "stn_jax.vis"))
-]
+EXTRA = ("stn_jax.experiments", "stn_jax.visualization")
+LIBRARY = [name for name, _ in modules() if not name.startswith(EXTRA)]
 WINDOWS = f"""
 import importlib, os, sys
 import jax, numpy as np, flax.linen, flax.nnx

@@ -80,7 +80,7 @@ def has_kernels(program):
 @hypothesis.given(
     batch=st.sampled_from([(), (0,), (1,), (7,), (2, 3), (2, 0)]),
     target=st.tuples(st.integers(0, 20), st.integers(0, 20)),
-    channels=st.sampled_from([1, 1, 3, 2, 4, 17]),
+    channels=st.sampled_from([1, 1, 3, 2, 4, 17, 0]),
     height=st.integers(1, 8),
     width=st.integers(1, 8),
     seed=st.integers(0, 2**32 - 1),
@@ -111,6 +111,41 @@ def check(operands, padding, align_corners, atol=2e-4):
 def test_an_image_that_is_larger_than_a_cache():
     # Positions are rounded to 1e-5 pixels, and a unit of a coordinate is half of all pixels.
     check(draw(np.random.default_rng(0), (), 256, 257, 1, 0, (50, 50)), 1, 0, atol=5e-2)
+
+
+def call(name, like, operands, **attributes):
+    """Calls a kernel as JAX does for a primitive; the result has the shape of `like`."""
+    kernel = jax.ffi.ffi_call(library.target_name(name), jax.ShapeDtypeStruct(like.shape, "f4"))
+    return kernel(*operands, **{key: np.int64(value) for key, value in attributes.items()})
+
+
+@pytest.mark.parametrize("empty", ["batch", "size", "kernel", "channels", "features"])
+def test_convolutions_of_nothing_are_zeros(empty):
+    n = dict.fromkeys(("batch", "size", "kernel", "channels", "features"), 3) | {empty: 0}
+    out = max(n["size"] - n["kernel"] + 1, 0)
+    inputs = np.ones((n["batch"], n["size"], n["size"], n["channels"]), np.float32)
+    kernel = np.ones((n["kernel"], n["kernel"], n["channels"], n["features"]), np.float32)
+    outputs = np.ones((n["batch"], out, out, n["features"]), np.float32)
+    for name, operands, like in [
+        ("convolution", (inputs, kernel), outputs),
+        ("convolution_input_gradient", (outputs, kernel), inputs),
+        ("convolution_kernel_gradient", (inputs, outputs), kernel),
+    ]:
+        result = call(name, like, operands, top=0, bottom=0, left=0, right=0)
+        chex.assert_trees_all_equal(np.asarray(result), np.zeros_like(like))
+
+
+@pytest.mark.parametrize("size", [(2**31, 1), (2**16 - 4, 2**15), (2**31 - 5, 2**31 - 5)])
+def test_an_image_with_too_many_pixels_is_refused(size):
+    image, grid = np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 2), np.float32)
+    params = {"height": size[0], "width": size[1], "padding": 0, "align_corners": 0}
+    for name, like, operands in [
+        ("bilinear_read", image, (image, grid)),
+        ("bilinear_read_transpose", image, (image, grid)),
+        ("bilinear_shift_transpose", grid, (image, image, grid)),
+    ]:
+        with pytest.raises(jax.errors.JaxRuntimeError, match="pixels is too large"):
+            jax.block_until_ready(call(name, like, operands, **params))
 
 
 @pytest.mark.parametrize(("padding", "channels"), [*zip(PADDINGS, (1, 3, 4), strict=True)])
