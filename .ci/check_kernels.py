@@ -4,7 +4,8 @@ Reading or writing outside of an array, undefined arithmetic, and a number that 
 type end the program with a report. JAX calls the kernels, as it does for users. Each operand and
 each result is allocated on its own, so that what lies next to it does not belong to another.
 
-Usage: `python .ci/check_kernels.py [SECONDS]`, by default 30 seconds of cases. Needs GCC.
+Usage: `python .ci/check_kernels.py [SECONDS]`, by default 30 seconds of cases. Needs GCC with its
+sanitizers, and is skipped without them.
 """
 
 import functools
@@ -82,24 +83,31 @@ def check(path, seconds):
     print(f"the sanitizers found nothing in {cases} random cases of each kind of kernel")
 
 
-def of_compiler(name):
-    command = ["g++", f"-print-file-name={name}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def file_of_compiler(name):
+    """Returns the path of a library that comes with GCC, or None."""
+    try:
+        command = ["g++", f"-print-file-name={name}"]
+        run = subprocess.run(command, capture_output=True, text=True, check=True)
+    except OSError:
+        return None
+    return run.stdout.strip() if os.path.isabs(run.stdout) else None
 
 
 def main():
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 30
     if path := os.environ.get("STN_JAX_SANITIZED"):
         return check(Path(path), seconds)
+    # The runtime must be loaded first, and finds exceptions in the C++ library.
+    runtime = [file_of_compiler(name) for name in ("libasan.so", "libstdc++.so")]
+    if not all(runtime):
+        return print("GCC's sanitizers are not available: skipped")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "library.so")
         compiler.FLAGS = FLAGS
         compiler.compile_library(["g++"], path)
-        # The runtime must be loaded first, and finds exceptions in the C++ library.
-        preload = " ".join(map(of_compiler, ("libasan.so", "libstdc++.so")))
         environment = os.environ | {
             "STN_JAX_SANITIZED": str(path),
-            "LD_PRELOAD": preload,
+            "LD_PRELOAD": " ".join(runtime),
             "ASAN_OPTIONS": "detect_leaks=0",
             "UBSAN_OPTIONS": "print_stacktrace=1",
         }

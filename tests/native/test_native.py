@@ -80,7 +80,7 @@ def has_kernels(program):
 @hypothesis.given(
     batch=st.sampled_from([(), (0,), (1,), (7,), (2, 3), (2, 0)]),
     target=st.tuples(st.integers(0, 20), st.integers(0, 20)),
-    channels=st.sampled_from([1, 1, 3, 2, 4, 17, 0]),
+    channels=st.sampled_from([1, 1, 3, 2, 4, 17]),
     height=st.integers(1, 8),
     width=st.integers(1, 8),
     seed=st.integers(0, 2**32 - 1),
