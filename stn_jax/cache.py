@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import platform
+import shutil
 import stat
 import sys
 import time
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 _DAY = 24 * 3600
 _KEPT_UNUSED = 90 * _DAY
+_LEAST_SPACE = 64 << 20  # bytes
 _FEATURES = (b"flags", b"features", b"isa", b"cpu")  # their names on x86, Arm, RISC-V and Power
 
 
@@ -108,6 +110,8 @@ def keep_compiled_programs() -> None:
         folder = private_folder(cache_folder() / "programs")
         if not os.access(folder, os.W_OK):
             raise PermissionError(f"cannot write to {folder}")
+        if shutil.disk_usage(folder).free < _LEAST_SPACE:  # JAX would warn of each program
+            raise OSError(f"no space left on the disk of {folder}")
     except OSError as error:
         _log.warning("stn_jax: compiled programs are not kept for later runs: %s", error)
         return

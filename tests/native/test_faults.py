@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stn_jax.cache import cache_folder, digest
+from stn_jax.cache import cache_folder, digest, keep_compiled_programs
 from stn_jax.native import library
 from tests.native.builds import GARBAGE, builds
 
@@ -173,12 +173,16 @@ def small_disk(folder):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk(builds, expected):
+def test_a_full_disk(builds, expected, caplog, monkeypatch):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     with small_disk(cache_folder().parents[1]):
         results, available, warnings = use()
         assert available and results == expected[True]
         assert len(warnings) == 1 and "No space left on device" in warnings[0]
         assert not builds.stored
+        caplog.clear()
+        keep_compiled_programs()
+        assert [record.getMessage().count("no space left") for record in caplog.records] == [1]
         with small_disk(builds.folder / "temporary"):
             results, available, warnings = use(TMPDIR=str(builds.folder / "temporary"))
             assert not available and results == expected[False]
