@@ -60,6 +60,8 @@ def use(**variables):
 @pytest.fixture(scope="module")
 def expected():
     """Returns the digests of the right results, with kernels and without: rounding differs."""
+    if library.status().library is None:
+        pytest.skip(str(library.status()))
     kernels, plain = use(), use(STN_JAX_NATIVE="0")
     assert kernels[1:] == (True, []) and plain[1:] == (False, [])
     return {True: kernels[0], False: plain[0]}
