@@ -24,7 +24,7 @@ def check_choice(value: object, choices: Collection[str], what: str) -> None:
 def shown(value: object) -> str:
     """Returns how messages show a value that the user gave: its `repr`, shortened if it is long."""
     try:
-        text = repr(value)
+        text = one_line(repr(value))
     except ValueError:  # an integer of more than 4300 digits
         text = "a very large number"
     return text if len(text) <= 80 else f"{text[:60]}...{text[-15:]}"

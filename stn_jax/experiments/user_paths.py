@@ -21,4 +21,4 @@ def user_path(text: str, option: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise UserError(f"{option}={shown(text)}: {error}") from error
+        raise UserError(f"{option}={shown(text)}: {error}".rstrip(".")) from error

@@ -100,7 +100,7 @@ def _load(path: Path, variant: list[str]) -> ConfigDict:
         raise UserError(
             f"--config: get_config() of {path} must return a ConfigDict, got {shown(made)}"
         )
-    return _guarded(path, lambda: ConfigDict(made))
+    return _guarded(path, lambda: ConfigDict(ConfigDict(made).to_dict()))
 
 
 def _guarded(path: Path, run):
@@ -110,13 +110,10 @@ def _guarded(path: Path, run):
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        lines = [
-            frame.lineno
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.filename == str(path)
-        ]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        reason = str(error)
         if isinstance(error, SyntaxError) and error.filename == str(path):
-            lines.append(error.lineno)
+            lines, reason = [error.lineno], error.msg
         where = f"{path}, line {lines[-1]}" if lines else f"{path}"
-        reason = str(error) or "no message"
         raise UserError(f"--config: {where}: {type(error).__name__}: {reason[:300]}") from error

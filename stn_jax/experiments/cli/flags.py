@@ -34,6 +34,7 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
 
     fail = functools.partial(parser.fail, program)
     overrides: list[Override] = []
+    parser.escape_what_stdout_lacks()
 
     def parse_flags(argv: list[str]) -> list[str]:
         try:

@@ -46,7 +46,9 @@ def evaluate(config: ConfigDict | None, workdirs: Sequence[str], arguments: list
 def predict(config: ConfigDict | None, workdirs: Sequence[str], images: list[str]) -> None:
     """Prints the answer, its probability and each transformer's theta for each image file."""
     _check_no_config(config)
-    for prediction in predict_files(_one(workdirs), [user_path(name, "an image file") for name in images]):
+    for prediction in predict_files(
+        _one(workdirs), [user_path(name, "an image file") for name in images]
+    ):
         line = f"{prediction.path}: {prediction.text} (probability {prediction.probability:.3f})"
         for theta in prediction.thetas.values():
             numbers = np.array2string(

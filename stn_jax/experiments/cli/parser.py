@@ -1,6 +1,7 @@
 """The argument parser of the subcommands, which reports mistakes in one line."""
 
 import argparse
+import io
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +14,12 @@ def fail(program: str, message: object, exit_code: int = 2) -> NoReturn:
     """Prints one line and exits."""
     print(f"{program}: {one_line(message)}", file=sys.stderr)
     sys.exit(exit_code)
+
+
+def escape_what_stdout_lacks() -> None:
+    """Makes stdout escape characters that are not in its encoding, as stderr always does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed, or replaced
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 class Parser(argparse.ArgumentParser):
