@@ -12,7 +12,7 @@ from stn_jax.experiments.training.optimizer import OPTIMIZERS, SCHEDULES
 
 _MOST_EXAMPLES = 2**18  # no task has more to train on: a larger batch would repeat some
 
-SHARED_FIELDS: Mapping[str, Field] = {
+SHARED_FIELDS: dict[str, Field] = {
     "name": FileName(),
     "task": Choice(tuple(TASKS)),
     "seed": Integer(0, 2**32 - 1),
@@ -40,7 +40,7 @@ _MOST_BYTES = 2**31
 """Of the pictures of one dispatch; beyond, the arrays would also have too many elements."""
 
 
-def fields_of(config: ConfigDict) -> Mapping[str, Field]:
+def fields_of(config: ConfigDict) -> dict[str, Field]:
     """Returns the settings that a config of this task has; raises UserError if it has no task."""
     if "task" not in config:
         raise UserError("config.task is missing: it is the name of an experiment")
@@ -80,9 +80,9 @@ def unknown_setting(name: str, fields: Mapping[str, Field], task: str) -> str:
     members = [field for field in fields if field.startswith(f"{name}.")]
     if members:
         return f"config.{name} is a group of settings: set config.{members[0]}, for example"
-    last_parts = [field.rpartition(".")[2] for field in fields]
-    near = difflib.get_close_matches(name.rpartition(".")[2][:80], last_parts, n=1)
-    meant = [f"config.{field}" for field, last in zip(fields, last_parts) if last in near]
+    last_parts = {field: field.rpartition(".")[2] for field in fields}
+    near = difflib.get_close_matches(name.rpartition(".")[2][:80], last_parts.values(), n=1)
+    meant = [f"config.{field}" for field, last in last_parts.items() if last in near]
     hint = f": did you mean {' or '.join(meant)}?" if meant else ""
     return f"config.{name[:80]} does not exist with config.task={task}{hint}"
 

@@ -25,7 +25,7 @@ class Task(Protocol):
     PAPER_SOURCE: str
     """The `config.data.source` of the data that the paper's errors were measured on."""
 
-    FIELDS: Mapping[str, Field]
+    FIELDS: dict[str, Field]
     """What the settings of the task's configs can be, by dotted name."""
 
     LABELS: LabelKind

@@ -25,7 +25,8 @@ class Override(NamedTuple):
 
 def take_overrides(arguments: list[str]) -> tuple[list[str], list[Override]]:
     """Splits `--config.KEY=VALUE`, `--config.KEY VALUE` and `--[no]config.KEY` from the rest."""
-    rest, overrides = [], []
+    rest: list[str] = []
+    overrides: list[Override] = []
     remaining = iter(range(len(arguments)))
     for place in remaining:
         argument = arguments[place]

@@ -3,8 +3,6 @@
 Each experiment has a separate config file, such as `mnist_rts.py`.
 """
 
-from collections.abc import Mapping
-
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
@@ -22,7 +20,7 @@ from stn_jax.experiments.distorted_mnist.network import CLASSIFIERS, LOCALISATIO
 from stn_jax.experiments.distorted_mnist.sources import SOURCES
 from stn_jax.transforms import FAMILIES
 
-FIELDS: Mapping[str, Field] = {
+FIELDS: dict[str, Field] = {
     "data.source": Choice(SOURCES),
     "data.data_dir": FolderPath(),
     "data.manual_dir": FolderPath(),

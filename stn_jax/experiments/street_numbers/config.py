@@ -1,7 +1,5 @@
 """The config of the experiments of section 4.2; each has its own file, such as `svhn_multi.py`."""
 
-from collections.abc import Mapping
-
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
@@ -21,7 +19,7 @@ from stn_jax.transforms import FAMILIES
 
 _MOST_NUMBERS = 1_000_000  # SVHN has 235,754 to train on
 
-FIELDS: Mapping[str, Field] = {
+FIELDS: dict[str, Field] = {
     "data.source": Choice(SOURCES),
     "data.data_dir": FolderPath(),
     "data.manual_dir": FolderPath(),

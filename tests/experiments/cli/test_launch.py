@@ -77,7 +77,7 @@ WRONG = {
     "variant of quickstart": (["--config=configs/quickstart.py:cnn"], "has no variants"),
     "unknown key": (
         ["--config=configs/mnist_r.py", "--config.model.famly=tps"],
-        'Did you mean "family"',
+        "did you mean config.model.family?",
     ),
     "unknown flag": (["--workdri=x"], "Did you mean: workdir"),
     "wrong type": (["--config=configs/mnist_r.py", "--config.seed=many"], "config.seed"),
