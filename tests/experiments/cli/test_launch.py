@@ -84,6 +84,7 @@ WRONG = {
     "unknown mode": (["--mode=test"], "train|eval|predict|report"),
     "two networks": (["--config=configs/mnist_r.py:cnn,fcn"], "one network and one recipe"),
     "not an experiment": (["--config=configs/table_mnist.py"], "get_config"),
+    "empty workdir": (["--config=configs/mnist_r.py", "--workdir="], "--workdir is empty"),
     "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
 }
 

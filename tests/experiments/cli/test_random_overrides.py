@@ -50,6 +50,31 @@ def settings(overrides: dict) -> list[str]:
     return [f"--config.{name}={value}" for name, value in overrides.items()]
 
 
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        (["-OO"], {}),
+        (["-W", "error"], {}),
+        ([], {"PYTHONIOENCODING": "ascii"}),
+        ([], {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}),
+    ],
+)
+def test_messages_are_printed_in_odd_environments(options, environment, tmp_path, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, *options, "launch.py", "--config=configs/mnist_r.py:fcn"]
+    refused = launch([*command, "--config.data.source=\x1bé", *settings(OVERRIDES)[2:]])
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("launch.py: unknown config.data.source '\\x1b")
+    assert len(refused.stderr.splitlines()) == 1
+    done = launch([*command, f"--workdir={tmp_path / 'rün'}", *settings(OVERRIDES)])
+    if "LC_ALL" in environment:  # its file names have no such letter
+        assert "has characters that cannot be printed" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert "test error" in done.stdout
+
+
 @pytest.mark.parametrize("seed", range(16))
 def test_random_flags_end_in_a_result_or_in_one_line(seed, tmp_path):
     config_flag, *flags = random_flags(random.Random(seed))
