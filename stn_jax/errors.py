@@ -36,5 +36,13 @@ def one_line(message: object) -> str:
     >>> one_line("a\n  b \x1b[31m")
     'a b \\x1b[31m'
     """
-    line = " ".join(str(message).split())
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return printable(" ".join(str(message).split()))
+
+
+def printable(text: object) -> str:
+    r"""Returns a text with an escape sequence for each character that cannot be printed.
+
+    >>> printable("a  b \x1b[31m")
+    'a  b \\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))

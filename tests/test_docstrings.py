@@ -14,9 +14,19 @@ import pytest
 import stn_jax
 import stn_jax.functional
 import stn_jax.linen
+import stn_jax.native
 import stn_jax.nnx
 
-PUBLIC = ("", ".transforms", ".sampling", ".functional", ".linen", ".nnx", ".visualization")
+PUBLIC = (
+    "",
+    ".transforms",
+    ".sampling",
+    ".functional",
+    ".linen",
+    ".native",
+    ".nnx",
+    ".visualization",
+)
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(stn_jax.__path__, "stn_jax.")

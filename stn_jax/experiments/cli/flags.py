@@ -49,6 +49,8 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
             _run_mode(argv[1:], overrides)
         except UserError as error:
             fail(error)
+        except ExceptionGroup as group:  # a UserError for each file that cannot be read
+            parser.fail_with_each(program, group)
         except OSError as error:
             path = error.filename or ", ".join(_WORKDIRS.value)
             fail(f"{path}: {error.strerror or error}")

@@ -16,6 +16,13 @@ def fail(program: str, message: object, exit_code: int = 2) -> NoReturn:
     sys.exit(exit_code)
 
 
+def fail_with_each(program: str, errors: BaseExceptionGroup) -> NoReturn:
+    """Prints one line for each error and exits."""
+    for error in errors.exceptions:
+        print(f"{program}: {one_line(error)}", file=sys.stderr)
+    sys.exit(2)
+
+
 def escape_what_stdout_lacks() -> None:
     """Makes stdout escape characters that are not in its encoding, as stderr always does."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed, or replaced

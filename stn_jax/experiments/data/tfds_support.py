@@ -1,6 +1,7 @@
 """Helpers shared by the data sets that tensorflow-datasets (tfds) prepares."""
 
 import contextlib
+import importlib.util
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,17 @@ PROBE_SECONDS = 5.0
 
 
 def root(data_dir: str | None) -> Path:
-    """Returns the folder where tfds keeps its data sets: `data_dir`, or tfds's default if empty."""
+    """Returns the folder where tfds keeps its data sets: `data_dir`, or tfds's default if empty.
+
+    Raises:
+        UserError: tfds cannot read or prepare any data here, because array-record is missing.
+    """
+    if importlib.util.find_spec("array_record") is None:
+        raise UserError(
+            "data sets on disk need array-record, which is not installed (there is none for "
+            "Windows): on Linux or macOS run `pip install array-record`; "
+            "--config.data.source=embedded needs no data sets on disk"
+        )
     import tensorflow_datasets as tfds  # takes a second to import
 
     return Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
