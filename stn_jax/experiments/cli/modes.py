@@ -12,6 +12,7 @@ from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
+from stn_jax.experiments.user_paths import expanded, user_path
 
 
 def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
@@ -50,7 +51,8 @@ def predict(config: ConfigDict | None, workdirs: Sequence[str], images: list[str
             been answered.
     """
     _check_no_config(config)
-    predictions, errors = predict_files(_one(workdirs), [Path(name) for name in images])
+    paths = [expanded(name, "an image file") for name in images]
+    predictions, errors = predict_files(_one(workdirs), paths)
     for prediction in predictions:
         name = printable(prediction.path)
         line = f"{name}: {prediction.text} (probability {prediction.probability:.3f})"
@@ -83,7 +85,7 @@ def _one(workdirs: Sequence[str]) -> Path:
 def _existing(workdirs: Sequence[str]) -> list[Path]:
     if not workdirs:
         raise UserError("--workdir is missing: name the folder of a trained run")
-    return [Path(workdir) for workdir in workdirs]
+    return [user_path(workdir, "--workdir") for workdir in workdirs]
 
 
 def _check_no_config(config: ConfigDict | None) -> None:
