@@ -112,7 +112,8 @@ def test_every_damage_to_every_file_is_found(two, tmp_path, state):
             damage(folder / name)
             restored, _ = restore_newest(folder, state, config=CONFIG)
             chex.assert_trees_all_equal(restored, at(state, int(restored.step)))
-            assert restored.step == 10 or name.name == "contents.json"
+            if name.name != "contents.json" and (two / name).stat().st_size:
+                assert restored.step == 10
             shutil.rmtree(folder)
 
 
