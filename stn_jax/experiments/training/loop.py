@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from stn_jax.experiments.data.loader import check_batch_size, prefetch
 from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
-from stn_jax.experiments.training.environment import environment
+from stn_jax.experiments.training.environment import environment, note_environment
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.hooks import Hook, MakeHook
 from stn_jax.experiments.training.parallel import replicate
@@ -33,8 +33,8 @@ def train_and_evaluate(
 
     Args:
         config: a config such as those in `configs/`.
-        workdir: the folder for `config.json`, `metrics.jsonl`, TensorBoard events, `checkpoints/`
-            and `result.json`.
+        workdir: the folder for `config.json`, `environment.json`, `metrics.jsonl`, TensorBoard
+            events, `checkpoints/` and `result.json`.
         make_hook: creates a hook that observes the run while it trains, such as
             `stn_jax.experiments.run_pictures.RunPictures`.
 
@@ -105,6 +105,8 @@ def run(
     claim_workdir(workdir, config)
     state = _initial_or_saved_state(config, setup, program.initial, workdir / "checkpoints")
     start = int(state.step)
+    if start < setup.num_steps:
+        note_environment(workdir, start)
     keep = config.keep_checkpoints
     with (
         Checkpoints(workdir / "checkpoints", keep_newest=keep, config=config) as saver,
