@@ -36,7 +36,7 @@ def environment() -> dict:
 
     Returns:
         `device`; `versions`, of Python and the libraries by name; and `settings`, texts by name:
-        whether the native kernels compute, environment variables and options of JAX. On the CPU,
+        the processor, whether the native kernels compute, environment variables and options of JAX. On the CPU,
         `device` includes the number of cores that the process may use.
     """
     on_cpu = jax.default_backend() == "cpu"
@@ -48,6 +48,7 @@ def environment() -> dict:
             **{name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")},
         },
         "settings": {
+            "processor": _processor(),
             "native_kernels": str(on_cpu and is_available()),
             "XLA_FLAGS": " ".join(os.environ.get("XLA_FLAGS", "").split()),
             **{name: str(getattr(jax.config, name)) for name in _OPTIONS},
@@ -60,6 +61,15 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not available on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not available on every system
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor())
 
 
 def note_environment(workdir: Path, step: int) -> None:
@@ -105,7 +115,6 @@ def _changes(before: Mapping, now: Mapping) -> list[str]:
 
 
 def _deciding(part: Mapping) -> dict[str, str]:
-    """Returns what numbers depend on; the number of cores and Python's version are not part."""
-    device = part["device"].partition(" (cores")[0]
+    """Returns what numbers depend on: also on the cores, but not on Python's version."""
     versions = {name: text for name, text in part["versions"].items() if name != "python"}
-    return {"device": device, **versions, **part["settings"]}
+    return {"device": part["device"], **versions, **part["settings"]}

@@ -40,7 +40,8 @@ def keep_frame(
         inputs, grids, outputs = map(np.asarray, (view.inputs, view.grid, view.outputs))
         kept = as_picture(inputs), grids, as_picture(outputs)
         for name, array in zip(_VIEW, kept, strict=True):
-            arrays[f"{number}/{name}"] = array.astype(np.float16)
+            largest = np.finfo(np.float16).max
+            arrays[f"{number}/{name}"] = array.clip(-largest, largest).astype(np.float16)
     np.savez_compressed(content, answers=np.array(answers), labels=np.array(labels), **arrays)
     path = workdir / "film" / f"{step:09d}.npz"
     path.parent.mkdir(exist_ok=True)
