@@ -35,9 +35,9 @@ def environment() -> dict:
     """Returns what a run's numbers depend on in addition to its config.
 
     Returns:
-        `device`; `versions`, of Python and the libraries by name; and `settings`, texts by name:
-        the processor, whether the native kernels compute, environment variables and options of JAX. On the CPU,
-        `device` includes the number of cores that the process may use.
+        `device`, which on the CPU includes the number of cores that the process may use;
+        `versions`, of Python and the libraries by name; and `settings`, by name: the processor,
+        whether the native kernels compute, and what the environment and JAX's options say.
     """
     on_cpu = jax.default_backend() == "cpu"
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
