@@ -106,8 +106,10 @@ def test_an_open_tensorboard_forgets_the_file_that_is_gone(written):
 def test_a_full_disk_costs_the_events_but_not_the_run(tmp_path, monkeypatch, capsys):
     if not Path("/dev/full").exists():
         pytest.skip("this system cannot pretend that its disk is full")
-    with MetricLog(tmp_path, start_step=0) as log:
-        log._tensorboard._file = Path("/dev/full").open("wb", buffering=0)
+    with (
+        MetricLog(tmp_path, start_step=0) as log,
+        Path("/dev/full").open("wb", buffering=0) as log._tensorboard._file,
+    ):
         record(log, range(1, 31))
     [line] = capsys.readouterr().err.splitlines()
     assert "TensorBoard" in line

@@ -86,7 +86,7 @@ def test_altered_json_is_used_or_refused(files, seed):
         content = json.loads(path.read_text())
         path.write_text(json.dumps(altered(content, rng)))
         message = refusal(use, path)
-        assert message is None or str(path.parent) in message and "\n" not in message
+        assert message is None or (str(path.parent) in message and "\n" not in message)
 
 
 @pytest.mark.parametrize(
