@@ -136,6 +136,7 @@ def run(
 def _result(config: ConfigDict, setup: Setup, trained: Trained) -> dict:
     state, evaluation = trained.state, trained.evaluation
     examples = int(state.step) * config.batch_size
+    seconds = trained.train_seconds  # 0 if metrics.jsonl was removed after the last step
     return {
         "test_error_percent": float(evaluation.error_percent),
         **{f"test_{name}": float(value) for name, value in evaluation.details.items()},
@@ -143,8 +144,8 @@ def _result(config: ConfigDict, setup: Setup, trained: Trained) -> dict:
         "num_params": state.num_params,
         "steps": int(state.step),
         "epochs": examples / len(setup.data.train.labels),
-        "examples_per_second": examples / trained.train_seconds,
-        "train_seconds": trained.train_seconds,
+        "examples_per_second": examples / seconds if seconds else 0.0,
+        "train_seconds": seconds,
         "dataset": setup.data.name,
         "model": setup.model_name,
         "seed": config.seed,

@@ -15,12 +15,17 @@ from stn_jax.experiments.workdir.json_files import (
 )
 from stn_jax.files import write_atomically
 
-_ENTRIES = {
-    **dict.fromkeys(("test_error_percent", "test_loss", "epochs", "train_seconds"), NUMBER),
-    **dict.fromkeys(("num_params", "steps", "seed"), COUNT),
+_ENTRIES = {  # those that reports and model cards show
+    **dict.fromkeys(("epochs", "train_seconds"), NUMBER),
+    **dict.fromkeys(("num_params", "steps"), COUNT),
     **dict.fromkeys(("dataset", "model", "device"), TEXT),
     "versions": TEXTS,
 }
+
+
+def _check(result: Any) -> None:
+    check_entries(result, _ENTRIES)
+    check_entries(result["versions"], {"jax": TEXT, "flax": TEXT})
 
 
 def write_result(workdir: Path, result: Mapping[str, Any]) -> None:
@@ -35,6 +40,6 @@ def read_result(workdir: Path) -> dict[str, Any]:
         UserError: if the file is damaged.
     """
     try:
-        return read_json(workdir / "result.json", lambda result: check_entries(result, _ENTRIES))
+        return read_json(workdir / "result.json", _check)
     except FileNotFoundError:
         return {}

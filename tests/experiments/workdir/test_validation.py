@@ -23,9 +23,9 @@ from tests.experiments.tiny import tiny_config
 
 STRANGE = (None, True, -1, 0.5, math.nan, math.inf, 10**400, "x", [], ["x"], {}, {"x": 1}, [[1], 2])
 RESULT = {
-    **{"test_error_percent": 1.5, "test_loss": 0.1, "epochs": 2.0, "train_seconds": 3.0},
-    **{"num_params": 3, "steps": 4, "seed": 0, "dataset": "mnist", "model": "fcn"},
-    **{"device": "1 x cpu", "versions": {"jax": "0.10.2"}},
+    **{"epochs": 2.0, "train_seconds": 3.0, "num_params": 3, "steps": 4},
+    **{"dataset": "mnist", "model": "fcn", "device": "1 x cpu"},
+    "versions": {"jax": "0.10.2", "flax": "0.12.8"},
 }
 
 
@@ -66,7 +66,7 @@ def files(tmp_path):
 
     def use_result(path):
         result = read_result(path.parent)
-        f"{result['test_error_percent']:.2f} {result['train_seconds']:.0f} {result['device']}"
+        f"{result['num_params']:,} {result['train_seconds']:.0f} {result['versions']['flax']}"
         ", ".join(f"{name} {version}" for name, version in result["versions"].items())
 
     return {
