@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from stn_jax.experiments.data.loader import check_batch_size, prefetch
 from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
-from stn_jax.experiments.training.environment import environment
+from stn_jax.experiments.training.environment import environment, note_environment
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.hooks import Hook, MakeHook
 from stn_jax.experiments.training.memory import compile_within_memory
@@ -34,8 +34,8 @@ def train_and_evaluate(
 
     Args:
         config: a config such as those in `configs/`.
-        workdir: the folder for `config.json`, `metrics.jsonl`, TensorBoard events, `checkpoints/`
-            and `result.json`.
+        workdir: the folder for `config.json`, `environment.json`, `metrics.jsonl`, TensorBoard
+            events, `checkpoints/` and `result.json`.
         make_hook: creates a hook that observes the run while it trains, such as
             `stn_jax.experiments.run_pictures.RunPictures`.
 
@@ -104,10 +104,13 @@ def run(
         UserError, TrainingDivergedError: as in `train_and_evaluate`.
     """
     claim_workdir(workdir, config)
-    state = _initial_or_saved_state(program.initial, workdir / "checkpoints")
+    state = _initial_or_saved_state(config, setup, program.initial, workdir / "checkpoints")
     start = int(state.step)
+    if start < setup.num_steps:
+        note_environment(workdir, start)
+    keep = config.keep_checkpoints
     with (
-        Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as saver,
+        Checkpoints(workdir / "checkpoints", keep_newest=keep, config=config) as saver,
         MetricLog(workdir, start_step=start) as log,
         Progress(start_step=start, num_steps=setup.num_steps) as progress,
     ):
@@ -134,6 +137,7 @@ def run(
 def _result(config: ConfigDict, setup: Setup, trained: Trained) -> dict:
     state, evaluation = trained.state, trained.evaluation
     examples = int(state.step) * config.batch_size
+    seconds = trained.train_seconds  # 0 if metrics.jsonl was removed after the last step
     return {
         "test_error_percent": float(evaluation.error_percent),
         **{f"test_{name}": float(value) for name, value in evaluation.details.items()},
@@ -141,8 +145,8 @@ def _result(config: ConfigDict, setup: Setup, trained: Trained) -> dict:
         "num_params": state.num_params,
         "steps": int(state.step),
         "epochs": examples / len(setup.data.train.labels),
-        "examples_per_second": examples / trained.train_seconds,
-        "train_seconds": trained.train_seconds,
+        "examples_per_second": examples / seconds if seconds else 0.0,
+        "train_seconds": seconds,
         "dataset": setup.data.name,
         "model": setup.model_name,
         "seed": config.seed,
@@ -201,10 +205,12 @@ def _dispatches(setup: Setup, start: int, longest: int) -> Iterator[tuple[int, i
         start = end
 
 
-def _initial_or_saved_state(initial: TrainState, directory: Path) -> TrainState:
-    """Returns the state to start from, on all devices, and moves broken checkpoints aside."""
-    saved, broken = restore_newest(directory, initial)
-    for path in broken:
+def _initial_or_saved_state(
+    config: ConfigDict, setup: Setup, initial: TrainState, directory: Path
+) -> TrainState:
+    """Returns the state to start from, on all devices, and moves unusable checkpoints aside."""
+    saved, unusable = restore_newest(directory, initial, config=config, num_steps=setup.num_steps)
+    for path in unusable:
         aside = directory.with_name("broken_checkpoints") / f"{path.name}-{time.time_ns()}"
         aside.parent.mkdir(exist_ok=True)
         path.rename(aside)
