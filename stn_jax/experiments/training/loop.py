@@ -103,10 +103,11 @@ def run(
         UserError, TrainingDivergedError: as in `train_and_evaluate`.
     """
     claim_workdir(workdir, config)
-    state = _initial_or_saved_state(program.initial, workdir / "checkpoints")
+    state = _initial_or_saved_state(config, setup, program.initial, workdir / "checkpoints")
     start = int(state.step)
+    keep = config.keep_checkpoints
     with (
-        Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as saver,
+        Checkpoints(workdir / "checkpoints", keep_newest=keep, config=config) as saver,
         MetricLog(workdir, start_step=start) as log,
         Progress(start_step=start, num_steps=setup.num_steps) as progress,
     ):
@@ -199,10 +200,12 @@ def _dispatches(setup: Setup, start: int, longest: int) -> Iterator[tuple[int, i
         start = end
 
 
-def _initial_or_saved_state(initial: TrainState, directory: Path) -> TrainState:
-    """Returns the state to start from, on all devices, and moves broken checkpoints aside."""
-    saved, broken = restore_newest(directory, initial)
-    for path in broken:
+def _initial_or_saved_state(
+    config: ConfigDict, setup: Setup, initial: TrainState, directory: Path
+) -> TrainState:
+    """Returns the state to start from, on all devices, and moves unusable checkpoints aside."""
+    saved, unusable = restore_newest(directory, initial, config=config, num_steps=setup.num_steps)
+    for path in unusable:
         aside = directory.with_name("broken_checkpoints") / f"{path.name}-{time.time_ns()}"
         aside.parent.mkdir(exist_ok=True)
         path.rename(aside)
