@@ -12,6 +12,7 @@ from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
+from stn_jax.experiments.user_paths import user_path
 
 
 def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
@@ -45,7 +46,7 @@ def evaluate(config: ConfigDict | None, workdirs: Sequence[str], arguments: list
 def predict(config: ConfigDict | None, workdirs: Sequence[str], images: list[str]) -> None:
     """Prints the answer, its probability and each transformer's theta for each image file."""
     _check_no_config(config)
-    for prediction in predict_files(_one(workdirs), [Path(name) for name in images]):
+    for prediction in predict_files(_one(workdirs), [user_path(name, "an image file") for name in images]):
         line = f"{prediction.path}: {prediction.text} (probability {prediction.probability:.3f})"
         for theta in prediction.thetas.values():
             numbers = np.array2string(
@@ -74,7 +75,7 @@ def _one(workdirs: Sequence[str]) -> Path:
 def _existing(workdirs: Sequence[str]) -> list[Path]:
     if not workdirs:
         raise UserError("--workdir is missing: name the folder of a trained run")
-    return [Path(workdir) for workdir in workdirs]
+    return [user_path(workdir, "--workdir") for workdir in workdirs]
 
 
 def _check_no_config(config: ConfigDict | None) -> None:

@@ -2,13 +2,17 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import NoReturn
 
+from stn_jax.errors import UserError, one_line
+from stn_jax.experiments.user_paths import user_path
 
-def fail(program: str, message: str) -> NoReturn:
-    """Prints one line and exits with code 2."""
-    print(f"{program}: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+
+def fail(program: str, message: object, exit_code: int = 2) -> NoReturn:
+    """Prints one line and exits."""
+    print(f"{program}: {one_line(message)}", file=sys.stderr)
+    sys.exit(exit_code)
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,3 +23,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         fail(self.prog, message)
+
+    def add_path(self, option: str, **settings) -> None:
+        """Adds an option or an argument whose values are paths."""
+
+        def read(text: str) -> Path:
+            try:
+                return user_path(text, option)
+            except UserError as error:
+                self.error(str(error))
+
+        self.add_argument(option, type=read, **settings)

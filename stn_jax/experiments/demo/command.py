@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-from pathlib import Path
 
 from absl import logging
 
@@ -15,8 +14,8 @@ PROGRAM = "stn-jax demo"
 def main(arguments: list[str]) -> int:
     """Serves the page until it is interrupted and returns 0; exits with 2 on wrong use."""
     parser = Parser(PROGRAM, __doc__)
-    parser.add_argument(
-        "--workdir", action="append", default=[], type=Path, metavar="DIR", help="show this run too"
+    parser.add_path(
+        "--workdir", action="append", default=[], metavar="DIR", help="show this run too"
     )
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", default=7860, type=int)

@@ -9,9 +9,9 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from PIL import Image
 
-from stn_jax.errors import check_choice
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.data.picture_files import open_image
+from stn_jax.experiments.distorted_mnist import config as settings
 from stn_jax.experiments.distorted_mnist import published
 from stn_jax.experiments.distorted_mnist.distortions import CANVAS
 from stn_jax.experiments.distorted_mnist.network import NUM_CLASSES, make_model
@@ -20,11 +20,11 @@ from stn_jax.experiments.distorted_mnist.sources import first_per_class, load_mn
 from stn_jax.experiments.labels import ClassLabels, LabelKind
 
 PAPER_SOURCE = published.SOURCE
+FIELDS = settings.FIELDS
 LABELS: LabelKind = ClassLabels(tuple(map(str, range(NUM_CLASSES))), "digit")
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
-    check_choice(config.data.distortion, CANVAS, "config.data.distortion")
     canvas = CANVAS[config.data.distortion]
     return canvas, canvas, 1
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError, check_choice
+from stn_jax.errors import UserError, check_choice, one_line
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.reproduce.paper_tables import find_tables
 from stn_jax.experiments.reproduce.results_page import (
@@ -124,7 +124,7 @@ def _group(config: ConfigDict, seeds: Sequence[int]) -> str:
 
 
 def _explain(error: Exception, work: Path) -> str:
-    message = " ".join(str(error).split())
+    message = one_line(error)
     if isinstance(error, UserError | TrainingDivergedError):
         return message
     work.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
 from stn_jax.experiments.training.environment import environment
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.hooks import Hook, MakeHook
+from stn_jax.experiments.training.memory import compile_within_memory
 from stn_jax.experiments.training.parallel import replicate
 from stn_jax.experiments.training.program import Program, make_program
 from stn_jax.experiments.training.progress import Progress, StepRecorder
@@ -165,7 +166,8 @@ def _train(
     evaluation = None
     if step < setup.num_steps:
         started = time.perf_counter()
-        train = program.train.lower(state, program.batches(step, step + 1), np.int32(1)).compile()
+        first = program.batches(step, step + 1)
+        train = compile_within_memory(program.train, state, first, np.int32(1))
         recorder.compiled(time.perf_counter() - started)
     dispatches = _dispatches(setup, step, config.steps_per_dispatch)
     with closing(prefetch(program.batches, dispatches)) as stream:

@@ -6,6 +6,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.config_check import check_config
 from stn_jax.files import write_atomically
 
 # The location of the data, the experiment's name and the pictures do not change a run's result.
@@ -68,6 +69,7 @@ def read_config(workdir: Path) -> ConfigDict:
         complete = ConfigDict(_ADDED.get(config["task"], {}))
         complete.update(config)
         _drop_removed(complete, path)
+        check_config(complete)
         return complete
     except FileNotFoundError as error:
         raise UserError(
