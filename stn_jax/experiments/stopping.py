@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _first: int | None = None  # the first signal that asked this process to stop
@@ -41,7 +42,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
         restore()
         stop_asked.set()
 
-    _install(ask)
+    handle_signals(ask)
     try:
         yield stop_asked
     finally:
@@ -51,32 +52,53 @@ def stop_on_signals() -> Iterator[threading.Event]:
 def raise_on_signals(program: str) -> None:
     """Makes the first signal raise KeyboardInterrupt or Terminated, so that all is cleaned up.
 
-    A second one ends the process at once; the program's name starts the line that says so.
+    A second one ends the process at once, even while the first is still waiting for a compilation,
+    or for the end of `stop_on_signals`. The program's name starts the line that says so.
     """
+    received = 0
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
 
     def stop(number: int, frame: FrameType | None) -> None:
         global _first
-        if _first is not None:
-            with contextlib.suppress(OSError):
-                os.write(2, f"{program}: stopped at once\n".encode())
-            os._exit(128 + number)
-        _first = number
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated(128 + number)
+        if _first is None:
+            _first = number
+            raise KeyboardInterrupt if number == signal.SIGINT else Terminated(128 + number)
+
+    def end_at_once() -> None:
+        nonlocal received
+        while number := os.read(reader, 1)[0]:
+            received += number in _SIGNALS
+            if received > 1:
+                with contextlib.suppress(OSError):
+                    os.write(2, f"{program}: stopped at once\n".encode())
+                os._exit(128 + number)
 
     def raise_anew(dropped: "sys.UnraisableHookArgs") -> None:
         """Sends the signal again if it fell into a callback, whose exceptions Python drops."""
         global _first
+        nonlocal received
         if _first is None or not issubclass(dropped.exc_type, KeyboardInterrupt | Terminated):
             sys.__unraisablehook__(dropped)
             return
-        number, _first = _first, None
+        number, _first, received = _first, None, 0
         threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
-    _install(stop)
+    def forget() -> None:
+        signal.set_wakeup_fd(-1)
+        handle_signals(signal.SIG_DFL)
+
+    handle_signals(stop)
     sys.unraisablehook = raise_anew
+    # Python's handlers only run between two lines of Python, this thread runs at any time.
+    threading.Thread(target=end_at_once, daemon=True).start()
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=forget)
 
 
-def _install(handler) -> None:
+def handle_signals(handler: Any) -> None:
+    """Sets what SIGINT and SIGTERM do, unless they are ignored, as by nohup or a shell's `&`."""
     for number in _SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup or a shell's &
+        if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -27,6 +28,8 @@ def reported(program: str) -> Iterator[None]:
         yield
     except BaseException as error:
         _flush_stdout(program)
+        done = isinstance(error, SystemExit) and not error.code
+        stopping.handle_signals(signal.SIG_IGN if done else signal.SIG_DFL)
         _report(program, error)
         raise
     _flush_stdout(program)

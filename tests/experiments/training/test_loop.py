@@ -261,15 +261,16 @@ def interrupt(workdir, *, after_step, send):
     return run.returncode, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("send", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("send", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_was_stopped_ends_as_one_that_never_was(tmp_path, uninterrupted, send):
     code, output = interrupt(tmp_path, after_step=55, send=send)
     assert not (tmp_path / "result.json").exists()
-    if send == signal.SIGTERM:
-        assert code == 0, output
-        assert "stopped at step" in output
+    if send == signal.SIGKILL:
+        assert code == -send
     else:
-        assert code == -signal.SIGKILL
+        assert code == 128 + send, output
+        assert "stopped at step" in output
+        assert "Traceback" not in output
     run = launch(without_pictures(launch_command(tmp_path, *LONGER)))
     assert run.returncode == 0, run.stderr
     assert "resuming at step" in run.stdout
