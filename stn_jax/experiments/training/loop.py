@@ -16,7 +16,7 @@ from stn_jax.experiments.data.loader import check_batch_size, prefetch
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.stopping import stop_on_signals
 from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
-from stn_jax.experiments.training.environment import environment
+from stn_jax.experiments.training.environment import environment, note_environment
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.hooks import Hook, MakeHook
 from stn_jax.experiments.training.memory import compile_within_memory
@@ -37,8 +37,8 @@ def train_and_evaluate(
 
     Args:
         config: a config such as those in `configs/`.
-        workdir: the folder for `config.json`, `metrics.jsonl`, TensorBoard events, `checkpoints/`
-            and `result.json`.
+        workdir: the folder for `config.json`, `environment.json`, `metrics.jsonl`, TensorBoard
+            events, `checkpoints/` and `result.json`.
         make_hook: creates a hook that observes the run while it trains, such as
             `stn_jax.experiments.run_pictures.RunPictures`.
 
@@ -102,6 +102,8 @@ def run(
     with _claimed(workdir, config):
         state = _initial_or_saved_state(config, setup, program.initial, workdir / "checkpoints")
         start, keep = int(state.step), config.keep_checkpoints
+        if start < setup.num_steps:
+            note_environment(workdir, start)
         if start:
             print(f"resuming at step {start} of {setup.num_steps}", flush=True)
         train = _compiled(program, state) if start < setup.num_steps else None
