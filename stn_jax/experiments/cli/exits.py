@@ -1,9 +1,11 @@
 """How commands end: with one line and an exit code, whatever happens."""
 
 import contextlib
+import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 
 from stn_jax.errors import UserError, one_line
@@ -11,6 +13,13 @@ from stn_jax.experiments import stopping
 from stn_jax.experiments.cli.parser import fail
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 
+try:
+    import resource
+except ModuleNotFoundError:  # on Windows
+    resource = None  # type: ignore[assignment]
+
+_OPEN_FILES = 1024
+_FEWEST_OPEN_FILES = 64
 _BROKEN_PIPE = 141  # as if SIGPIPE had ended the process
 
 
@@ -24,7 +33,9 @@ def reported(program: str) -> Iterator[None]:
     """
     _open_closed_streams()
     stopping.raise_on_signals(program)
+    _silence_libraries()
     try:
+        _allow_open_files()
         yield
     except BaseException as error:
         _flush_stdout(program)
@@ -67,3 +78,26 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def _silence_libraries() -> None:
+    """Hides what says nothing to users; what fails is reported by an exception."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    # Orbax logs the traceback of each thread that fails.
+    logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+
+
+def _allow_open_files() -> None:
+    """Raises the limit of open files to what is customary, and refuses one that is too low."""
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < _FEWEST_OPEN_FILES:
+        raise UserError(
+            f"this process may open {hard} files only, which are too few: allow it {_OPEN_FILES}, "
+            f"as with `ulimit -n {_OPEN_FILES}`"
+        )

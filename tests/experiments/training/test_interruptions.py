@@ -2,21 +2,16 @@
 
 import json
 import random
+import re
 import signal
-import subprocess
-from pathlib import Path
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from orbax.checkpoint import v1 as ocp
 
 from tests.experiments.forked import ForkedRuns
-from tests.experiments.tiny import (
-    REPOSITORY,
-    environment,
-    launch_command,
-    read_metrics,
-    without_pictures,
-)
+from tests.experiments.tiny import launch_command, read_metrics
 
 pytestmark = pytest.mark.stress
 
@@ -99,5 +94,22 @@ def test_kills_at_random_moments_change_nothing(runs, undisturbed, tmp_path, see
     assert outcome(tmp_path) == expected
 
 
-def test_of_two_runs_in_one_folder_one_is_refused(undisturbed, tmp_path, seed=0):
-    pass
+def test_of_two_runs_in_one_folder_one_is_refused(runs, undisturbed, tmp_path):
+    expected, seconds = undisturbed
+    rng = random.Random(200)
+    with ForkedRuns(tmp_path) as other_runs, ThreadPoolExecutor(2) as pool:
+        for number in range(20):
+            workdir = tmp_path / str(number)
+
+            def race(server, start, workdir=workdir):
+                time.sleep(start)
+                return server.launch(command(workdir))
+
+            # The second one starts while the first one prepares, compiles or trains.
+            starts = rng.sample([0, rng.uniform(0, seconds / 4)], 2)
+            winner, loser = sorted(pool.map(race, (runs, other_runs), starts))
+            assert (winner.code, loser.code) == (0, 2), (winner, loser)
+            assert not winner.stderr
+            told = rf"launch.py: {workdir} is in use by process \d+ on .+ since .+\n"
+            assert re.fullmatch(told, loser.stderr)
+            assert outcome(workdir) == expected
