@@ -75,14 +75,15 @@ def raise_on_signals(program: str) -> None:
                 os._exit(128 + number)
 
     def raise_anew(dropped: "sys.UnraisableHookArgs") -> None:
-        """Sends the signal again if it fell into a callback, whose exceptions Python drops."""
+        """Sends the signal again if it fell into a callback, whose exceptions Python drops.
+
+        Others are not printed: a storage library that fails drops dozens.
+        """
         global _first
         nonlocal received
-        if _first is None or not issubclass(dropped.exc_type, KeyboardInterrupt | Terminated):
-            sys.__unraisablehook__(dropped)
-            return
-        number, _first, received = _first, None, 0
-        threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+        if _first is not None and issubclass(dropped.exc_type, KeyboardInterrupt | Terminated):
+            number, _first, received = _first, None, 0
+            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
     def forget() -> None:
         signal.set_wakeup_fd(-1)

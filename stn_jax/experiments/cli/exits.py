@@ -84,7 +84,7 @@ def _silence_libraries() -> None:
     """Hides what says nothing to users; what fails is reported by an exception."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    # Orbax logs the traceback of each thread that fails.
+    # Orbax logs the traceback of each thread that that fails.
     logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
 
