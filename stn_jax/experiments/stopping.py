@@ -55,7 +55,7 @@ def raise_on_signals(program: str) -> None:
     A second one ends the process at once, even while the first is still waiting for a compilation,
     or for the end of `stop_on_signals`. The program's name starts the line that says so.
     """
-    received = 0
+    received, allowed = 0, 1
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 
@@ -69,7 +69,7 @@ def raise_on_signals(program: str) -> None:
         nonlocal received
         while number := os.read(reader, 1)[0]:
             received += number in _SIGNALS
-            if received > 1:
+            if received > allowed:
                 with contextlib.suppress(OSError):
                     os.write(2, f"{program}: stopped at once\n".encode())
                 os._exit(128 + number)
@@ -80,9 +80,9 @@ def raise_on_signals(program: str) -> None:
         Others are not printed: a storage library that fails drops dozens.
         """
         global _first
-        nonlocal received
+        nonlocal allowed
         if _first is not None and issubclass(dropped.exc_type, KeyboardInterrupt | Terminated):
-            number, _first, received = _first, None, 0
+            number, _first, allowed = _first, None, allowed + 1
             threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
 
     def forget() -> None:

@@ -1,5 +1,6 @@
 """How commands end: with one line and an exit code, whatever happens."""
 
+import atexit
 import contextlib
 import logging
 import os
@@ -53,7 +54,10 @@ def _report(program: str, error: BaseException) -> None:
         fail(program, error, 1)
     if isinstance(error, UserError):
         fail(program, error)
+    if isinstance(error, BrokenPipeError):  # whoever reads the output has enough
+        sys.exit(_BROKEN_PIPE)
     if isinstance(error, OSError):
+        atexit.register(_mute_stderr)  # threads of the storage library print what they fail at
         reason = error.strerror or error
         fail(program, f"{error.filename}: {reason}" if error.filename else reason)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
@@ -68,9 +72,7 @@ def _flush_stdout(program: str) -> None:
     except OSError as error:
         # What is left cannot be written, and Python would try to at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):  # whoever reads the output has enough
-            sys.exit(_BROKEN_PIPE)
-        fail(program, f"cannot write to stdout: {error.strerror}")
+        _report(program, error)
 
 
 def _open_closed_streams() -> None:
@@ -78,6 +80,10 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def _mute_stderr() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _silence_libraries() -> None:
