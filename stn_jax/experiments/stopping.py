@@ -11,6 +11,7 @@ from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _first: int | None = None  # the first signal that asked this process to stop
+_last_word = threading.Lock()
 
 
 class Terminated(SystemExit):
@@ -55,6 +56,8 @@ def raise_on_signals(program: str) -> None:
     A second one ends the process at once, even while the first is still waiting for a compilation,
     or for the end of `stop_on_signals`. The program's name starts the line that says so.
     """
+    global _last_word
+    _last_word = threading.Lock()
     received, allowed = 0, 1
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -71,7 +74,8 @@ def raise_on_signals(program: str) -> None:
             received += number in _SIGNALS
             if received > allowed:
                 with contextlib.suppress(OSError):
-                    os.write(2, f"{program}: stopped at once\n".encode())
+                    if _last_word.acquire(blocking=False):
+                        os.write(2, f"{program}: stopped at once\n".encode())
                 os._exit(128 + number)
 
     def raise_anew(dropped: "sys.UnraisableHookArgs") -> None:
@@ -96,6 +100,11 @@ def raise_on_signals(program: str) -> None:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=forget)
+
+
+def take_last_word() -> None:
+    """Lets this thread say why the process ends; does not return if a second signal ends it."""
+    _last_word.acquire()
 
 
 def handle_signals(handler: Any) -> None:

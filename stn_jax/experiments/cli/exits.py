@@ -49,6 +49,7 @@ def reported(program: str) -> Iterator[None]:
 
 def _report(program: str, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt | stopping.Terminated):
+        stopping.take_last_word()
         fail(program, "stopped", stopping.exit_code())
     if isinstance(error, TrainingDivergedError):
         fail(program, error, 1)
