@@ -15,15 +15,6 @@ class UserError(ValueError):
         super().__init__(printable(message))
 
 
-def printable(text: str) -> str:
-    r"""Returns text that a terminal can show: names in a file may hold codes that control it.
-
-    >>> print(printable("a\x1b[2Jb"))
-    a\x1b[2Jb
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def check_choice(value: object, choices: Collection[str], what: str) -> None:
     """Raises `UserError` unless `value` is in `choices`; the message suggests the closest one."""
     if isinstance(value, str) and value in choices:

@@ -4,13 +4,15 @@ Each is a folder named by its step, which appears and disappears as a whole: whi
 deleted, its name ends in `UNFINISHED`.
 """
 
+import contextlib
 import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,7 +22,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, one_line
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.optimizer import make_optimizer
@@ -65,6 +67,7 @@ class Checkpoints:
 
         Raises:
             TrainingDivergedError: if the parameters are not finite; nothing is saved.
+            OSError: if it cannot be written; what was written is removed.
         """
         host_state = jax.tree.map(np.array, state)
         step = int(state.step)
@@ -75,7 +78,8 @@ class Checkpoints:
             )
         path = self._directory / f"{step}{UNFINISHED}"
         digest = {"sha256": _digest(host_state)}
-        ocp.save(path, host_state, checkpointable_name="state", custom_metadata=digest)
+        with _write_errors(path):
+            ocp.save(path, host_state, checkpointable_name="state", custom_metadata=digest)
         if test_error_percent is not None:
             metrics = path / "metrics" / "metrics"
             metrics.parent.mkdir()
@@ -107,6 +111,19 @@ class Checkpoints:
                     path.unlink()
                 else:
                     shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    """Reports whatever Orbax raises, which it does not document, as an OSError."""
+    try:
+        yield
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):  # as its storage library says
+            number = int(found[1])
+        reason = os.strerror(number) if number else one_line(error)[-200:]
+        raise OSError(number, reason, str(path)) from error
 
 
 class _Unusable(Exception):

@@ -99,10 +99,6 @@ class StepRecorder:
     def examples_per_second(self) -> float:
         return self._steps * self._batch_size / self._seconds if self._seconds else 0.0
 
-    def compiled(self, seconds: float) -> None:
-        """Prints how long the compilation of the training step took."""
-        self._progress.line(f"compiled the training step in {seconds:.1f} s")
-
     def dispatched(self, begin: int, end: int, metrics: Metrics) -> None:
         """Notes that steps begin..end-1 were dispatched, and records the dispatch before them."""
         previous, self._pending = self._pending, (begin, end, metrics)
