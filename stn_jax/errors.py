@@ -15,15 +15,6 @@ class UserError(ValueError):
         super().__init__(printable(message))
 
 
-def printable(text: str) -> str:
-    r"""Returns text that a terminal can show: names in a file may hold codes that control it.
-
-    >>> print(printable("a\x1b[2Jb"))
-    a\x1b[2Jb
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def check_choice(value: object, choices: Collection[str], what: str) -> None:
     """Raises `UserError` unless `value` is in `choices`; the message suggests the closest one."""
     if isinstance(value, str) and value in choices:
@@ -31,3 +22,12 @@ def check_choice(value: object, choices: Collection[str], what: str) -> None:
     near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(f"unknown {what} {value!r}: {hint}(choices: {', '.join(choices)})")
+
+
+def printable(text: object) -> str:
+    r"""Returns a text with an escape sequence for each character that cannot be printed.
+
+    >>> printable("a  b \x1b[31m")
+    'a  b \\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
