@@ -44,14 +44,18 @@ class TarStream:
             EOFError: the archive ends in a member.
             gzip.BadGzipFile, zlib.error: it is not a gzip file, or a damaged one.
         """
+        try:
+            yield from self._members()
+        except tarfile.TarError:
+            self._drain()  # raises gzip's error instead if the bytes are altered
+            raise
+        self._drain()
+
+    def _members(self) -> Iterator[tarfile.TarInfo]:
         everywhere: dict[str, Any] = {}
         here: dict[str, Any] = {}
         while any(block := self._up_to(_BLOCK)):
-            try:
-                member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-            except tarfile.HeaderError:
-                self._drain()  # raises gzip's error instead if the bytes are altered
-                raise
+            member = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
             if member.type in _NAME_FIELDS:
                 here[_NAME_FIELDS[member.type]] = _text(self._header(member).split(b"\0")[0])
             elif member.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
@@ -63,7 +67,6 @@ class TarStream:
                 here = {}
                 yield member
                 self._skip(end - self._position)
-        self._drain()
 
     def _complete(self, member: tarfile.TarInfo, fields: dict[str, Any]) -> int:
         """Applies fields from other headers; returns how many bytes of content follow."""
