@@ -227,8 +227,15 @@ def test_missing_archive(own_archives, name, tmp_path, offline):
 
 
 def test_missing_manual_dir(tmp_path, offline):
-    with pytest.raises(UserError, match=f"lacks {', '.join(sorted(NAMES))}"):
-        load_tfds(tmp_path / "data", tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    for name, problem in {
+        "nowhere": "does not exist: name the folder that holds t10k-images",
+        "file": "is not a folder: name the folder",
+        "empty": f"lacks {', '.join(sorted(NAMES))}",
+    }.items():
+        with pytest.raises(UserError, match=f"{name} {problem}"):
+            load_tfds(tmp_path / "data", tmp_path / name)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])

@@ -67,7 +67,7 @@ def archives_in(folder: Path | None) -> dict[str, Path]:
     if folder is None:
         return {}
     paths = {split: folder / f"{split}.tar.gz" for split in SPLITS}
-    return {split: path for split, path in paths.items() if path.exists()}
+    return {split: path for split, path in paths.items() if path.is_file()}
 
 
 def archive_url(split: str) -> str:

@@ -123,7 +123,15 @@ def test_missing_archive(archives, tmp_path, split):
     shutil.copytree(archives, tmp_path / "a")
     (tmp_path / "a" / f"{split}.tar.gz").unlink()
     prepare_refused(f"lacks {split}.tar.gz: put archives", tmp_path / "d", tmp_path / "a")
-    prepare_refused("lacks train.tar.gz, test.tar.gz", tmp_path / "d", tmp_path / "nowhere")
+    assert not (tmp_path / "d").exists()
+
+
+def test_missing_manual_dir(tmp_path):
+    prepare_refused("nowhere does not exist: name the", tmp_path / "d", tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    prepare_refused("file is not a folder: name the", tmp_path / "d", tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    prepare_refused("lacks train.tar.gz, test.tar.gz", tmp_path / "d", tmp_path / "empty")
     assert not (tmp_path / "d").exists()
 
 
