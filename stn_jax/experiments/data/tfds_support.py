@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import tokenize
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -94,8 +95,12 @@ def damage_reported(what: str, folder: Path) -> Iterator[None]:
     """
     from google.protobuf import json_format, message
 
-    # array_record raises RuntimeError, Pillow SyntaxError and OSError without a number.
-    damage = (EOFError, ValueError, SyntaxError, json_format.ParseError, message.DecodeError)
+    # array_record raises RuntimeError, Pillow SyntaxError and OSError without a number, and NumPy
+    # all of these but the last two.
+    damage = (
+        *(EOFError, OverflowError, SyntaxError, ValueError, tokenize.TokenError),
+        *(json_format.ParseError, message.DecodeError),
+    )
     try:
         yield
     except UserError:

@@ -9,7 +9,6 @@ import contextlib
 import gzip
 import hashlib
 import io
-import os
 import posixpath
 import tarfile
 import tempfile
@@ -178,9 +177,8 @@ def write_archive(path: Path, split: str, pictures: Iterable[tuple[bytes, Sequen
     Raises:
         ValueError: a picture has no box, or a box's digit is not in 0..9.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    digit_struct = path.with_name(f".{path.name}.{os.getpid()}.mat")
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        beside, digit_struct = Path(folder, path.name), Path(folder, DIGIT_STRUCT)
         with (
             beside.open("wb") as raw,
             # The fastest level, because PNGs hardly get smaller.
@@ -198,9 +196,6 @@ def write_archive(path: Path, split: str, pictures: Iterable[tuple[bytes, Sequen
                 size = digit_struct.stat().st_size
                 tar.addfile(_tar_info(f"{split}/{DIGIT_STRUCT}", size), content)
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-        digit_struct.unlink(missing_ok=True)
 
 
 def _rows(boxes: Sequence[Box]) -> list[list[float]]:
