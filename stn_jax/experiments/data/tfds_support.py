@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.locks import locked
+from stn_jax.experiments.locks import LOCK_FILE, locked
 
 PROBE_SECONDS = 5.0
 _MISSING = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR)
@@ -34,6 +34,14 @@ def progress_on_a_terminal_only() -> None:
         tfds.disable_progress_bar()
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Removes what processes that were killed while they prepared data left in their folder."""
+    if (folder / LOCK_FILE).exists() or any(folder.glob("incomplete.*")):
+        with locked(folder):
+            for leftover in folder.glob("incomplete.*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
 def prepare_once(builder: Any, write: Callable[[Path], None], what: str) -> None:
     """Calls `write` to prepare the data of a builder, unless another process has done so meanwhile.
 
@@ -51,8 +59,6 @@ def prepare_once(builder: Any, write: Callable[[Path], None], what: str) -> None
         with locked(folder):
             if builder.data_path.exists():
                 return
-            for leftover in folder.glob("incomplete.*"):  # of a process that was killed
-                shutil.rmtree(leftover)
             with tempfile.TemporaryDirectory(dir=folder, prefix="incomplete.") as scratch:
                 write(Path(scratch))
     except UserError:

@@ -23,7 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from stn_jax.errors import UserError, check_choice
-from stn_jax.experiments.locks import locked
+from stn_jax.experiments.locks import LOCK_FILE, locked
 from stn_jax.experiments.street_numbers.drawn.drawing import LAYOUTS, draw_picture
 from stn_jax.experiments.street_numbers.svhn.format1 import Box, write_archive
 
@@ -69,15 +69,15 @@ def write_synthetic(folder: Path, *, layout: str, train: int, test: int, seed: i
         "seed": seed,
         "generator_version": GENERATOR_VERSION,
     }
-    if _is_written(folder, settings):
+    if _is_written(folder, settings) and not (folder / LOCK_FILE).exists():
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
+            for leftover in folder.glob(f"{_BESIDE}*"):  # of a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
             if _is_written(folder, settings):  # by another process
                 return
-            for leftover in folder.glob(f"{_BESIDE}*"):  # of a process that was killed
-                shutil.rmtree(leftover)
             print(f"drawing {train} + {test} street numbers into {folder}", flush=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=_BESIDE) as beside:
                 _write(Path(beside), settings)
