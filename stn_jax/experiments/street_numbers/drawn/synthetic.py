@@ -73,14 +73,14 @@ def write_synthetic(folder: Path, *, layout: str, train: int, test: int, seed: i
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
+        with _process_pool(train + test) as pool, locked(folder):
             for leftover in folder.glob(f"{_BESIDE}*"):  # of a process that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
             if _is_written(folder, settings):  # by another process
                 return
             print(f"drawing {train} + {test} street numbers into {folder}", flush=True)
             with tempfile.TemporaryDirectory(dir=folder, prefix=_BESIDE) as beside:
-                _write(Path(beside), settings)
+                _write(Path(beside), settings, pool)
                 # The record is moved first, because archives without one count as somebody else's.
                 for name in (RECORD, *map(_archive, _SPLITS)):
                     Path(beside, name).replace(folder / name)
@@ -108,7 +108,7 @@ def _is_written(folder: Path, settings: dict[str, Any]) -> bool:
                 "requested synthetic numbers: choose another folder"
             ) from None
         return False
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise UserError(f"{folder / RECORD} cannot be read ({error}): {remedy}") from error
     if recorded != settings:
         raise UserError(
@@ -118,18 +118,17 @@ def _is_written(folder: Path, settings: dict[str, Any]) -> bool:
     return len(present) == len(_SPLITS)
 
 
-def _write(folder: Path, settings: dict[str, Any]) -> None:
+def _write(folder: Path, settings: dict[str, Any], pool: ProcessPoolExecutor | None) -> None:
     (folder / RECORD).write_text(json.dumps(settings) + "\n")
-    with _process_pool(settings["train"] + settings["test"]) as pool:
-        for number, split in enumerate(_SPLITS):
-            draw = functools.partial(_draw_range, settings["layout"], (settings["seed"], number))
-            pictures = tqdm(
-                _draw_in_order(draw, settings[split], pool),
-                total=settings[split],
-                desc=f"drawing {split} numbers",
-                disable=not sys.stderr.isatty(),
-            )
-            write_archive(folder / _archive(split), split, pictures)
+    for number, split in enumerate(_SPLITS):
+        draw = functools.partial(_draw_range, settings["layout"], (settings["seed"], number))
+        pictures = tqdm(
+            _draw_in_order(draw, settings[split], pool),
+            total=settings[split],
+            desc=f"drawing {split} numbers",
+            disable=not sys.stderr.isatty(),
+        )
+        write_archive(folder / _archive(split), split, pictures)
 
 
 @contextlib.contextmanager
@@ -143,6 +142,9 @@ def _process_pool(pictures: int) -> Iterator[ProcessPoolExecutor | None]:
     processes = min(os.cpu_count() or 1, _MAX_PROCESSES)
     pool = ProcessPoolExecutor(processes, context, initializer=_end_with_the_parent)
     try:
+        # The first process starts before the caller takes a lock: without a `__main__` guard it
+        # would get here too, fail, and must not wait.
+        _submit(pool, os.getpid)
         yield pool
     finally:
         # Does not wait, because a thread that was interrupted during its start cannot be joined.
@@ -161,15 +163,15 @@ def _end_with_the_parent() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-@contextlib.contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Keeps SIGINT from the processes that start in the context; this one gets it afterwards.
+def _submit(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future:
+    """Gives work to a pool, which starts its processes then, without SIGINT.
 
-    A terminal sends Ctrl-C to all of them, and each would print a traceback.
+    A terminal sends Ctrl-C to all processes, and each would print a traceback. This one gets it
+    afterwards.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        return pool.submit(function, *arguments)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -184,8 +186,7 @@ def _draw_in_order(
         if pool is None:
             yield from draw(start, stop)
             continue
-        with _without_interrupts():  # a pool starts its processes when it gets work
-            ahead.append(pool.submit(draw, start, stop))
+        ahead.append(_submit(pool, draw, start, stop))
         if len(ahead) > 2 * _MAX_PROCESSES:
             yield from ahead.popleft().result()
     while ahead:

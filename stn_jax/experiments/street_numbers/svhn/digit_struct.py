@@ -9,6 +9,7 @@ objects, which h5py's low-level interface opens ten times faster than its high-l
 import array
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5r, h5s, h5t
 
 FIELDS = ("left", "top", "width", "height", "label")
-_LEAST_BYTES = 64
+_LEAST_BYTES, _MOST_BYTES = 64, 1 << 13  # of an element that is read, of a picture that is written
+_RESERVE_BYTES = 1 << 18
 _NO_MATLAB_73 = "is not in MATLAB's format 7.3 (HDF5)"
 
 
@@ -149,6 +151,7 @@ def digit_struct_writer(
         bboxes: list[h5r.Reference] = []
 
         def add(name: str, rows: Sequence[Sequence[float]]) -> None:
+            _reserve(path, file.id.get_filesize() + _MOST_BYTES * (1 + len(rows)) + 64 * len(names))
             names.append(matlab.add_text(name))
             bboxes.append(matlab.add_struct(FIELDS, rows))
 
@@ -157,8 +160,24 @@ def digit_struct_writer(
         _set_class(struct.id, b"struct")
         for field, refs in (("name", names), ("bbox", bboxes)):
             matlab.write_references(struct.id, field.encode(), refs)
+        file.flush()
+        size = file.id.get_filesize()
+    os.truncate(path, size)
     with path.open("r+b") as raw:
         raw.write(_HEADER)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Lets a file take up at least `size` bytes of the disk.
+
+    HDF5 crashes the process if there is no room for what it still has to write.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    with path.open("r+b") as raw:
+        if hasattr(os, "posix_fallocate") and os.fstat(raw.fileno()).st_size < size:
+            os.posix_fallocate(raw.fileno(), 0, size + _RESERVE_BYTES)
 
 
 # MATLAB writes the current time here; a constant makes the bytes reproducible.

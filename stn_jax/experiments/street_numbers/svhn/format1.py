@@ -258,6 +258,8 @@ def _archive_errors(path: Path) -> Iterator[None]:
     """Converts errors that are raised while an archive is read to UserError."""
     try:
         yield
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: put the archive there") from error
     except EOFError as error:
