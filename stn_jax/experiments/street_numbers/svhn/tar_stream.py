@@ -139,7 +139,7 @@ def _pax_fields(records: bytes) -> dict[str, Any]:
                 raise tarfile.HeaderError("a PAX size that is not a number")
             fields["size"] = int(value)
         elif key in _PAX_NAME_FIELDS:
-            fields[_PAX_NAME_FIELDS[key]] = _text(value)
+            fields[_PAX_NAME_FIELDS[key]] = _text(value).rstrip("/")
         start = stop
     return fields
 

@@ -1,0 +1,59 @@
+import errno
+import os
+import resource
+
+import pytest
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.data.tfds_support import damage_reported
+
+DAMAGE = {
+    "a missing file": FileNotFoundError(errno.ENOENT, "No such file"),
+    "a folder instead of a file": IsADirectoryError(errno.EISDIR, "Is a directory"),
+    "a picture, for Pillow": OSError("image file is truncated"),
+    "a chunk, for Pillow": SyntaxError("broken PNG file"),
+    "a record, for array_record": RuntimeError("chunk data hash mismatch"),
+    "text": UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    "a value": ValueError("not what it should be"),
+    "the end": EOFError("No data left in file"),
+}
+ENVIRONMENT = {
+    "too few descriptors": OSError(errno.EMFILE, "Too many open files"),
+    "no permission": PermissionError(errno.EACCES, "Permission denied"),
+    "no memory": OSError(errno.ENOMEM, "Cannot allocate memory"),
+}
+OURS = [AttributeError, TypeError, KeyError, NameError, NotImplementedError, MemoryError]
+
+
+def raised(error, folder):
+    with pytest.raises(UserError) as caught, damage_reported("the data", folder):
+        raise error
+    assert str(caught.value).startswith(f"cannot read the data in {folder} (")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("error", DAMAGE.values(), ids=DAMAGE)
+def test_damage_leads_to_the_advice_to_delete(tmp_path, error):
+    assert "delete that folder" in raised(error, tmp_path)
+
+
+@pytest.mark.parametrize("error", ENVIRONMENT.values(), ids=ENVIRONMENT)
+def test_what_is_no_damage_does_not(tmp_path, error):
+    assert "delete" not in raised(error, tmp_path)
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_a_mistake_of_ours_passes(tmp_path, kind):
+    with pytest.raises(kind, match="ours"), damage_reported("the data", tmp_path):
+        raise kind("ours")
+
+
+def test_array_records_error_for_too_few_descriptors_is_no_damage(tmp_path):
+    (tmp_path / "a.array_record-00000-of-00001").touch()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (os.open(os.devnull, os.O_RDONLY) + 1, hard))
+    try:
+        message = raised(RuntimeError("open() failed: Too many open files"), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "Too many open files" in message and "delete" not in message
