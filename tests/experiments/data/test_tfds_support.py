@@ -1,11 +1,13 @@
 import errno
 import os
 import resource
+from types import SimpleNamespace
 
 import pytest
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.data.tfds_support import damage_reported
+from stn_jax.experiments.data.tfds_support import damage_reported, prepare_once, remove_leftovers
+from stn_jax.experiments.locks import LOCK_FILE
 
 DAMAGE = {
     "a missing file": FileNotFoundError(errno.ENOENT, "No such file"),
@@ -57,3 +59,46 @@ def test_array_records_error_for_too_few_descriptors_is_no_damage(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "Too many open files" in message and "delete" not in message
+
+
+@pytest.fixture
+def builder(tmp_path):
+    return SimpleNamespace(data_path=tmp_path / "name" / "1.0.0")
+
+
+def prepare_and_fail(builder, cause):
+    """Fails as tfds does: with an error whose cause is the real one."""
+
+    def write(scratch):
+        (scratch / "half").touch()
+        try:
+            raise cause
+        except type(cause) as error:
+            raise RuntimeError("In an example: [0, 0, ...]") from error
+
+    prepare_once(builder, write, "the data")
+
+
+def test_an_error_while_writing_is_told_by_its_cause(builder):
+    with pytest.raises(UserError, match=r"cannot prepare the data .*\(\[Errno 28\] No space left"):
+        prepare_and_fail(builder, OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(UserError, match=r"^train\.tar\.gz is altered$"):
+        prepare_and_fail(builder, UserError("train.tar.gz is altered"))
+    assert not list(builder.data_path.parent.iterdir())
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_a_mistake_of_ours_while_writing_passes(builder, kind):
+    with pytest.raises(RuntimeError, match="In an example"):
+        prepare_and_fail(builder, kind("ours"))
+    assert not list(builder.data_path.parent.iterdir())
+
+
+def test_what_killed_processes_left_is_removed(tmp_path):
+    remove_leftovers(tmp_path / "nowhere")
+    (tmp_path / "1.0.0").mkdir()
+    (tmp_path / "incomplete.ABC_1.0.0").mkdir()
+    (tmp_path / "incomplete.ABC_1.0.0" / "half").touch()
+    (tmp_path / LOCK_FILE).touch()
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ["1.0.0"]
