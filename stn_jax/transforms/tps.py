@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike, DTypeLike
 
+from stn_jax.errors import UserError
 from stn_jax.transforms.family import Family, checked_theta
 from stn_jax.transforms.regular_grid import Shape, checked_shape, pixel_centres, regular_grid
 
@@ -66,13 +67,14 @@ def family(control_size: int = 4) -> Family:
     """Returns the family with `control_size` x `control_size` control points.
 
     Raises:
-        ValueError: `control_size` is below 2.
+        UserError: `control_size` is not an integer of at least 2.
 
     >>> family(3).num_params
     18
     """
-    if control_size < 2:
-        raise ValueError(f"control_size must be at least 2, got {control_size}")
+    if not isinstance(control_size, (int, np.integer)) or control_size < 2:
+        raise UserError(f"control_size must be an integer of at least 2, got {control_size!r}")
+    control_size = int(control_size)
     count = control_size**2
     names = tuple(
         f"point {number} {coordinate}"
@@ -84,9 +86,7 @@ def family(control_size: int = 4) -> Family:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _influence(
-    shape: tuple[int, int], k: int, align_corners: bool, dtype: DTypeLike
-) -> jax.Array:
+def _influence(shape: tuple[int, int], k: int, align_corners: bool, dtype: DTypeLike) -> jax.Array:
     """Returns [H' * W', K]: how far each pixel moves when a control point moves by one.
 
     The spline is `f(p) = sum_i w_i U(|p - c_i|) + a_0 + a_x x + a_y y` with `U(r) = r^2 log r`.
