@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stn_jax.functional.spatial_transform import spatial_transform
 from stn_jax.linen.spatial_transformer import SpatialTransformer
+from stn_jax.native.primitive import plain_operations
 from stn_jax.sampling import sample
 from stn_jax.transforms import (
     affine_grid,
@@ -29,6 +30,7 @@ __all__ = [
     "affine_grid",
     "attention_grid",
     "load_pretrained",
+    "plain_operations",
     "projective_grid",
     "sample",
     "similarity_grid",

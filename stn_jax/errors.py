@@ -19,3 +19,21 @@ def check_choice(value: object, choices: Collection[str], what: str) -> None:
     near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(f"unknown {what} {value!r}: {hint}(choices: {', '.join(choices)})")
+
+
+def one_line(message: object) -> str:
+    r"""Returns a message as one line that can be printed: a terminal would obey control characters.
+
+    >>> one_line("a\n  b \x1b[31m")
+    'a b \\x1b[31m'
+    """
+    return printable(" ".join(str(message).split()))
+
+
+def printable(text: object) -> str:
+    r"""Returns a text with an escape sequence for each character that cannot be printed.
+
+    >>> printable("a  b \x1b[31m")
+    'a  b \\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))

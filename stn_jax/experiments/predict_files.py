@@ -23,22 +23,34 @@ class Prediction(NamedTuple):
     thetas: Mapping[str, np.ndarray]  # of each transformer, [params]
 
 
-def predict_files(workdir: Path, paths: list[Path]) -> list[Prediction]:
+def predict_files(workdir: Path, paths: list[Path]) -> tuple[list[Prediction], list[UserError]]:
     """Classifies image files with the newest checkpoint of a run.
 
+    Returns:
+        The predictions for the files that can be read, and an error for each of the others, both in
+        the order of `paths`.
+
     Raises:
-        UserError: if no file is named, a file cannot be read, or `workdir` has no trained run.
+        UserError: if no file is named, or `workdir` has no trained run.
     """
     if not paths:
         raise UserError("--mode=predict takes image files: name at least one, such as digit.png")
     config = read_config(workdir)
     task = find_task(config)
-    images = np.stack([task.read_image(path, config) for path in paths])
+    read, images, errors = [], [], []
+    for path in paths:
+        try:
+            images.append(task.read_image(path, config))
+            read.append(path)
+        except UserError as error:
+            errors.append(error)
+    if not images:
+        return [], errors
     model, state = restore(workdir, config)
-    result = infer(model, state, jnp.asarray(images))
+    result = infer(model, state, jnp.asarray(np.stack(images)))
     answers, probabilities = most_probable(np.asarray(result.probabilities))
     texts = task.LABELS.texts(answers)
-    return [
+    predictions = [
         Prediction(
             path=path,
             text=texts[row],
@@ -48,5 +60,6 @@ def predict_files(workdir: Path, paths: list[Path]) -> list[Prediction]:
                 for name, view in result.transformers.items()
             },
         )
-        for row, path in enumerate(paths)
+        for row, path in enumerate(read)
     ]
+    return predictions, errors

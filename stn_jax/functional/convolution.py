@@ -1,8 +1,8 @@
 """Convolution with stride 1 that is fast on the CPU, where XLA's own convolution is slow.
 
-A C++ kernel computes it (see `stn_jax.native`), or, without a C++ compiler, matrix products over
-patches. Both also use several threads inside a device loop such as `lax.fori_loop`, where XLA's
-convolutions do not.
+On the CPU, a C++ kernel computes it (see `stn_jax.native`), or, without a C++ compiler, matrix
+products over patches. Both also use several threads inside a device loop such as `lax.fori_loop`,
+where XLA's convolutions do not. Other platforms use XLA's convolution.
 
 The convolution is a JAX primitive that is linear in each operand. Its transposes, which are the
 gradients with respect to the input and to the kernel, are two more primitives of this kind, and the
@@ -12,30 +12,39 @@ derivatives of any order.
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.interpreters import ad
 
-from stn_jax.native.primitive import leading_batch, native_primitive
+from stn_jax.native.primitive import native_primitive
+from stn_jax.native.signature import Signature
 
 # Below this many values per patch row, one product over whole patches beats one per kernel row.
 _MIN_ROW_LENGTH = 64
 
 
 def convolution(
-    inputs: jax.Array, kernel: jax.Array, padding: Sequence[tuple[int, int]] = ((0, 0), (0, 0))
+    inputs: jax.Array,
+    kernel: jax.Array,
+    padding: Sequence[tuple[int, int]] = ((0, 0), (0, 0)),
+    *,
+    precision: lax.PrecisionLike = None,
 ) -> jax.Array:
     """Computes the cross-correlation with stride 1.
 
     `outputs[b, i, j, d] = sum_{y,x,c} inputs[b, i + y - top, j + x - left, c] kernel[y, x, c, d]`.
+
+    On a CPU, sums of half-precision numbers are accumulated in float32.
 
     Args:
         inputs: [B, H, W, C].
         kernel: [h, w, C, D], with the dtype of `inputs`.
         padding: ((top, bottom), (left, right)), the numbers of rows and columns of zeros to add
             around the inputs. Top and bottom must be less than h, left and right less than w.
+        precision: as in `lax.conv_general_dilated`; it makes no difference on a CPU.
 
     Returns:
         [B, H + top + bottom - h + 1, W + left + right - w + 1, D].
@@ -54,33 +63,105 @@ def convolution(
         raise ValueError(f"a kernel of {kernel.shape[:2]} does not fit an input of {size} pixels")
     if not all(0 <= p < k for pair, k in zip(padding, kernel.shape, strict=False) for p in pair):
         raise ValueError(f"a padding of {padding} must be less than the kernel, {kernel.shape[:2]}")
-    return _convolution_p.bind(inputs, kernel, top=top, bottom=bottom, left=left, right=right)
+    return _convolution_p.bind(
+        inputs, kernel, top=top, bottom=bottom, left=left, right=right, precision=precision
+    )
 
 
-def conv_general_dilated(inputs, kernel, strides, padding, **options):
+def conv_general_dilated(
+    lhs: jax.Array,
+    rhs: jax.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int] | None = None,
+    rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None,
+    *,
+    precision: lax.PrecisionLike = None,
+    **options: Any,
+) -> jax.Array:
     """A replacement for `lax.conv_general_dilated` in Flax's Conv layers that is faster on the CPU.
 
-    Pass it to a layer as `conv_general_dilated=`. On other platforms, and for convolutions that
-    `convolution` does not support, it calls `lax.conv_general_dilated`.
+    Pass it to a layer as `conv_general_dilated=`. It has the same arguments. It calls
+    `lax.conv_general_dilated` for convolutions that `convolution` does not support.
 
     >>> from flax import linen as nn
     >>> layer = nn.Conv(8, (5, 5), conv_general_dilated=conv_general_dilated)
     """
-    covered = (
-        jax.default_backend() == "cpu"
-        and all(step == 1 for step in strides)
-        and all(d == 1 for d in options["lhs_dilation"] + options["rhs_dilation"])
-        and options["feature_group_count"] == 1
-        and inputs.ndim == 4
+    steps = (*window_strides, *(lhs_dilation or ()), *(rhs_dilation or ()))
+    is_dense = all(step == 1 for step in steps) and all(x in (None, 1) for x in options.values())
+    if is_dense and lhs.ndim == rhs.ndim == 4:
+        pads = padding
+        if isinstance(pads, str):
+            pads = lax.padtype_to_pads(lhs.shape[1:3], rhs.shape[:2], window_strides, pads)
+        is_covered = all(0 <= p < k for pair, k in zip(pads, rhs.shape, strict=False) for p in pair)
+        layout = lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
+        if is_covered and layout == _layout(lhs, rhs):
+            return convolution(lhs, rhs, pads, precision=precision)
+    return lax.conv_general_dilated(
+        lhs,
+        rhs,
+        window_strides,
+        padding,
+        lhs_dilation,
+        rhs_dilation,
+        dimension_numbers,
+        precision=precision,
+        **options,
     )
-    if covered and isinstance(padding, str):
-        padding = lax.padtype_to_pads(inputs.shape[1:3], kernel.shape[:2], strides, padding)
-    if covered and all(max(p) < k for p, k in zip(padding, kernel.shape, strict=False)):
-        return convolution(inputs, kernel, padding)
-    return lax.conv_general_dilated(inputs, kernel, strides, padding, **options)
 
 
-def _convolution(inputs, kernel, **padding):
+def _layout(inputs, kernel):
+    return lax.conv_dimension_numbers(inputs.shape, kernel.shape, ("NHWC", "HWIO", "NHWC"))
+
+
+_FORWARD, _TO_INPUTS, _TO_KERNEL = (
+    Signature(axes, split="bcd", fold="bdc")
+    for axes in ("bhwc,yxcd->bijd", "bijd,yxcd->bhwc", "bhwc,bijd->yxcd")
+)
+
+
+@_FORWARD.vectorize
+def _convolution(inputs, kernel, *, top, bottom, left, right, precision):
+    return lax.conv_general_dilated(
+        inputs,
+        kernel,
+        (1, 1),
+        ((top, bottom), (left, right)),
+        dimension_numbers=_layout(inputs, kernel),
+        precision=precision,
+    )
+
+
+def _input_gradient(cotangent, kernel, *, top, bottom, left, right, precision):
+    """Computes the gradient of `_convolution` with respect to the inputs, [..., B, H, W, C]."""
+    *batch, out_height, out_width, _ = cotangent.shape
+    height, width, channels, _ = kernel.shape[-4:]
+    size = out_height + height - 1 - top - bottom, out_width + width - 1 - left - right
+    params = dict(top=top, bottom=bottom, left=left, right=right, precision=precision)
+    inputs = jax.ShapeDtypeStruct((*batch, *size, channels), cotangent.dtype)
+    # This also holds for batches. To map the gradient over a batch would not be the same: XLA
+    # (JAX 0.12) computes wrong values if such a program is sharded.
+    (gradient,) = jax.linear_transpose(lambda x: _convolution(x, kernel, **params), inputs)(
+        cotangent
+    )
+    return gradient
+
+
+def _kernel_gradient(inputs, cotangent, *, top, bottom, left, right, precision):
+    """Computes the gradient of `_convolution` with respect to the kernel, [..., h, w, C, D]."""
+    *batch, _, out_height, out_width, features = cotangent.shape
+    in_height, in_width, channels = inputs.shape[-3:]
+    size = in_height + top + bottom - out_height + 1, in_width + left + right - out_width + 1
+    params = dict(top=top, bottom=bottom, left=left, right=right, precision=precision)
+    kernel = jax.ShapeDtypeStruct((*batch, *size, channels, features), inputs.dtype)
+    (gradient,) = jax.linear_transpose(lambda x: _convolution(inputs, x, **params), kernel)(
+        cotangent
+    )
+    return gradient
+
+
+def _convolution_by_products(inputs, kernel, **padding):
     height, width, _, features = kernel.shape
     patches, rows = _patches(inputs, height, width, **padding)
     kernel = kernel.reshape(rows, -1, features)
@@ -91,10 +172,9 @@ def _convolution(inputs, kernel, **padding):
     return outputs.reshape(out_height, *patches.shape[1:3], features).transpose(1, 0, 2, 3)
 
 
-def _input_gradient(cotangent, kernel, *, top, bottom, left, right):
-    """Computes the gradient of `_convolution` with respect to the inputs, [B, H, W, C]."""
+def _input_gradient_by_products(cotangent, kernel, *, top, bottom, left, right):
     height, width = kernel.shape[:2]
-    return _convolution(
+    return _convolution_by_products(
         cotangent,
         kernel[::-1, ::-1].swapaxes(2, 3),
         top=height - 1 - top,
@@ -104,8 +184,7 @@ def _input_gradient(cotangent, kernel, *, top, bottom, left, right):
     )
 
 
-def _kernel_gradient(inputs, cotangent, *, top, bottom, left, right):
-    """Computes the gradient of `_convolution` with respect to the kernel, [h, w, C, D]."""
+def _kernel_gradient_by_products(inputs, cotangent, *, top, bottom, left, right):
     padding = {"top": top, "bottom": bottom, "left": left, "right": right}
     _, out_height, out_width, features = cotangent.shape
     height = inputs.shape[1] + top + bottom - out_height + 1
@@ -136,36 +215,58 @@ def _patches(inputs, height, width, *, top, bottom, left, right):
     return jnp.concatenate([patches[y : y + out_height] for y in range(height)], axis=-1), 1
 
 
-def _batch(primitive, operands, is_batched, padding):
-    if primitive is not _kernel_gradient_p and not is_batched[1]:
-        # All examples use the same kernel, so they form a single larger batch.
-        inputs, kernel = operands
-        outputs = primitive.bind(inputs.reshape(-1, *inputs.shape[2:]), kernel, **padding)
-        return outputs.reshape(len(inputs), -1, *outputs.shape[1:])
-    pairs = tuple(leading_batch(operands, is_batched))
-    return lax.map(lambda pair: primitive.bind(*pair, **padding), pairs)
+def _primitive(name, fun, signature, *, by_products):
+    """Returns a primitive that computes `fun`, and `by_products` on a CPU without the kernel."""
+
+    def on_cpu(first, second, *, precision, **padding):
+        bind = functools.partial(primitive.bind, precision=precision, **padding)
+        if first.ndim > 4:
+            return lax.map(lambda pair: bind(*pair), (first, second))
+        if jnp.finfo(first.dtype).bits < 32:
+            # Partial sums in half precision would have a larger error.
+            output = bind(first.astype(jnp.float32), second.astype(jnp.float32))
+            return output.astype(first.dtype)
+        return by_products(first, second, **padding)
+
+    primitive = native_primitive(
+        name,
+        fun,
+        signature,
+        params=("top", "bottom", "left", "right", "precision"),
+        on_cpu=on_cpu,
+        kernel_takes_batches=False,
+    )
+    return primitive
 
 
-_primitive = functools.partial(
-    native_primitive, params=("top", "bottom", "left", "right"), batch=_batch
+_convolution_p = _primitive(
+    "convolution", _convolution, _FORWARD, by_products=_convolution_by_products
 )
-
-_convolution_p = _primitive("convolution", _convolution)
-_input_gradient_p = _primitive("convolution_input_gradient", _input_gradient)
-_kernel_gradient_p = _primitive("convolution_kernel_gradient", _kernel_gradient)
+_input_gradient_p = _primitive(
+    "convolution_input_gradient",
+    _input_gradient,
+    _TO_INPUTS,
+    by_products=_input_gradient_by_products,
+)
+_kernel_gradient_p = _primitive(
+    "convolution_kernel_gradient",
+    _kernel_gradient,
+    _TO_KERNEL,
+    by_products=_kernel_gradient_by_products,
+)
 
 ad.defbilinear(
     _convolution_p,
-    lambda cotangent, _, kernel, **padding: _input_gradient_p.bind(cotangent, kernel, **padding),
-    lambda cotangent, inputs, _, **padding: _kernel_gradient_p.bind(inputs, cotangent, **padding),
+    lambda cotangent, _, kernel, **params: _input_gradient_p.bind(cotangent, kernel, **params),
+    lambda cotangent, inputs, _, **params: _kernel_gradient_p.bind(inputs, cotangent, **params),
 )
 ad.defbilinear(
     _input_gradient_p,
-    lambda inputs, _, kernel, **padding: _convolution_p.bind(inputs, kernel, **padding),
-    lambda inputs, cotangent, _, **padding: _kernel_gradient_p.bind(inputs, cotangent, **padding),
+    lambda inputs, _, kernel, **params: _convolution_p.bind(inputs, kernel, **params),
+    lambda inputs, cotangent, _, **params: _kernel_gradient_p.bind(inputs, cotangent, **params),
 )
 ad.defbilinear(
     _kernel_gradient_p,
-    lambda kernel, _, cotangent, **padding: _input_gradient_p.bind(cotangent, kernel, **padding),
-    lambda kernel, inputs, _, **padding: _convolution_p.bind(inputs, kernel, **padding),
+    lambda kernel, _, cotangent, **params: _input_gradient_p.bind(cotangent, kernel, **params),
+    lambda kernel, inputs, _, **params: _convolution_p.bind(inputs, kernel, **params),
 )

@@ -1,11 +1,8 @@
 """Bilinear interpolation of an image at many points, with derivatives that are fast on the CPU.
 
-If JAX differentiates the interpolation automatically, XLA runs the result slowly on the CPU:
-
-- The gradient with respect to the image is a scatter, which takes about two nanoseconds for every
-  number that it adds. Here, a loop over the points replaces it.
-- The slopes along x and along y are two results, but XLA fuses gathers only into loops with one
-  result. Here, a complex number holds both slopes.
+If JAX differentiates the interpolation automatically, XLA runs the result slowly on the CPU. In
+particular, the gradient with respect to the image is a scatter, which takes about two nanoseconds
+for every number that it adds.
 
 There are four primitives. `read` is the interpolation, and `read_transpose` is its transpose as a
 linear map of the image. `shift` computes how the values change when the points move, and
@@ -24,7 +21,8 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from stn_jax.native.primitive import leading_batch, native_primitive
+from stn_jax.native.primitive import native_primitive
+from stn_jax.native.signature import Signature
 from stn_jax.sampling.coordinates import PADDINGS, clamp, reflect, to_pixels
 
 
@@ -63,29 +61,30 @@ def _read_transpose(values, grid, **params):
 
 def _read_transpose_on_cpu(values, grid, **params):
     """Computes `_read_transpose` of a batch with a loop over all points, instead of a scatter."""
-    *batch, rows, columns, channels = values.shape
-    images = math.prod(batch)
-    (u, v), corner = _locate(grid.reshape(-1, 2), **params)
-    zeros = _framed(_zeros(values, **params), **params)
-    starts = jnp.arange(images, dtype=corner.dtype) * len(zeros)
-    corner += jnp.repeat(starts, rows * columns)
-    values = values.reshape(-1, channels)
-    is_right = jnp.arange(2)[:, None] == 1
+    batch = values.shape[:-3]
     up, *_, down, _ = _steps(**params)
+    is_right = jnp.arange(2)[:, None] == 1
 
-    def add(point, pixels):
-        pair = jnp.where(is_right, u[point], 1 - u[point]) * values[point]
-        for step, weight in ((up, 1 - v[point]), (down, v[point])):
-            start = corner[point] + step
-            total = lax.dynamic_slice_in_dim(pixels, start, 2) + weight * pair
-            pixels = lax.dynamic_update_slice_in_dim(pixels, total, start, axis=0)
-        return pixels
+    def one(example):
+        values, grid = example
+        (u, v), corner = _locate(grid.reshape(-1, 2), **params)
+        values = values.reshape(-1, values.shape[-1])
 
-    pixels = jnp.tile(zeros, (images, 1))
-    if len(corner):
-        pixels = lax.fori_loop(0, len(corner), add, pixels)
-    pixels = pixels.reshape(images, *zeros.shape)
-    image = jax.vmap(lambda framed: _framed_transpose(framed, **params))(pixels)
+        def add(point, pixels):
+            pair = jnp.where(is_right, u[point], 1 - u[point]) * values[point]
+            for step, weight in ((up, 1 - v[point]), (down, v[point])):
+                start = corner[point] + step
+                total = lax.dynamic_slice_in_dim(pixels, start, 2) + weight * pair
+                pixels = lax.dynamic_update_slice_in_dim(pixels, total, start, axis=0)
+            return pixels
+
+        pixels = _framed(_zeros(values, **params), **params)
+        if len(corner):
+            pixels = lax.fori_loop(0, len(corner), add, pixels)
+        return _framed_transpose(pixels, **params)
+
+    examples = (x.reshape(math.prod(batch), *x.shape[-3:]) for x in (values, grid))
+    image = lax.map(one, tuple(examples))
     return image.reshape(*batch, *image.shape[1:])
 
 
@@ -93,8 +92,8 @@ def _shift(grid_dot, image, grid, **params):
     """Returns the change of the values [H', W', C] when the points move by `grid_dot`."""
     locate = functools.partial(_locate, **params)
     uv, (u_dot, v_dot), corner = jax.jvp(locate, (grid,), (grid_dot,), has_aux=True)
-    slopes = _slopes(_framed(image, **params), corner, *uv, **params)
-    return (slopes * lax.complex(u_dot, v_dot)[..., None]).real
+    by_u, by_v = _slopes(_framed(image, **params), corner, *uv, **params)
+    return by_u * u_dot[..., None] + by_v * v_dot[..., None]
 
 
 def _shift_transpose(values, image, grid, **params):
@@ -103,19 +102,16 @@ def _shift_transpose(values, image, grid, **params):
     # Without the barrier, XLA shares the gathers with the forward pass and then fuses them with
     # neither of the two.
     pixels, corner = lax.optimization_barrier((_framed(image, **params), corner))
-    shift = jnp.sum(_slopes(pixels, corner, *uv, **params) * values, axis=-1)
-    (grid_bar,) = back((shift.real, -shift.imag))
+    by_u, by_v = _slopes(pixels, corner, *uv, **params)
+    (grid_bar,) = back((jnp.sum(by_u * values, axis=-1), jnp.sum(by_v * values, axis=-1)))
     return grid_bar
 
 
 def _slopes(pixels, corner, u, v, **params):
-    """Returns the slopes of the values, [H', W', C], as complex numbers d/du - i d/dv."""
+    """Returns the slopes of the values along u and along v, each [H', W', C]."""
     u, v = u[..., None], v[..., None]
-    by_u, by_v = (v - 1, 1 - v, -v, v), (u - 1, -u, 1 - u, u)
-    weights = (lax.complex(x, -y) for x, y in zip(by_u, by_v, strict=True))
-    taps = _taps(pixels, corner, **params)
-    # XLA fuses a gather only if its tap occurs just once in this sum.
-    return sum(weight * tap for weight, tap in zip(weights, taps, strict=True))
+    a, b, c, d = _taps(pixels, corner, **params)
+    return (1 - v) * (b - a) + v * (d - c), (1 - u) * (c - a) + u * (d - b)
 
 
 def _taps(pixels, corner, **params):
@@ -172,9 +168,6 @@ def _corner(coordinate, size, padding, align_corners):
     return jnp.clip(first, -2, size).astype(jnp.int32) + 2, t
 
 
-_PARAMS = ("height", "width", "padding", "align_corners")
-
-
 def _primitive(
     name: str,
     fun: Callable[..., jax.Array],
@@ -183,24 +176,24 @@ def _primitive(
     on_cpu: Callable[..., jax.Array] | None = None,
     jvp_of_others: Callable[..., jax.Array] | None = None,
 ) -> Primitive:
-    """Returns a primitive that is linear in its first operand and accepts batches of all operands.
+    """Returns a primitive that is linear in its first operand.
 
     Args:
         name: the name of the primitive.
-        fun: the computation for operands without a batch axis.
-        signature: the shapes of the operands and the result of `fun`, as for `jnp.vectorize`.
-        on_cpu: as in `native_primitive`; accepts batches.
+        fun: the computation for operands without batch axes.
+        signature: the axes of the operands and of the result of `fun`.
+        on_cpu: as in `native_primitive`.
         jvp_of_others: (primals, tangents) -> the part of the derivative that comes from all
             operands except the first. By default, JAX derives it from `fun`.
     """
-
-    def batched(*operands, **params):
-        return jnp.vectorize(functools.partial(fun, **params), signature=signature)(*operands)
-
-    def batch(primitive, operands, is_batched, params):
-        return primitive.bind(*leading_batch(operands, is_batched), **params)
-
-    primitive = native_primitive(name, batched, params=_PARAMS, batch=batch, on_cpu=on_cpu)
+    axes = Signature(signature, split="ijc", fold="i")
+    primitive = native_primitive(
+        name,
+        axes.vectorize(fun),
+        axes,
+        params=("height", "width", "padding", "align_corners"),
+        on_cpu=on_cpu,
+    )
 
     def jvp(primals, tangents, **params):
         terms = []
@@ -217,7 +210,7 @@ def _primitive(
             operands = list(primals)
             for i, operand in zip(moving, moved, strict=True):
                 operands[i] = operand
-            return batched(*operands, **params)
+            return primitive.fun(*operands, **params)
 
         return jax.jvp(of_moving, [primals[i] for i in moving], [tangents[i] for i in moving])[1]
 
@@ -239,17 +232,15 @@ def _jvp_of_grid(primals, tangents, **params):
     return _shift_p.bind(tangents[1], *primals, **params)
 
 
-_read_p = _primitive("bilinear_read", _read, "(h,w,c),(i,j,d)->(i,j,c)", jvp_of_others=_jvp_of_grid)
+_read_p = _primitive("bilinear_read", _read, "hwc,ijd->ijc", jvp_of_others=_jvp_of_grid)
 _read_transpose_p = _primitive(
     "bilinear_read_transpose",
     _read_transpose,
-    "(i,j,c),(i,j,d)->(h,w,c)",
+    "ijc,ijd->hwc",
     on_cpu=_read_transpose_on_cpu,
 )
 _are_transposes(_read_p, _read_transpose_p)
 
-_shift_p = _primitive("bilinear_shift", _shift, "(i,j,d),(h,w,c),(i,j,d)->(i,j,c)")
-_shift_transpose_p = _primitive(
-    "bilinear_shift_transpose", _shift_transpose, "(i,j,c),(h,w,c),(i,j,d)->(i,j,d)"
-)
+_shift_p = _primitive("bilinear_shift", _shift, "ijd,hwc,ijd->ijc")
+_shift_transpose_p = _primitive("bilinear_shift_transpose", _shift_transpose, "ijc,hwc,ijd->ijd")
 _are_transposes(_shift_p, _shift_transpose_p)

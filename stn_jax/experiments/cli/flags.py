@@ -6,7 +6,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, one_line
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The config file, for --mode=train.")
@@ -27,8 +27,11 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
         program: the name that error messages start with.
     """
 
+    def tell(error: Exception | str) -> None:
+        print(f"{program}: {one_line(error)}", file=sys.stderr)
+
     def fail(error: Exception | str, *, exit_code: int) -> NoReturn:
-        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        tell(error)
         sys.exit(exit_code)
 
     def parse_flags(argv: list[str]) -> list[str]:
@@ -50,6 +53,10 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
             _run_mode(argv[1:])
         except UserError as error:
             fail(error, exit_code=2)
+        except ExceptionGroup as group:  # a UserError for each file that cannot be read
+            for unreadable in group.exceptions:
+                tell(unreadable)
+            sys.exit(2)
         except OSError as error:
             path = error.filename or ", ".join(_WORKDIRS.value)
             fail(f"{path}: {error.strerror or error}", exit_code=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, printable
 from stn_jax.experiments.predict_files import predict_files
 from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures
@@ -43,16 +43,25 @@ def evaluate(config: ConfigDict | None, workdirs: Sequence[str], arguments: list
 
 
 def predict(config: ConfigDict | None, workdirs: Sequence[str], images: list[str]) -> None:
-    """Prints the answer, its probability and each transformer's theta for each image file."""
+    """Prints the answer, its probability and each transformer's theta for each image file.
+
+    Raises:
+        ExceptionGroup: of a UserError for each file that cannot be read, after all the others have
+            been answered.
+    """
     _check_no_config(config)
-    for prediction in predict_files(_one(workdirs), [Path(name) for name in images]):
-        line = f"{prediction.path}: {prediction.text} (probability {prediction.probability:.3f})"
+    predictions, errors = predict_files(_one(workdirs), [Path(name) for name in images])
+    for prediction in predictions:
+        name = printable(prediction.path)
+        line = f"{name}: {prediction.text} (probability {prediction.probability:.3f})"
         for theta in prediction.thetas.values():
             numbers = np.array2string(
                 theta, precision=3, suppress_small=True, max_line_width=10_000
             )
             line += f" theta {numbers}"
         print(line)
+    if errors:
+        raise ExceptionGroup("some images cannot be read", errors)
 
 
 def report(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:

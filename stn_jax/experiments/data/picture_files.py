@@ -1,40 +1,163 @@
-"""Reading of image files that the user provides."""
+"""Reading of picture files that the user provides, as a person sees them."""
 
+import contextlib
+import stat
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
+from absl import logging
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, one_line
+from stn_jax.experiments.data.picture_colours import Tones, on_contrasting_ground, to_srgb
 
-_MAX_MEGAPIXELS = 30
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """The formats that Pillow decodes itself. For EPS it would start another program."""
 
+_OTHER_FORMATS = {
+    "a PDF": (b"%PDF",),
+    "a PostScript": (b"%!PS",),
+    "an SVG": (b"<svg", b"<?xml"),
+    "a HEIC": (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1", b"ftypmsf1"),
+    "an AVIF": (b"ftypavif", b"ftypavis"),
+    "a JPEG XL": (b"\xff\x0a", b"JXL \r\n"),
+    "a JPEG 2000": (b"jP  \r\n", b"\xff\x4f\xff\x51"),
+    "a Photoshop": (b"8BPS",),
+}
+"""How files begin that a person takes for pictures but `_FORMATS` lacks; 4 bytes may precede."""
+
+_MAX_MEGAPIXELS = 30
+_MAX_BYTES_PER_PIXEL = 16
+_LARGEST_SIDE = 2048
+_LOWEST_CONTRAST = 16  # of 255
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
+
+_decoder = ThreadPoolExecutor(1, "decoder")
+"""The one thread that decodes: `malloc` keeps what each thread has freed for itself."""
+
 
 def open_image(path: Path) -> Image.Image:
-    """Returns the picture in `path` in colour (mode RGB), with white behind transparent parts.
+    """Returns the picture in `path` as a person sees it: upright, sRGB of 8 bits (mode RGB).
+
+    A picture of more than 2048 pixels on a side is shrunk by a whole number while it is decoded.
+    Transparent parts are white, or black if all that is visible is brighter than mid-grey: white
+    ink on nothing would be lost on white. Of an animation or of several pages the first is read.
+    It may be called in many threads: the memory for decoding, up to 0.2 GB, is needed once.
 
     Raises:
-        UserError: the file is missing, cannot be read as an image, or has more than 30 megapixels.
-            The limit exists because a file of a few kilobytes can hold gigabytes of pixels.
+        UserError: the file is missing, cannot be read as an image, is blank, or has more than 30
+            megapixels. The limit exists because a file of a few kilobytes can hold gigabytes of
+            pixels.
     """
+    _check_file(path)
+    picture = _decoder.submit(_decode, path).result()
+    if np.ptp(np.asarray(picture), axis=(0, 1)).max() < _LOWEST_CONTRAST:
+        raise UserError(f"{path} is blank: there is nothing to read in it")
+    return picture
+
+
+def _decode(path: Path) -> Image.Image:
+    with _told_in_one_line(path), Image.open(path, formats=_FORMATS) as file:
+        if file.width * file.height > 1e6 * _MAX_MEGAPIXELS:
+            raise Image.DecompressionBombError
+        if file.format != "MPO" and getattr(file, "is_animated", False):
+            logging.warning("%s has several frames or pages: the first one is read", one_line(path))
+        factor = _shrinking(file)
+        file.draft(None, (file.width // factor, file.height // factor))  # JPEG shrinks by itself
+        file.load()
+        picture = to_srgb(_shrunk(file, _shrinking(file)), file.info)
+        return _upright(on_contrasting_ground(picture), file)
+
+
+def _check_file(path: Path) -> None:
+    """Refuses what is no file. Reading a pipe could wait for ever, and a device never ends."""
     try:
-        with warnings.catch_warnings():
-            # Otherwise Pillow prints a warning before the error is reported.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            file = Image.open(path, formats=_FORMATS)
-        with file:
-            if file.width * file.height > 1e6 * _MAX_MEGAPIXELS:
-                raise Image.DecompressionBombError
-            coloured = file.convert("RGBA")
+        status = path.stat()
     except FileNotFoundError as error:
         raise UserError(f"no image file {path}") from error
+    except OSError as error:  # such as a name that is too long
+        raise _unreadable(path, str(error.strerror)) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise _unreadable(path, "it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise _unreadable(path, "it is not a regular file")
+    if not status.st_size:
+        raise _unreadable(path, "the file is empty")
+    if status.st_size > 1e6 * _MAX_MEGAPIXELS * _MAX_BYTES_PER_PIXEL:
+        raise _too_large(path)
+
+
+@contextlib.contextmanager
+def _told_in_one_line(path: Path) -> Iterator[None]:
+    """Converts what Pillow raises to UserError; for a damaged file that can be any exception."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # about damage that does not matter
+            yield
     except Image.DecompressionBombError as error:
-        raise UserError(
-            f"{path} has more than {_MAX_MEGAPIXELS} megapixels: use a smaller picture"
-        ) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as an image: use a PNG or JPEG file") from error
-    white = Image.new("RGBA", coloured.size, "white")
-    return Image.alpha_composite(white, coloured).convert("RGB")
+        raise _too_large(path) from error
+    except PermissionError as error:
+        raise _unreadable(path, "you have no permission to read it") from error
+    except UnidentifiedImageError as error:
+        raise _unreadable(path, _other_format(path) or "use a PNG or JPEG file") from error
+    except Exception as error:
+        raise _unreadable(path, "it is damaged or cut short") from error
+
+
+def _unreadable(path: Path, reason: str) -> UserError:
+    return UserError(f"{path} cannot be read as an image: {reason}")
+
+
+def _too_large(path: Path) -> UserError:
+    return UserError(f"{path} has more than {_MAX_MEGAPIXELS} megapixels: use a smaller picture")
+
+
+def _other_format(path: Path) -> str | None:
+    with path.open("rb") as file:
+        head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
+    for name, starts in _OTHER_FORMATS.items():
+        if head.startswith(starts) or head[4:].startswith(starts):
+            return f"it is {name} file, save the picture as PNG or JPEG"
+    return None
+
+
+def _shrinking(image: Image.Image) -> int:
+    return -(-max(image.size) // _LARGEST_SIDE)
+
+
+def _shrunk(image: Image.Image, factor: int) -> Image.Image:
+    """Returns an image in a mode of 8 bits, and shrinks it row by row, which saves memory."""
+    tones = Tones.of(image)
+    if factor == 1:
+        return tones.to_8_bits(image)
+    rows = 64 * factor
+    strips = (
+        image.crop((0, top, image.width, min(top + rows, image.height)))
+        for top in range(0, image.height, rows)
+    )
+    parts = [tones.to_8_bits(strip).reduce(factor) for strip in strips]
+    whole = Image.new(parts[0].mode, (parts[0].width, sum(part.height for part in parts)))
+    for place, part in enumerate(parts):
+        whole.paste(part, (0, 64 * place))
+    return whole
+
+
+def _upright(picture: Image.Image, file: Image.Image) -> Image.Image:
+    orientation = 1
+    # Viewers show a picture whose EXIF block is damaged as it is stored.
+    with contextlib.suppress(Exception):
+        orientation = file.getexif().get(ExifTags.Base.Orientation, 1)
+    method = _UPRIGHT.get(orientation)
+    return picture if method is None else picture.transpose(method)

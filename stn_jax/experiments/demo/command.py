@@ -1,7 +1,14 @@
 """Serves a local web page that shows trained networks at work, until it is interrupted."""
 
+import argparse
+import contextlib
 import importlib.util
 import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import logging
@@ -10,10 +17,14 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.cli.parser import Parser
 
 PROGRAM = "stn-jax demo"
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def main(arguments: list[str]) -> int:
-    """Serves the page until it is interrupted and returns 0; exits with 2 on wrong use."""
+    """Serves the page until Ctrl-C, and returns 130.
+
+    Exits with 2 on wrong use, and with 143 on SIGTERM.
+    """
     parser = Parser(PROGRAM, __doc__)
     parser.add_argument(
         "--workdir", action="append", default=[], type=Path, metavar="DIR", help="show this run too"
@@ -25,32 +36,70 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--port must be 1 to 65535, got {options.port}")
     if importlib.util.find_spec("gradio") is None:
         parser.error("the demo needs Gradio, which is not installed: pip install 'stn_jax[demo]'")
+    try:
+        with private_environment():
+            return _serve(options)
+    except UserError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        print(f"{PROGRAM}: stopped", file=sys.stderr)
+        return 130
+
+
+@contextlib.contextmanager
+def private_environment() -> Iterator[None]:
+    """Prepares the process for Gradio, before it is imported, and cleans up in the end.
+
+    Uploads go to a folder that nobody else can read, which is removed in the end, also on SIGTERM.
+    Nothing is sent to the network, so no proxies are needed; Gradio does not start if it does not
+    know their kind.
+    """
+    try:
+        uploads = tempfile.mkdtemp(prefix="stn-jax-demo-")
+    except OSError as error:
+        raise UserError(f"cannot make a folder for uploads: {error.strerror or error}") from error
+    before = dict(os.environ)
+    for name in before:
+        if name.lower() in _PROXIES:
+            del os.environ[name]
     # Single images are as fast without the C++ kernels, and the first start need not compile them.
     os.environ.setdefault("STN_JAX_NATIVE", "0")
+    os.environ["GRADIO_TEMP_DIR"] = uploads
+    terminate = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(uploads, ignore_errors=True)
 
+
+def _serve(options: argparse.Namespace) -> int:
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.demo import digits, numbers
+    from stn_jax.experiments.demo.server import listen, serving
     from stn_jax.experiments.demo.shown_networks import run_network, shipped_networks
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
-    try:
-        runs = [run_network(workdir) for workdir in options.workdir]
-        networks = {
-            task: [*shipped_networks(task), *(run for run in runs if run.config.task == task)]
-            for task in ("distorted_mnist", "street_numbers")
-        }
+    runs = [run_network(workdir) for workdir in options.workdir]
+    networks = {
+        task: [*shipped_networks(task), *(run for run in runs if run.config.task == task)]
+        for task in ("distorted_mnist", "street_numbers")
+    }
+    host = options.host.strip("[]")
+    listener = listen(host, options.port)
 
-        # These imports take seconds, so runs are read first: a wrong folder is reported at once.
-        from stn_jax.experiments.demo.page import build_page, digit_view, number_view, serve
+    # Takes seconds, so mistakes are reported before.
+    from stn_jax.experiments.demo.page import build_page, digit_view, number_view, page_app
 
-        page = build_page(networks["distorted_mnist"], networks["street_numbers"])
-        serve(page, host=options.host, port=options.port)
-        print(f"http://{options.host}:{options.port} (stop with Ctrl-C)", flush=True)
+    app = page_app(build_page(networks["distorted_mnist"], networks["street_numbers"]))
+    with serving(app, listener, host) as server:
+        address = f"[{host}]" if ":" in host else host
+        print(f"http://{address}:{options.port} (stop with Ctrl-C)", flush=True)
         # Compiles everything that the page runs while the user opens the browser.
         digit_view(networks["distorted_mnist"], digits.pick(0).image, digits.Pose())
         number_view(networks["street_numbers"], numbers.draw("1", scene=0))
-        page.block_thread()
-    except UserError as error:
-        parser.error(str(error))
-    return 0
+        server.join()
+    return 1  # the server has stopped by itself, and has said why

@@ -13,15 +13,13 @@ from PIL import Image
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.data.examples import Examples
+from stn_jax.experiments.distorted_mnist.digit_pictures import LEAST_INK
 from stn_jax.experiments.distorted_mnist.distortions import DIGIT_SIZE
 from stn_jax.experiments.distorted_mnist.sources import load_mnist
 from stn_jax.sampling import sample
 from stn_jax.transforms import tps_grid
 from stn_jax.transforms.similarity import similarity_matrix
 from stn_jax.transforms.tps import control_points
-
-INK_SIZE = 20
-"""The length in pixels of the longer side of a digit's ink, as in MNIST."""
 
 NOTHING_DRAWN = "Nothing is drawn yet: draw a digit on the black square or pick one."
 _LARGEST_DRAWING = 1024  # pixels per side
@@ -64,7 +62,7 @@ def read_drawing(data_url: object) -> np.ndarray:
     """Reads a drawing from a PNG's `data:` URL, which the browser sends: [H, W] float32, 0..1.
 
     Raises:
-        UserError: `data_url` is not such a URL, or the drawing is too large.
+        UserError: `data_url` is not such a URL, or the drawing is too large or blank.
     """
     try:
         if not isinstance(data_url, str):  # browsers can send anything
@@ -73,42 +71,12 @@ def read_drawing(data_url: object) -> np.ndarray:
         with Image.open(io.BytesIO(base64.b64decode(encoded)), formats=("PNG",)) as drawing:
             if max(drawing.size) > _LARGEST_DRAWING:
                 raise ValueError("too large")
-            return np.asarray(drawing.convert("L"), np.float32) / 255
+            ink = np.asarray(drawing.convert("L"), np.float32) / 255
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError("The drawing cannot be read: clear it and draw again.") from error
-
-
-def centred(ink: np.ndarray) -> np.ndarray:
-    """Converts a drawing to MNIST's format: 20 pixels large, with its centre of mass centred.
-
-    Args:
-        ink: [H, W], 0..1, bright where there is ink.
-
-    Returns:
-        [28, 28, 1] float32, 0..1.
-
-    Raises:
-        UserError: there is no ink.
-    """
-    rows, columns = (np.flatnonzero((ink > 0.1).any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
+    if not (ink > LEAST_INK).any():
         raise UserError(NOTHING_DRAWN)
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
-    height, width = (max(1, round(INK_SIZE * side / max(ink.shape))) for side in ink.shape)
-    shrunk = Image.fromarray(ink).resize((width, height), Image.Resampling.BOX)
-    pixels = np.clip(np.asarray(shrunk), 0, 1)
-    weight = pixels.sum()
-    digit = np.zeros((DIGIT_SIZE, DIGIT_SIZE, 1), np.float32)
-    centre_of_mass = [
-        (pixels.sum(axis=1 - axis) @ (np.arange(side) + 0.5)) / weight
-        for axis, side in enumerate(pixels.shape)
-    ]
-    top, left = (
-        int(np.clip(round(DIGIT_SIZE / 2 - centre), 0, DIGIT_SIZE - side))
-        for centre, side in zip(centre_of_mass, pixels.shape, strict=True)
-    )
-    digit[top : top + height, left : left + width, 0] = pixels
-    return digit
+    return ink
 
 
 @functools.partial(jax.jit, static_argnames="canvas")

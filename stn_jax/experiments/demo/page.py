@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import fastapi
 import gradio as gr
 import numpy as np
 
@@ -22,10 +23,12 @@ from stn_jax.experiments.demo.cards import (
     network_card,
     number_chart,
 )
+from stn_jax.experiments.demo.server import MAX_UPLOAD_MEGABYTES
 from stn_jax.experiments.demo.shown_networks import Network, look
+from stn_jax.experiments.distorted_mnist.digit_pictures import centred
 from stn_jax.experiments.labels import LabelKind
 
-MAX_UPLOAD = "5mb"
+UPLOADS_KEPT_SECONDS = 60
 MAX_SCENE = 999
 
 _FOLDER = Path(__file__).parent
@@ -82,7 +85,11 @@ def _card(
 
 def build_page(digit_networks: Sequence[Network], number_networks: Sequence[Network]) -> gr.Blocks:
     """Builds the page without serving it."""
-    with gr.Blocks(title="Spatial transformer networks", analytics_enabled=False) as page:
+    with gr.Blocks(
+        title="Spatial transformer networks",
+        analytics_enabled=False,
+        delete_cache=(UPLOADS_KEPT_SECONDS, UPLOADS_KEPT_SECONDS),
+    ) as page:
         gr.HTML(
             "<h3>Spatial transformer networks</h3><p>The grid shows where each network samples "
             "its input; the output is what the rest of the network sees.</p>",
@@ -95,35 +102,26 @@ def build_page(digit_networks: Sequence[Network], number_networks: Sequence[Netw
     return page
 
 
-def serve(page: gr.Blocks, *, host: str, port: int) -> None:
-    """Starts to serve the page and returns; `page.block_thread()` waits for an interruption.
-
-    Raises:
-        UserError: the port is not available.
-    """
-    try:
-        page.launch(
-            server_name=host,
-            server_port=port,
-            share=False,
-            max_file_size=MAX_UPLOAD,
-            theme=gr.themes.Default(
-                primary_hue="blue",
-                # The system's fonts: others would be fetched from the network.
-                font=["system-ui", "sans-serif"],
-                font_mono=["ui-monospace", "monospace"],
-                spacing_size="sm",
-            ),
-            css=(_FOLDER / "page.css").read_text(),
-            footer_links=[],
-            ssr_mode=False,
-            quiet=True,
-            prevent_thread_lock=True,
-        )
-    except OSError as error:
-        raise UserError(
-            f"cannot serve on {host}:{port}: choose another --port or another --host"
-        ) from error
+def page_app(page: gr.Blocks) -> fastapi.FastAPI:
+    """Returns the page as an app for a web server."""
+    app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    return gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        max_file_size=f"{MAX_UPLOAD_MEGABYTES}mb",
+        show_error=False,
+        theme=gr.themes.Default(
+            primary_hue="blue",
+            # The system's fonts: others would be fetched from the network.
+            font=["system-ui", "sans-serif"],
+            font_mono=["ui-monospace", "monospace"],
+            spacing_size="sm",
+        ),
+        css=(_FOLDER / "page.css").read_text(),
+        footer_links=[],
+        ssr_mode=False,
+    )
 
 
 def _within(limits: Sequence[tuple[float, float] | None]) -> str:
@@ -174,7 +172,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
 
     def drawn(drawing, *pose):
         try:
-            digit = digits.centred(digits.read_drawing(drawing))
+            digit = centred(digits.read_drawing(drawing))
         except UserError as error:
             return None, "", message(str(error))
         return digit, "", shown(digit, "", *pose)
@@ -211,7 +209,7 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
             scene = gr.Slider(0, MAX_SCENE, 7, step=1, label="Scene", buttons=[])
             another = gr.Button("Another one", size="sm")
             upload = gr.UploadButton(
-                "Upload a picture (PNG or JPEG, up to 5 MB)",
+                f"Upload a picture (PNG or JPEG, up to {MAX_UPLOAD_MEGABYTES} MB)",
                 file_types=["image"],
                 type="filepath",
                 size="sm",

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
-from PIL import Image
 
-from stn_jax.errors import check_choice
+from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.distorted_mnist import published
+from stn_jax.experiments.distorted_mnist.digit_pictures import network_input
 from stn_jax.experiments.distorted_mnist.distortions import CANVAS
 from stn_jax.experiments.distorted_mnist.network import NUM_CLASSES, make_model
 from stn_jax.experiments.distorted_mnist.preprocessing import make_preprocessing
@@ -64,19 +64,11 @@ _load_once = functools.lru_cache(maxsize=1)(load_mnist)
 def read_image(path: Path, config: ConfigDict) -> np.ndarray:
     """Reads an image file as a network's input: bright on black, [canvas, canvas, 1] in 0..1.
 
-    The image is converted to grey, with transparent areas on white, and inverted if its border is
-    brighter than mid-grey. It is shrunk to fit the canvas if it is larger (but never enlarged) and
-    centred on black.
+    `digit_pictures.network_input` says how.
     """
     canvas, _, _ = input_shape(config)
-    grey = open_image(path).convert("L")
-    grey.thumbnail((canvas, canvas), Image.Resampling.LANCZOS)
-    pixels = np.asarray(grey, np.float32) / 255
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    if np.median(border) > 0.5:
-        pixels = 1 - pixels
-    height, width = pixels.shape
-    image = np.zeros((canvas, canvas, 1), np.float32)
-    top, left = (canvas - height) // 2, (canvas - width) // 2
-    image[top : top + height, left : left + width, 0] = pixels
-    return image
+    picture = open_image(path)
+    try:
+        return network_input(picture, canvas, cluttered=config.data.distortion == "tc")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error

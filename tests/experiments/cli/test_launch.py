@@ -1,5 +1,6 @@
 """Tests of the command line: wrong input ends with one clear line and exit code 2."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -105,11 +106,30 @@ def test_a_workdir_of_another_config_is_told_in_one_line(trained):
     assert_one_clear_line(run, "seed: 0 there, 5 now")
 
 
-def test_a_missing_image_is_told_in_one_line(trained, tmp_path):
+def test_images_that_cannot_be_read_are_told_after_the_others_were_answered(trained, tmp_path):
     workdir, _ = trained
-    image = tmp_path / "digit.png"
-    run = launch_py("--mode=predict", f"--workdir={workdir}", str(image))
-    assert_one_clear_line(run, str(image))
+    digit = np.zeros((28, 28), np.uint8)
+    digit[4:24, 12:16] = 255
+    folder = os.fsencode(tmp_path)
+    red, latin, blank, text = (
+        os.path.join(folder, name) for name in (b"\x1b[31m.png", b"\xe9.png", b"0.png", b"1.png")
+    )
+    for path, pixels in ((red, digit), (latin, digit), (blank, 0 * digit)):
+        Image.fromarray(pixels).save(os.fsdecode(path))
+    (tmp_path / "1.png").write_text("no picture")
+    missing = os.path.join(folder, b"\x1b[2J.png")
+    run = launch_py("--mode=predict", f"--workdir={workdir}", missing, red, blank, latin, text)
+    assert run.returncode == 2
+    lines = [line for line in run.stdout.splitlines() if "probability" in line]
+    assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == [
+        "\\x1b[31m.png", "\\udce9.png",
+    ]  # fmt: skip
+    said = [line for line in run.stderr.splitlines() if line.startswith("launch.py: ")]
+    assert len(said) == 3
+    for line, part in zip(said, (r"\x1b[2J.png", "0.png is blank", "1.png cannot be"), strict=True):
+        assert part in line
+    assert "Traceback" not in run.stderr
+    assert "\x1b" not in run.stdout + run.stderr
 
 
 def assert_one_clear_line(run, message):

@@ -1,8 +1,12 @@
 import importlib.util
+import os
+import signal
+import stat
+from pathlib import Path
 
 import pytest
 
-from stn_jax.experiments.demo.command import main
+from stn_jax.experiments.demo.command import main, private_environment
 
 
 def last_words(arguments, capsys):
@@ -31,3 +35,27 @@ def test_a_port_that_there_is_not_gets_one_line(port, capsys):
 def test_a_folder_that_is_no_run_gets_one_line(tmp_path, capsys):
     pytest.importorskip("gradio", reason="gradio is not installed")
     assert "no config.json" in last_words([f"--workdir={tmp_path}"], capsys)
+
+
+def test_sigterm_removes_the_folder_for_uploads(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    before = dict(os.environ)
+    folders = []
+
+    def serve():
+        with private_environment():
+            folders.append(Path(os.environ["GRADIO_TEMP_DIR"]))
+            assert stat.S_IMODE(folders[0].stat().st_mode) == 0o700
+            assert "https_proxy" not in os.environ
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as stopped:
+        serve()
+    assert stopped.value.code == 143
+    assert not folders[0].exists()
+    assert os.environ == before
+
+
+def test_without_a_place_for_uploads_one_line_says_so(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    assert "cannot make a folder for uploads" in last_words([], capsys)

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.demo.cards import data_url
-from stn_jax.experiments.demo.digits import NOTHING_DRAWN, Pose, centred, distort, read_drawing
+from stn_jax.experiments.demo.digits import NOTHING_DRAWN, Pose, distort, read_drawing
+from stn_jax.experiments.distorted_mnist.digit_pictures import centred
 from tests.pictures import blank_png
 
 CANVAS = 42
@@ -88,7 +89,7 @@ def test_a_dot_is_a_drawing_too():
 
 def test_an_empty_canvas_gets_one_clear_sentence():
     with pytest.raises(UserError) as error:
-        centred(np.zeros((280, 280), np.float32))
+        read_drawing(png_url(280, 280))
     assert str(error.value) == NOTHING_DRAWN
 
 

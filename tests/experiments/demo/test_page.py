@@ -1,8 +1,12 @@
 """Tests of the whole demo as a person uses it: the command, a browser and a mouse."""
 
+import http.client
+import json
 import os
 import re
+import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -23,39 +27,70 @@ CHANGED, SAME = "now.join() !== others.join()", "now.join() === others.join()"
 
 
 @pytest.fixture(scope="module")
-def address():
+def demo(tmp_path_factory):
+    """Returns the demo's address and its folder for uploads. It is started with dead proxies."""
+    temporary = tmp_path_factory.mktemp("temporary")
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "socks5://127.0.0.1:9")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "stn_jax.experiments.cli", "demo", f"--port={port}"]
     with subprocess.Popen(
-        command, cwd=REPOSITORY, env=os.environ | {"JAX_PLATFORMS": "cpu"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "TMPDIR": str(temporary)} | proxies,
     ) as server:  # fmt: skip
+        address = f"http://127.0.0.1:{port}"
         try:
-            yield _served(f"http://127.0.0.1:{port}", server)
+            _wait_for(address, server)
+            (uploads,) = temporary.glob("stn-jax-demo-*")
+            yield address, uploads
         finally:
-            server.terminate()
-            said = server.stdout.read()
-    assert "Traceback" not in said
+            server.send_signal(signal.SIGINT)
+            said, _ = server.communicate()
+    assert re.fullmatch(rf"({address} \(stop with Ctrl-C\)\n)?stn-jax demo: stopped\n", said)
+    assert server.returncode == 130
+    assert not uploads.exists()
 
 
-def _served(address, server):
+def _wait_for(address, server):
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and server.poll() is None:
         try:
             urllib.request.urlopen(address).close()
-            return address
+            return
         except OSError:
             time.sleep(0.1)
     pytest.fail(f"the demo did not start: {server.stdout.read() if server.poll() else ''}")
 
 
+def test_uploads_are_private_and_from_the_page_itself(demo):
+    address, uploads = demo
+    assert stat.S_IMODE(uploads.stat().st_mode) == 0o700
+
+    def upload(**headers):
+        connection = http.client.HTTPConnection(address.removeprefix("http://"))
+        body = (
+            b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+            b"picture\r\n--x--\r\n"
+        )
+        headers = {"Content-Type": "multipart/form-data; boundary=x"} | headers
+        connection.request("POST", "/gradio_api/upload", body, headers)
+        return connection.getresponse()
+
+    assert upload(Host="evil.example").status == 403
+    assert upload(Origin="http://evil.example").status == 403
+    assert not list(uploads.rglob("*.png"))
+    response = upload(Origin=address)
+    assert response.status == 200
+    (path,) = json.load(response)
+    assert path.startswith(str(uploads))
+
+
 @pytest.fixture(scope="module")
-def opened(browser, address):
+def opened(browser, demo):
     with watched_page(browser, width=1280, height=800) as (page, complaints):
         page.set_default_timeout(1000 * PATIENCE)
-        page.goto(address)
+        page.goto(demo[0])
         page.wait_for_selector(".stn-card")
         yield page, complaints
 

@@ -35,13 +35,21 @@ def test_a_smaller_image_is_put_in_the_middle_not_enlarged(tmp_path):
     assert loaded.sum() == pytest.approx(pixels.sum() / 255, rel=1e-5)
 
 
-def test_a_larger_image_is_shrunk_with_its_aspect_kept(tmp_path):
+def test_the_ink_of_a_larger_image_is_as_large_as_in_mnist_with_its_aspect_kept(tmp_path):
     loaded = load_digit(save(tmp_path / "digit.png", digit(400, 200)))
     inked = np.argwhere(loaded[..., 0] > 0.3)
     height, width = inked.max(axis=0) - inked.min(axis=0) + 1
     assert loaded.shape == (28, 28, 1)
-    assert abs(height - 14) <= 1
-    assert abs(width - 14 / 3) <= 1
+    assert height == 20
+    assert abs(width - 20 / 3) <= 1
+
+
+def test_what_is_said_of_a_picture_names_its_file(tmp_path):
+    page = np.zeros((400, 400), np.uint8)
+    page[7:10, 7:10] = 255
+    path = save(tmp_path / "page.png", page)
+    with pytest.raises(UserError, match=f"^{path}: no digit found"):
+        load_digit(path)
 
 
 def test_dark_on_bright_is_inverted(tmp_path):

@@ -68,8 +68,9 @@ def test_the_picture_shows_every_transformer(finished):
 
 def test_a_picture_of_a_number_is_read(finished, tmp_path):
     workdir, _ = finished
-    Image.fromarray(np.full((30, 50), 99, np.uint8)).save(tmp_path / "grey.png")
-    (prediction,) = predict_files(workdir, [tmp_path / "grey.png"])
+    Image.fromarray(np.arange(1500, dtype=np.uint8).reshape(30, 50)).save(tmp_path / "grey.png")
+    (prediction,), errors = predict_files(workdir, [tmp_path / "grey.png"])
+    assert not errors
     assert re.fullmatch("-|[0-9_]{1,5}", prediction.text)
     assert 0 < prediction.probability <= 1
     assert [theta.shape for theta in prediction.thetas.values()] == [(6,)] * 4
