@@ -11,6 +11,9 @@ class UserError(ValueError):
     without a traceback and exit with code 2.
     """
 
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
 
 def check_choice(value: object, choices: Collection[str], what: str) -> None:
     """Raises `UserError` unless `value` is in `choices`; the message suggests the closest one."""

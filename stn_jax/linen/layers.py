@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax import Array, lax
 from jax.typing import DTypeLike
 
+from stn_jax.errors import UserError
 from stn_jax.functional.convolution import conv_general_dilated
 
 Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
@@ -50,6 +51,9 @@ class Dropout(nn.Module):
         axis_name: the name of the mapped axis, such as that of `jax.pmap`, over which the batch is
             split.
 
+    Raises:
+        UserError: `rate` is outside 0..1.
+
     >>> Dropout(0.5).apply({}, jnp.ones((1, 3)), train=False).tolist()
     [[1.0, 1.0, 1.0]]
     """
@@ -60,10 +64,15 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool) -> Array:
         """Returns [B, ...] for inputs [B, ...]."""
-        if not train or self.rate == 0:
+        rate = float(self.rate)
+        if not 0 <= rate <= 1:
+            raise UserError(f"a dropout rate must be from 0 to 1, got {self.rate}")
+        if not train or rate == 0:
             return x
+        if rate == 1:  # the gradient of 0 / 0 would be NaN
+            return jnp.zeros_like(x)
         device = lax.axis_index(self.axis_name) if self.axis_name else 0
         places = device * len(x) + jnp.arange(len(x))
         keys = jax.vmap(jax.random.fold_in, (None, 0))(self.make_rng("dropout"), places)
-        keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.rate, x.shape[1:]))(keys)
-        return jnp.where(keep, x / (1 - self.rate), 0)
+        keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
+        return jnp.where(keep, x / (1 - rate), 0)

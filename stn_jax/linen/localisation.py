@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from stn_jax.functional.pooling import max_pool_2x2
+from stn_jax.functional.sizes import flat_features
 from stn_jax.functional.spatial_transform import shared_family
 from stn_jax.linen.layers import BatchNorm, Conv
 from stn_jax.transforms import Family, FamilyName
@@ -71,7 +72,7 @@ class FullyConnectedLocalisation(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        x = inputs.reshape(inputs.shape[0], -1)
+        x = inputs.reshape(inputs.shape[0], flat_features(inputs.shape[1:], self.features))
         for width in self.features:
             x = _activated(self, nn.Dense(width, dtype=self.dtype)(x), train)
         return ThetaRegression(self.family, name="theta")(x)
@@ -117,6 +118,13 @@ class ConvLocalisation(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
+        flat = flat_features(
+            inputs.shape[1:],
+            self.features,
+            filters=self.filters,
+            downsample=self.downsample,
+            padding=self.padding,
+        )
         x = inputs
         if self.downsample > 1:
             x = nn.avg_pool(x, (self.downsample,) * 2, (self.downsample,) * 2)
@@ -125,7 +133,7 @@ class ConvLocalisation(nn.Module):
                 x = max_pool_2x2(x)
             x = Conv(filters, (5, 5), padding=self.padding, dtype=self.dtype)(x)
             x = _activated(self, x, train)
-        x = x.reshape(x.shape[0], -1)
+        x = x.reshape(x.shape[0], flat)
         for width in self.features:
             x = _activated(self, nn.Dense(width, dtype=self.dtype)(x), train)
         return ThetaRegression(self.family, name="theta")(x)

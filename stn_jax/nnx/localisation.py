@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 
 from stn_jax.functional.convolution import conv_general_dilated
 from stn_jax.functional.pooling import max_pool_2x2
+from stn_jax.functional.sizes import flat_features
 from stn_jax.transforms import Family, FamilyName, make_family
 
 
@@ -84,13 +85,13 @@ class FullyConnectedLocalisation(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.family = make_family(family)
-        widths = (math.prod(input_shape), *features)
+        widths = (flat_features(input_shape, features), *features)
         self.dense = _dense_layers(widths, dtype, rngs)
         self.norms = _norms(widths[1:] if batch_norm else (), axis_name, dtype, rngs)
         self.theta = ThetaRegression(widths[-1], self.family, rngs=rngs)
 
     def __call__(self, inputs: Array) -> Array:
-        x = inputs.reshape(inputs.shape[0], -1)
+        x = inputs.reshape(inputs.shape[0], math.prod(inputs.shape[1:]))
         for layer, dense in enumerate(self.dense):
             x = _activated(dense(x), self.norms, layer)
         return self.theta(x)
@@ -118,7 +119,7 @@ class ConvLocalisation(nnx.Module):
         rngs: the random keys that initialise the parameters.
 
     Raises:
-        ValueError: the input is too small for the convolutions.
+        UserError: an option is out of range, or the input is too small for the convolutions.
 
     >>> network = ConvLocalisation((28, 28, 1), "affine", rngs=nnx.Rngs(0))
     >>> network(jnp.ones((4, 28, 28, 1))).shape
@@ -140,6 +141,9 @@ class ConvLocalisation(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.family = make_family(family)
+        flat = flat_features(
+            input_shape, features, filters=filters, downsample=downsample, padding=padding
+        )
         self.downsample = downsample
         channels = (input_shape[2], *filters)
         self.convolutions = nnx.List(
@@ -152,16 +156,7 @@ class ConvLocalisation(nnx.Module):
             )
             for before, after in itertools.pairwise(channels)
         )
-        height, width = (
-            _size_after_convolutions(size // downsample, len(filters), padding)
-            for size in input_shape[:2]
-        )
-        if height < 1 or width < 1:
-            raise ValueError(
-                f"{len(filters)} convolutions of 5x5 with padding {padding!r} do not fit an input "
-                f"of {input_shape[:2]} pixels that is downsampled by {downsample}"
-            )
-        widths = (height * width * channels[-1], *features)
+        widths = (flat, *features)
         self.dense = _dense_layers(widths, dtype, rngs)
         normalised = (*filters, *features) if batch_norm else ()
         self.norms = _norms(normalised, axis_name, dtype, rngs)
@@ -175,19 +170,10 @@ class ConvLocalisation(nnx.Module):
             if layer > 0:
                 x = max_pool_2x2(x)
             x = _activated(convolution(x), self.norms, layer)
-        x = x.reshape(x.shape[0], -1)
+        x = x.reshape(x.shape[0], math.prod(x.shape[1:]))
         for layer, dense in enumerate(self.dense, start=len(self.convolutions)):
             x = _activated(dense(x), self.norms, layer)
         return self.theta(x)
-
-
-def _size_after_convolutions(size: int, layers: int, padding: str) -> int:
-    for layer in range(layers):
-        if layer > 0:
-            size = -(-size // 2)
-        if padding == "VALID":
-            size -= 4
-    return size
 
 
 def _dense_layers(widths: Sequence[int], dtype: DTypeLike | None, rngs: nnx.Rngs) -> nnx.List[Any]:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stn_jax.dtypes import at_least_float32
 from stn_jax.sampling.bilinear import bilinear
 from stn_jax.sampling.coordinates import PADDINGS, Padding, apply_padding, clamp, to_pixels
 
@@ -66,24 +67,25 @@ def sample(
     """
     image, grid = jnp.asarray(image), jnp.asarray(grid)
     _check(image, grid, method, padding)
-    grid = grid.astype(jnp.promote_types(grid.dtype, jnp.float32))
+    grid = at_least_float32(grid)
+    dtype = jnp.float64 if jnp.float64 in (image.dtype, grid.dtype) else jnp.float32
     height, width, channels = image.shape
     if method == "bilinear":
-        dtype = jnp.promote_types(image.dtype, grid.dtype)
         output = bilinear(image.astype(dtype), grid.astype(dtype), padding, align_corners)
         return output.astype(image.dtype)
     columns = _taps(grid[..., 0], width, method, padding, align_corners)
     rows = _taps(grid[..., 1], height, method, padding, align_corners)
     pixels = image.reshape(height * width, channels)
 
-    output = jnp.zeros((), grid.dtype)
+    output = jnp.zeros((), dtype)
     for row, row_weight in rows:
         for column, column_weight in columns:
             inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
             index = jnp.where(inside, row * width + column, height * width)
             # Past the end, the gather itself returns 0. A product with 0 would let a NaN through.
             tap = pixels.at[index].get(mode="fill", fill_value=0, wrap_negative_indices=False)
-            output = output + (row_weight * column_weight)[..., None] * tap
+            weight = (row_weight * column_weight)[..., None]
+            output = output + weight.astype(dtype) * tap.astype(dtype)
     return output.astype(image.dtype)
 
 
@@ -127,7 +129,8 @@ def _check(image: jax.Array, grid: jax.Array, method: str, padding: str) -> None
         # With a frame of two pixels, as for "bilinear", they must be countable in int32.
         raise ValueError(f"image of {image.shape[:2]} pixels is too large: sample parts of it")
     if not jnp.issubdtype(image.dtype, jnp.floating):
-        raise ValueError(f"image must be floating, got {image.dtype}: convert it first")
+        scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
+        raise ValueError(f"image must be floating, got {image.dtype}: give sample {scaled}")
     if grid.ndim != 3 or grid.shape[-1] != 2:
         raise ValueError(f"grid must have shape (H', W', 2), got {grid.shape}")
     if method not in METHODS:

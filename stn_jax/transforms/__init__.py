@@ -52,7 +52,7 @@ def make_family(family: FamilyName | Family, *, control_size: int = 4) -> Family
         control_size: k, only used for "tps", which has k x k control points.
 
     Raises:
-        ValueError: the name is unknown, or `control_size` is below 2.
+        UserError: the name is unknown, or `control_size` is not an integer of at least 2.
 
     >>> make_family("affine").num_params
     6

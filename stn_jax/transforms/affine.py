@@ -30,7 +30,7 @@ def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) 
     """
     theta = _checked(theta)
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
-    return jnp.matmul(target, theta[:, :2].T, precision="highest") + theta[:, 2]
+    return jnp.matmul(target, theta[:, :2].T, precision="highest") + theta[None, None, :, 2]
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:

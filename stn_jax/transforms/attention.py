@@ -30,7 +30,7 @@ def attention_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fals
     """
     theta = _checked(theta)
     target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
-    return theta[0] * target + theta[1:]
+    return theta[0] * target + theta[None, None, 1:]
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stn_jax.dtypes import at_least_float32
 from stn_jax.transforms.regular_grid import Shape
 
 SHIFT_NAMES = ("shift x (half widths)", "shift y (half heights)")
@@ -89,13 +90,10 @@ class Family:
 def checked_theta(theta: ArrayLike, shape: tuple[int, ...], name: str) -> jax.Array:
     """Returns `theta` as float32, or as float64 if that is its dtype.
 
-    Half precision is too coarse for coordinates: in an image of 224 pixels, bfloat16 coordinates
-    are up to almost half a pixel apart.
-
     Raises:
         ValueError: theta has another shape.
     """
     theta = jnp.asarray(theta)
     if theta.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {theta.shape}")
-    return theta.astype(jnp.promote_types(theta.dtype, jnp.float32))
+    return at_least_float32(theta)

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -12,15 +13,13 @@ Shape = Sequence[int]
 
 def regular_grid(
     shape: Shape, *, align_corners: bool = False, dtype: DTypeLike = jnp.float32
-) -> np.ndarray:
+) -> jax.Array:
     """Returns the centres of the pixels of an image of the given shape.
-
-    The grid is computed with NumPy at trace time, so it is a constant in the compiled program.
 
     Args:
         shape: (height, width) in pixels.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
-        dtype: the dtype of the result, which is computed in float64.
+        dtype: the dtype of the result, which is rounded from float64.
 
     Returns:
         [height, width, 2], last axis (x, y), normalised. If an axis has only one pixel, its
@@ -34,8 +33,12 @@ def regular_grid(
     >>> regular_grid((1, 2), align_corners=True)[0, :, 0].tolist()
     [-1.0, 1.0]
     """
-    y, x = (_centres(size, align_corners) for size in checked_shape(shape))
-    return np.stack(np.meshgrid(x, y), axis=-1).astype(dtype)
+    height, width = checked_shape(shape)
+    # The program holds the coordinates of the axes, and makes the grid of them when it runs.
+    x, y = (
+        jnp.asarray(pixel_centres(size, align_corners).astype(dtype)) for size in (width, height)
+    )
+    return jnp.stack(jnp.meshgrid(x, y), axis=-1)
 
 
 def checked_shape(shape: Shape) -> tuple[int, int]:
@@ -49,6 +52,7 @@ def checked_shape(shape: Shape) -> tuple[int, int]:
     return height, width
 
 
-def _centres(size: int, align_corners: bool) -> np.ndarray:
+def pixel_centres(size: int, align_corners: bool) -> np.ndarray:
+    """Returns the normalised coordinates [size] of the pixels along one axis, in float64."""
     span = max(size - 1, 1) if align_corners else size
     return (2 * np.arange(size) + 1 - size) / span

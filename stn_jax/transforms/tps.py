@@ -2,14 +2,17 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
+from jax import lax
+from jax.typing import ArrayLike, DTypeLike
 
+from stn_jax.errors import UserError
 from stn_jax.transforms.family import Family, checked_theta
-from stn_jax.transforms.regular_grid import Shape, checked_shape, regular_grid
+from stn_jax.transforms.regular_grid import Shape, checked_shape, pixel_centres, regular_grid
 
 
 def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> jax.Array:
@@ -35,13 +38,14 @@ def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> 
     >>> tps_grid(shifted, (1, 2)).round(4).tolist()
     [[[0.0, 0.5], [1.0, 0.5]]]
     """
-    given = jnp.shape(theta)
+    theta = jnp.asarray(theta)
+    given = theta.shape
     k = math.isqrt(given[0]) if given else 0
     if len(given) != 2 or given[1] != 2 or k < 2 or k * k != given[0]:
         raise ValueError(f"tps theta must have shape (k * k, 2) with k >= 2, got {given}")
     theta = checked_theta(theta, given, "tps theta")
     height, width = checked_shape(shape)
-    influence = jnp.asarray(_influence((height, width), k, align_corners), theta.dtype)
+    influence = _influence((height, width), k, bool(align_corners), theta.dtype)
     # With displacements instead of positions, the identity is exact.
     moved = theta - control_points(k).astype(theta.dtype)
     shift = jnp.matmul(influence, moved, precision="highest")
@@ -55,20 +59,22 @@ def control_points(k: int) -> np.ndarray:
     >>> control_points(2).tolist()
     [[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]]
     """
-    return regular_grid((k, k), align_corners=True, dtype=np.float64).reshape(-1, 2)
+    axis = pixel_centres(k, align_corners=True)
+    return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 
 
 def family(control_size: int = 4) -> Family:
     """Returns the family with `control_size` x `control_size` control points.
 
     Raises:
-        ValueError: `control_size` is below 2.
+        UserError: `control_size` is not an integer of at least 2.
 
     >>> family(3).num_params
     18
     """
-    if control_size < 2:
-        raise ValueError(f"control_size must be at least 2, got {control_size}")
+    if not isinstance(control_size, (int, np.integer)) or control_size < 2:
+        raise UserError(f"control_size must be an integer of at least 2, got {control_size!r}")
+    control_size = int(control_size)
     count = control_size**2
     names = tuple(
         f"point {number} {coordinate}"
@@ -79,28 +85,61 @@ def family(control_size: int = 4) -> Family:
     return Family("tps", names, identity, (count, 2), tps_grid)
 
 
-@functools.lru_cache(maxsize=32)
-def _influence(shape: tuple[int, int], k: int, align_corners: bool) -> np.ndarray:
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _influence(shape: tuple[int, int], k: int, align_corners: bool, dtype: DTypeLike) -> jax.Array:
     """Returns [H' * W', K]: how far each pixel moves when a control point moves by one.
 
-    The spline is `f(p) = sum_i w_i U(|p - c_i|) + a_0 + a_x x + a_y y` with `U(r) = r^2 log r`. Its
-    coefficients solve a linear system whose matrix depends only on the control points c.
+    The spline is `f(p) = sum_i w_i U(|p - c_i|) + a_0 + a_x x + a_y y` with `U(r) = r^2 log r`.
+    """
+
+    def quarter_in(precision: DTypeLike) -> jax.Array:
+        with jax.enable_x64(True):
+            return _upper_left_influence(shape, k, align_corners, precision).astype(dtype)
+
+    # The terms of the sum almost cancel, which costs float32 one to three digits. Only these
+    # platforms are known to have float64.
+    double = functools.partial(quarter_in, jnp.float64)
+    single = functools.partial(quarter_in, jnp.float32)
+    upper_left = lax.platform_dependent(cpu=double, cuda=double, rocm=double, default=single)
+    # Logarithms in float64 are slow, but the other quarters are mirror images.
+    height, width = shape
+    upper_right = upper_left[:, : width // 2][:, ::-1, :, ::-1]
+    upper = jnp.concatenate([upper_left, upper_right], axis=1)
+    lower = upper[: height // 2][::-1, :, ::-1]
+    return jnp.concatenate([upper, lower]).reshape(height * width, k * k)
+
+
+def _upper_left_influence(
+    shape: tuple[int, int], k: int, align_corners: bool, dtype: DTypeLike
+) -> jax.Array:
+    """Returns [ceil(H' / 2), ceil(W' / 2), k, k], the influence on the upper left quarter."""
+    y, x = (
+        jnp.asarray(pixel_centres(size, align_corners)[: -(-size // 2), None], dtype)
+        for size in shape
+    )
+    axis = jnp.asarray(pixel_centres(k, align_corners=True), dtype)
+    coefficients = jnp.asarray(_coefficients(k), dtype)
+    weights, (a_0, a_x, a_y) = coefficients[:-3], coefficients[-3:]
+    squared = jnp.square(y - axis)[:, None, :, None] + jnp.square(x - axis)[:, None]
+    bent = lax.dot(_radial(squared, jnp).reshape(-1, k * k), weights, precision="highest")
+    flat = a_0 + x * a_x + (y * a_y)[:, None]
+    return (bent.reshape(flat.shape) + flat).reshape(squared.shape)
+
+
+@functools.lru_cache(maxsize=32)
+def _coefficients(k: int) -> np.ndarray:
+    """Returns [K + 3, K]: w, a_0, a_x and a_y of the spline that moves one control point by one.
+
+    They solve a linear system whose matrix depends only on the control points c.
     """
     centres = control_points(k)
-    affine = _affine_terms(centres)
-    system = np.block([[_radial(centres, centres), affine], [affine.T, np.zeros((3, 3))]])
-    coefficients = np.linalg.solve(system, np.eye(k * k + 3, k * k))
-    pixels = regular_grid(shape, align_corners=align_corners, dtype=np.float64).reshape(-1, 2)
-    influence = np.hstack([_radial(pixels, centres), _affine_terms(pixels)]) @ coefficients
-    influence.flags.writeable = False
-    return influence
+    affine = np.hstack([np.ones((k * k, 1)), centres])
+    radial = _radial(np.sum((centres[:, None] - centres) ** 2, axis=-1), np)
+    system = np.block([[radial, affine], [affine.T, np.zeros((3, 3))]])
+    return np.linalg.solve(system, np.eye(k * k + 3, k * k))
 
 
-def _radial(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    squared = np.sum((points[:, None] - centres) ** 2, axis=-1)
+def _radial(squared: Any, numpy: Any) -> Any:
+    """Returns `U(r)` of `r^2`, in NumPy or in `jax.numpy`."""
     # r^2 log r is 0 at r = 0, where the logarithm is not finite.
-    return 0.5 * squared * np.log(np.where(squared == 0, 1, squared))
-
-
-def _affine_terms(points: np.ndarray) -> np.ndarray:
-    return np.hstack([np.ones((len(points), 1)), points])
+    return 0.5 * squared * numpy.log(numpy.where(squared == 0, 1, squared))

@@ -27,7 +27,7 @@ def translation_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fa
     [[[0.5, 0.0], [1.5, 0.0]]]
     """
     theta = _checked(theta)
-    return theta + regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
+    return theta[None, None] + regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stn_jax.errors import UserError
 from stn_jax.linen import Dropout
 
 KEY = {"dropout": jax.random.key(3)}
@@ -15,6 +16,27 @@ def test_a_share_is_dropped_and_the_mean_stays(rate):
     dropped = Dropout(rate).apply({}, ONES, True, rngs=KEY)
     np.testing.assert_allclose(np.unique(dropped), [0, 1 / (1 - rate)], rtol=1e-6)
     assert np.mean(dropped == 0) == pytest.approx(rate, abs=0.03)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("rate", [0, 0.0, 0.5, 1, 1.0, np.float32(0.3), np.float32(1)])
+def test_values_and_gradients_are_finite_and_keep_their_dtype(rate, dtype):
+    def drop(x):
+        return Dropout(rate).apply({}, x, True, rngs=KEY)
+
+    x = jnp.arange(24.0, dtype=dtype).reshape(4, 6)
+    outputs, back = jax.vjp(drop, x)
+    (gradient,) = back(jnp.ones_like(outputs))
+    assert outputs.dtype == gradient.dtype == dtype
+    assert np.all(np.isfinite(outputs)) and np.all(np.isfinite(gradient))
+    assert np.any(outputs) == np.any(gradient) == (rate < 1)
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan"), float("inf")])
+def test_rates_that_are_no_probability_are_refused(rate, train):
+    with pytest.raises(UserError, match="from 0 to 1, got"):
+        Dropout(rate).apply({}, ONES, train, rngs=KEY)
 
 
 def test_nothing_is_dropped_outside_of_training_or_at_rate_0():

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -25,7 +26,9 @@ def test_an_axis_of_one_pixel_is_at_the_centre(align_corners):
 
 def test_float32_unless_asked():
     assert regular_grid((2, 3)).dtype == np.float32
-    assert regular_grid((2, 3), dtype=jnp.float64).dtype == np.float64
+    with jax.enable_x64(True):
+        assert regular_grid((2, 3)).dtype == np.float32
+        assert regular_grid((2, 3), dtype=jnp.float64).dtype == np.float64
 
 
 @pytest.mark.parametrize("shape", [(3,), (3, 4, 1), (0, 4), (3, -1), (3.0, 4), 5, None])

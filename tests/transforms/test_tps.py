@@ -1,8 +1,12 @@
+import functools
+
 import chex
+import jax
 import numpy as np
 import pytest
 
 from stn_jax.transforms import affine_grid, regular_grid, tps_grid
+from stn_jax.transforms.regular_grid import pixel_centres
 from stn_jax.transforms.tps import control_points
 
 
@@ -17,17 +21,28 @@ def test_control_points_go_row_by_row_from_corner_to_corner():
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize(("k", "shape"), [(2, (5, 7)), (3, (1, 4)), (4, (9, 6)), (5, (8, 8))])
-def test_agrees_with_scipy(k, shape, align_corners):
+@pytest.mark.parametrize(
+    ("k", "shape"), [(2, (5, 7)), (3, (1, 4)), (4, (9, 6)), (5, (8, 8)), (9, (30, 21))]
+)
+def test_agrees_with_scipy_to_float32_rounding(k, shape, align_corners):
     interpolate = pytest.importorskip("scipy.interpolate")
     theta = moved_points(k)
     spline = interpolate.RBFInterpolator(
         control_points(k), theta, kernel="thin_plate_spline", degree=1
     )
-    target = regular_grid(shape, align_corners=align_corners, dtype=np.float64)
-    expected = spline(target.reshape(-1, 2)).reshape(*shape, 2).astype(np.float32)
-    grid = tps_grid(theta, shape, align_corners=align_corners)
-    chex.assert_trees_all_close(np.asarray(grid), expected, atol=1e-5)
+    y, x = (pixel_centres(size, align_corners) for size in shape)
+    target = np.stack(np.meshgrid(x, y), axis=-1)
+    expected = spline(target.reshape(-1, 2)).reshape(*shape, 2)
+    make_grid = functools.partial(tps_grid, shape=shape, align_corners=align_corners)
+    for grid in (make_grid(theta), jax.jit(make_grid)(theta)):
+        chex.assert_trees_all_close(np.asarray(grid, np.float64), expected, atol=5e-7)
+
+
+def test_platforms_that_may_lack_float64_do_without_it():
+    points = moved_points(4)
+    traced = jax.jit(lambda theta: tps_grid(theta, (6, 5))).trace(points)
+    assert "tensor<3x3x4x4xf64>" in traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert "tensor<3x3x4x4xf64>" not in traced.lower(lowering_platforms=("tpu",)).as_text()
 
 
 def test_control_points_are_read_where_theta_says():

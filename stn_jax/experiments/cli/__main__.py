@@ -4,6 +4,7 @@ import importlib
 import sys
 from typing import NoReturn
 
+from stn_jax.experiments.cli.exits import reported
 from stn_jax.experiments.cli.parser import escape_what_stdout_lacks, fail
 
 USAGE = """\
@@ -34,7 +35,8 @@ def main() -> NoReturn:
     if command not in _MODULES:
         fail("stn-jax", f"unknown command {command!r} (commands: {', '.join(_MODULES)})")
     try:
-        sys.exit(_run(command, arguments))
+        with reported("stn-jax"):
+            sys.exit(_run(command, arguments))
     except ModuleNotFoundError as error:
         extra = "demo" if command == "demo" else "experiments"
         fail(

@@ -5,10 +5,10 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 
-from stn_jax.errors import UserError, one_line
+from stn_jax.errors import UserError
 from stn_jax.experiments.cli import parser
 from stn_jax.experiments.cli.config_flag import Override, read_config_flag, take_overrides
-from stn_jax.experiments.training.diverged import TrainingDivergedError
+from stn_jax.experiments.cli.exits import reported
 
 _CONFIG = flags.DEFINE_string(
     "config",
@@ -25,7 +25,7 @@ _MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
 def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoReturn:
     """Parses the flags, runs one mode and exits.
 
-    The exit code is 0, or 1 if training diverged, or 2 on wrong usage.
+    The exit code is 0, or one of those of `reported`.
 
     Args:
         argv: the program's name and its arguments; `sys.argv` if None.
@@ -44,25 +44,8 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
         except (flags.Error, OSError, ValueError) as error:
             fail(error)
 
-    def main(argv: list[str]) -> None:
-        try:
-            _run_mode(argv[1:], overrides)
-        except UserError as error:
-            fail(error)
-        except ExceptionGroup as group:  # a UserError for each file that cannot be read
-            parser.fail_with_each(program, group)
-        except OSError as error:
-            path = error.filename or ", ".join(_WORKDIRS.value)
-            fail(f"{path}: {error.strerror or error}")
-        except TrainingDivergedError as error:
-            fail(error, exit_code=1)
-        except Exception as error:
-            if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            reason = one_line(error)[:200]
-            fail(f"out of memory: reduce batch_size or the sizes in config.model ({reason})")
-
-    app.run(main, argv=argv, flags_parser=parse_flags)
+    with reported(program):
+        app.run(lambda argv: _run_mode(argv[1:], overrides), argv=argv, flags_parser=parse_flags)
     raise AssertionError("app.run does not return")
 
 

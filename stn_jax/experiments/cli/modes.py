@@ -1,5 +1,6 @@
 """The modes of `launch.py`: each checks its arguments, does the work and prints the result."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, printable
+from stn_jax.experiments import stopping
 from stn_jax.experiments.predict_files import predict_files
 from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures
@@ -23,12 +25,13 @@ def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[st
     folder = _one(workdirs or [f"runs/{config.name}-seed{config.seed}"])
     print(f"workdir: {folder}", flush=True)
     result = train_and_evaluate(config, folder, RunPictures)
-    if result is not None:
-        print(
-            f"test error {result['test_error_percent']:.2f}% after {result['steps']} steps "
-            f"({result['train_seconds']:.0f} s of training); picture: "
-            f"{folder / 'figures' / 'samples.png'}"
-        )
+    if result is None:
+        sys.exit(stopping.exit_code())
+    print(
+        f"test error {result['test_error_percent']:.2f}% after {result['steps']} steps "
+        f"({result['train_seconds']:.0f} s of training); picture: "
+        f"{folder / 'figures' / 'samples.png'}"
+    )
 
 
 def evaluate(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The argument parser of the subcommands, which reports mistakes in one line."""
 
 import argparse
+import contextlib
 import io
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ from stn_jax.experiments.user_paths import user_path
 
 def fail(program: str, message: object, exit_code: int = 2) -> NoReturn:
     """Prints one line and exits."""
-    print(f"{program}: {one_line(message)}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the exit code tells, if stderr is closed
+        print(f"{program}: {one_line(message)}", file=sys.stderr)
     sys.exit(exit_code)
 
 

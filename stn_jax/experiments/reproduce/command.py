@@ -4,8 +4,6 @@ After an interruption, the same command resumes; finished rows are not run again
 only rewrites the report, for example after notes were edited.
 """
 
-import sys
-
 from absl import logging
 
 from stn_jax.errors import UserError
@@ -56,9 +54,6 @@ def main(arguments: list[str]) -> int:
             )
     except UserError as error:
         parser.error(str(error))
-    except KeyboardInterrupt:
-        print("stopped: the same command resumes from the last checkpoint", file=sys.stderr)
-        return 130
     print(f"report: {options.out / 'README.md'}")
     if failed:
         print(f"rows that failed: {failed}, see above; the same command will try them again")

@@ -30,7 +30,17 @@ class Setup(NamedTuple):
     model_name: str
     optimizer: GradientTransformation
     num_steps: int
-    eval_every: int  # steps
+    eval_every: float  # steps
+
+    def next_evaluation(self, step: int) -> int:
+        """Returns the first step after `step` that is followed by an evaluation.
+
+        Evaluation n is due after n times `eval_every` steps, rounded; the last one after the end.
+        """
+        number = int(step / self.eval_every)
+        while (due := round(round(number * self.eval_every, 6))) <= step:
+            number += 1
+        return min(due, self.num_steps)
 
     def initial_state(self, seed: int) -> TrainState:
         """Returns the state before the first step."""
@@ -73,5 +83,5 @@ def make_setup(config: ConfigDict) -> Setup:
         model_name=task.model_name(config),
         optimizer=make_optimizer(config.optimizer, num_steps),
         num_steps=num_steps,
-        eval_every=max(1, round(config.eval_every_epochs * steps_per_epoch)),
+        eval_every=max(1.0, config.eval_every_epochs * steps_per_epoch),
     )

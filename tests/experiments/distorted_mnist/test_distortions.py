@@ -18,7 +18,7 @@ from stn_jax.experiments.distorted_mnist.distortions import (
     rotated_translated_scaled,
     translated_cluttered,
 )
-from stn_jax.transforms import regular_grid, tps_grid
+from stn_jax.transforms import regular_grid, tps, tps_grid
 from tests import reference
 
 RNG = np.random.default_rng(0)
@@ -251,7 +251,7 @@ def test_p_moves_the_canvas_corners_by_normals_of_5_pixels():
 
 
 def test_e_moves_16_control_points_by_normals_of_1_5_pixels():
-    points = 14 * regular_grid((4, 4), align_corners=True).reshape(16, 2).astype(np.float64)
+    points = 14 * tps.control_points(4)
     # Grids are linear in theta: column i is the grid of theta's i-th point alone.
     units = np.zeros((17, 16, 2), np.float32)
     units[np.arange(16), np.arange(16)] = 1
