@@ -25,7 +25,7 @@ SHARED_FIELDS: dict[str, Field] = {
     "log_every": Integer(1, 10**9),
     "log.film": Switch(),
     "optimizer.name": Choice(OPTIMIZERS),
-    "optimizer.learning_rate": Real(0, 1000, above=True),
+    "optimizer.learning_rate": Real(0, 1e38, above=True),  # of float32; training tells divergence
     "optimizer.schedule": Choice(SCHEDULES),
     "optimizer.momentum": Real(0, 1, below=True),
     "optimizer.drops": Integer(0, 100),
