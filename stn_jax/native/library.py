@@ -23,6 +23,7 @@ from typing import Any
 import jax
 
 from stn_jax import cache
+from stn_jax.errors import one_line
 from stn_jax.files import digest
 from stn_jax.native import compiler
 
@@ -246,7 +247,7 @@ def _register(kernels: _Kernels) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 def _warn_once(message: str) -> None:
