@@ -12,6 +12,7 @@ derivatives of any order.
 
 import functools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +59,8 @@ def convolution(
     >>> convolution(ones, box).squeeze().tolist()
     [[9.0, 9.0], [9.0, 9.0]]
     """
-    (top, bottom), (left, right) = padding
+    top, bottom, left, right = (operator.index(width) for pair in padding for width in pair)
+    padding = (top, bottom), (left, right)
     size = inputs.shape[1] + top + bottom, inputs.shape[2] + left + right
     if size[0] < kernel.shape[0] or size[1] < kernel.shape[1]:
         raise ValueError(f"a kernel of {kernel.shape[:2]} does not fit an input of {size} pixels")
@@ -166,7 +168,7 @@ def _convolution_by_products(inputs, kernel, **padding):
     height, width, _, features = kernel.shape
     patches, rows = _patches(inputs, height, width, **padding)
     kernel = kernel.reshape(rows, patches.shape[-1], features)
-    out_height = len(patches) - rows + 1
+    out_height = patches.shape[0] - rows + 1
     outputs = sum(_matrix(patches[y : y + out_height]) @ kernel[y] for y in range(rows))
     return outputs.reshape(out_height, *patches.shape[1:3], features).transpose(1, 0, 2, 3)
 
@@ -222,7 +224,7 @@ def _primitive(name, fun, signature, *, by_products):
         bind = functools.partial(primitive.bind, precision=precision, **padding)
         if first.ndim > 4:
             return lax.map(lambda pair: bind(*pair), (first, second))
-        if jnp.finfo(first.dtype).bits < 32:
+        if jnp.issubdtype(first.dtype, jnp.floating) and first.dtype.itemsize < 4:
             # Partial sums in half precision would have a larger error.
             output = bind(first.astype(jnp.float32), second.astype(jnp.float32))
             return output.astype(first.dtype)

@@ -129,8 +129,26 @@ def test_is_a_sum_of_scipys_correlations(form, channels):
     chex.assert_trees_all_close(ours, expected.astype(np.float32), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32])
+def test_integers(form, dtype):
+    rng = np.random.default_rng(6)
+    inputs, kernel = (
+        jnp.asarray(rng.integers(-9, 9, shape), dtype) for shape in ((2, 5, 4, 3), (3, 2, 3, 4))
+    )
+    outputs = convolution(inputs, kernel)
+    assert outputs.dtype == dtype
+    np.testing.assert_array_equal(outputs, xla_convolution(inputs, kernel, NO_PADDING))
+
+
+def test_padding_may_be_an_array(form):
+    inputs, kernel = np.ones((1, 5, 4, 2), np.float32), np.ones((3, 3, 2, 4), np.float32)
+    padding = ((1, 2), (0, 1))
+    expected = convolution(inputs, kernel, padding)
+    np.testing.assert_array_equal(convolution(inputs, kernel, np.array(padding)), expected)
+
+
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64])
-def test_other_numbers_than_float32(dtype):
+def test_other_dtypes_than_float32(dtype):
     with jax.enable_x64(True):
         inputs = jnp.arange(24.0, dtype=dtype).reshape(1, 4, 3, 2) / 8
         kernel = jnp.ones((2, 2, 2, 3), dtype)
