@@ -143,8 +143,8 @@ def _input_gradient(cotangent, kernel, *, top, bottom, left, right, precision):
     size = out_height + height - 1 - top - bottom, out_width + width - 1 - left - right
     params = dict(top=top, bottom=bottom, left=left, right=right, precision=precision)
     inputs = jax.ShapeDtypeStruct((*batch, *size, channels), cotangent.dtype)
-    # This also holds for batches. To map the gradient over a batch would not be the same: XLA
-    # (JAX 0.12) computes wrong values if such a program is sharded.
+    # This also works for batches. If the gradient were mapped over a batch instead, XLA (JAX 0.12)
+    # would compute wrong values for sharded operands.
     (gradient,) = jax.linear_transpose(lambda x: _convolution(x, kernel, **params), inputs)(
         cotangent
     )

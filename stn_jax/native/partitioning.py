@@ -118,7 +118,7 @@ def mesh_of(
 
 
 def _mesh_axes(starts: np.ndarray, mesh: Mesh) -> tuple[str, ...] | None:
-    """Returns the axes of the mesh that an axis of an array is sharded over; None if there is none.
+    """Returns the axes of the mesh that an axis of an array is sharded over; None if none fit.
 
     Args:
         starts: where each device's part starts, in parts of 1 / (number of devices).

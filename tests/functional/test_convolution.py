@@ -243,7 +243,7 @@ def test_sums_of_half_precision_are_rounded_once(form, dtype):
     ("shape", "kernel_shape"),
     [((2, 5, 5, 0), (3, 3, 0, 4)), ((2, 5, 5, 3), (3, 3, 3, 0)), ((0, 5, 5, 3), (3, 3, 3, 4))],
 )
-def test_arrays_without_numbers(form, shape, kernel_shape):
+def test_empty_arrays(form, shape, kernel_shape):
     assert_agree(shape, kernel_shape, NO_PADDING)
 
 
