@@ -52,13 +52,15 @@ def convolution(
         [B, H + top + bottom - h + 1, W + left + right - w + 1, D].
 
     Raises:
-        ValueError: the kernel is larger than the padded input, or the padding is negative or too
-            large.
+        ValueError: the inputs or the kernel do not have 4 axes, the kernel is larger than the
+            padded input, or the padding is negative or too large.
 
     >>> ones, box = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1))
     >>> convolution(ones, box).squeeze().tolist()
     [[9.0, 9.0], [9.0, 9.0]]
     """
+    if inputs.ndim != 4 or kernel.ndim != 4:
+        raise ValueError(f"inputs and kernel must have 4 axes, got {inputs.shape}, {kernel.shape}")
     top, bottom, left, right = (operator.index(width) for pair in padding for width in pair)
     padding = (top, bottom), (left, right)
     size = inputs.shape[1] + top + bottom, inputs.shape[2] + left + right

@@ -211,6 +211,12 @@ def test_a_kernel_that_does_not_fit_is_refused(size):
         convolution(inputs, kernel)
 
 
+@pytest.mark.parametrize(("shape", "kernel"), [((4, 4, 1), (3, 3, 1, 1)), ((1, 4, 4, 1), (3, 3))])
+def test_other_numbers_of_axes_than_4_are_refused(shape, kernel):
+    with pytest.raises(ValueError, match="must have 4 axes"):
+        convolution(np.zeros(shape), np.zeros(kernel))
+
+
 def test_padding_that_is_as_wide_as_the_kernel_is_refused():
     with pytest.raises(ValueError, match=r"padding .* less than the kernel"):
         convolution(np.zeros((1, 4, 4, 1)), np.zeros((3, 3, 1, 1)), ((0, 3), (0, 0)))
