@@ -2,7 +2,7 @@
 
 Reading or writing outside of an array, undefined arithmetic, and a number that does not fit its
 type end the program with a report. JAX calls the kernels, as it does for users. Each operand and
-each result is allocated on its own, so that what lies next to it does not belong to another.
+each result is allocated on its own, so that an access out of bounds does not hit another array.
 
 Usage: `python .ci/check_kernels.py [SECONDS]`, by default 30 seconds of cases. Needs GCC with its
 sanitizers, and is skipped without them.
@@ -27,7 +27,7 @@ NOWHERE = np.float32([np.nan, np.inf, -np.inf, 1e20, -1e20, 3e38, 2**31, -(2**31
 
 
 def bilinear_case(rng):
-    """Returns the kernels' operands: arrays of random shapes, down to size 0 of all but images."""
+    """Yields calls of the kernels. Any size may be 0, except the image's height and width."""
     batch = [(), (1,), (0,), (3,), (2, 2)][rng.integers(5)]
     height, width = rng.choice([1, 2, 3, 7, 40, 300], 2)
     target = rng.choice([0, 1, 5, 33, 130], 2)

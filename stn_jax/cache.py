@@ -76,7 +76,7 @@ def mark_as_used(path: Path) -> None:
 def remove_unused() -> None:
     """Removes the files of all machines and versions that nobody has used for 90 days.
 
-    Looks for them at most once a day. A process that is about to use such a file compiles it anew.
+    Does this at most once a day. A process that needs a removed file compiles it again.
     """
     root, now = _root(), time.time()
     with contextlib.suppress(OSError):
@@ -120,7 +120,7 @@ def keep_compiled_programs() -> None:
 
 
 def _root() -> Path:
-    """Returns the folder for all machines. The standard says that a relative path is ignored."""
+    """Returns the folder for all machines. The XDG standard says to ignore relative paths."""
     folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not folder.is_absolute():
         with contextlib.suppress(RuntimeError):  # an unknown user

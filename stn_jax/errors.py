@@ -17,9 +17,11 @@ class UserError(ValueError):
 
 def check_choice(value: object, choices: Collection[str], what: str) -> None:
     """Raises `UserError` unless `value` is in `choices`; the message suggests the closest one."""
-    if isinstance(value, str) and value in choices:
-        return
-    near = difflib.get_close_matches(str(value)[:100].lower(), choices, n=1, cutoff=0.4)
+    near: list[str] = []
+    if isinstance(value, str):
+        if value in choices:
+            return
+        near = difflib.get_close_matches(value[:100].lower(), choices, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UserError(f"unknown {what} {shown(value)}: {hint}(choices: {', '.join(choices)})")
 

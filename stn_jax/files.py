@@ -31,10 +31,11 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Removes the temporary files that killed processes left of `write_atomically` in `folder`.
 
-    Files of a process that runs here are kept for an hour, in case its number was given anew.
+    If a process with the writer's id runs on this machine, it may be the writer, or another process
+    that got the same id later. The file is then removed only after an hour.
     """
     for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # somebody else removed it, or nobody may
+        with contextlib.suppress(OSError):  # already removed, or not allowed
             if (found := _LEFTOVER.fullmatch(path.name)) and (
                 not _is_running(int(found[1]))
                 or time.time() - path.stat().st_mtime > _LONGEST_WRITE

@@ -25,7 +25,7 @@ def test_machines_that_share_a_home_share_no_folder(monkeypatch):
     assert cache.cache_folder().parent == here.parent
 
 
-def test_a_processor_may_tell_nothing_about_itself(monkeypatch):
+def test_the_features_of_a_processor_may_be_unknown(monkeypatch):
     def machine(read_bytes):
         monkeypatch.setattr(Path, "read_bytes", read_bytes)
         return cache._machine()
@@ -54,7 +54,7 @@ def test_a_relative_folder_is_ignored(monkeypatch, tmp_path):
 
 
 def make(path, *, unused_for, read_before=None):
-    """Makes a file that was written, and maybe read, some days ago."""
+    """Makes a file that was last written, and maybe read, some days ago."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     now = time.time()
@@ -69,7 +69,7 @@ def make_folders_old():
         os.utime(folder, (0, 0))
 
 
-def test_what_nobody_uses_is_removed(tmp_path):
+def test_unused_files_are_removed(tmp_path):
     here = cache.cache_folder()
     there = here.parent / "another-machine"
     kept = [
@@ -97,7 +97,7 @@ def test_what_nobody_uses_is_removed(tmp_path):
     assert sorted(there.iterdir()) == [there / "link", there / "programs"]
 
 
-def test_it_is_looked_for_once_a_day():
+def test_unused_files_are_removed_at_most_once_a_day():
     folder = cache.private_folder(cache.cache_folder())
     old = make(folder / "old", unused_for=100)
     cache.remove_unused()

@@ -2,7 +2,13 @@ import pickle
 
 import pytest
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, check_choice
+
+
+@pytest.mark.parametrize("value", [None, 3, 10**5000, ["zeros"], b"zeros"], ids=type)
+def test_a_choice_that_is_not_a_string_is_refused(value):
+    with pytest.raises(UserError, match=r"^unknown padding .*: \(choices: zeros, border\)$"):
+        check_choice(value, ("zeros", "border"), "padding")
 
 
 @pytest.mark.parametrize(

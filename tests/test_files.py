@@ -55,7 +55,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == others
-    os.utime(tmp_path / ours, (0, 0))  # too old to be written still: the number was given anew
+    os.utime(tmp_path / ours, (0, 0))  # too old: another process has the writer's id now
     leftover.mkdir()  # what cannot be removed is left alone
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == others - {ours} | {leftover.name}

@@ -12,6 +12,7 @@ derivatives of any order.
 
 import functools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,14 +52,17 @@ def convolution(
         [B, H + top + bottom - h + 1, W + left + right - w + 1, D].
 
     Raises:
-        ValueError: the kernel is larger than the padded input, or the padding is negative or too
-            large.
+        ValueError: the inputs or the kernel do not have 4 axes, the kernel is larger than the
+            padded input, or the padding is negative or too large.
 
     >>> ones, box = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1))
     >>> convolution(ones, box).squeeze().tolist()
     [[9.0, 9.0], [9.0, 9.0]]
     """
-    (top, bottom), (left, right) = padding
+    if inputs.ndim != 4 or kernel.ndim != 4:
+        raise ValueError(f"inputs and kernel must have 4 axes, got {inputs.shape}, {kernel.shape}")
+    top, bottom, left, right = (operator.index(width) for pair in padding for width in pair)
+    padding = (top, bottom), (left, right)
     size = inputs.shape[1] + top + bottom, inputs.shape[2] + left + right
     if size[0] < kernel.shape[0] or size[1] < kernel.shape[1]:
         raise ValueError(f"a kernel of {kernel.shape[:2]} does not fit an input of {size} pixels")
@@ -141,8 +145,8 @@ def _input_gradient(cotangent, kernel, *, top, bottom, left, right, precision):
     size = out_height + height - 1 - top - bottom, out_width + width - 1 - left - right
     params = dict(top=top, bottom=bottom, left=left, right=right, precision=precision)
     inputs = jax.ShapeDtypeStruct((*batch, *size, channels), cotangent.dtype)
-    # This also holds for batches. To map the gradient over a batch would not be the same: XLA
-    # (JAX 0.12) computes wrong values if such a program is sharded.
+    # This also works for batches. If the gradient were mapped over a batch instead, XLA (JAX 0.12)
+    # would compute wrong values for sharded operands.
     (gradient,) = jax.linear_transpose(lambda x: _convolution(x, kernel, **params), inputs)(
         cotangent
     )
@@ -166,7 +170,7 @@ def _convolution_by_products(inputs, kernel, **padding):
     height, width, _, features = kernel.shape
     patches, rows = _patches(inputs, height, width, **padding)
     kernel = kernel.reshape(rows, patches.shape[-1], features)
-    out_height = len(patches) - rows + 1
+    out_height = patches.shape[0] - rows + 1
     outputs = sum(_matrix(patches[y : y + out_height]) @ kernel[y] for y in range(rows))
     return outputs.reshape(out_height, *patches.shape[1:3], features).transpose(1, 0, 2, 3)
 
@@ -222,7 +226,7 @@ def _primitive(name, fun, signature, *, by_products):
         bind = functools.partial(primitive.bind, precision=precision, **padding)
         if first.ndim > 4:
             return lax.map(lambda pair: bind(*pair), (first, second))
-        if jnp.finfo(first.dtype).bits < 32:
+        if jnp.issubdtype(first.dtype, jnp.floating) and first.dtype.itemsize < 4:
             # Partial sums in half precision would have a larger error.
             output = bind(first.astype(jnp.float32), second.astype(jnp.float32))
             return output.astype(first.dtype)

@@ -48,9 +48,10 @@ def spatial_transform(
     images, theta, family = jnp.asarray(images), jnp.asarray(theta), make_family(family)
     if images.ndim != 4:
         raise ValueError(f"images must have shape (B, H, W, C), got {images.shape}")
-    if theta.ndim == 0 or len(theta) != len(images):
+    count = images.shape[0]
+    if theta.shape[:1] != (count,):
         raise ValueError(
-            f"theta must start with the batch size of the images, {len(images)}, got {theta.shape}"
+            f"theta must start with the batch size of the images, {count}, got {theta.shape}"
         )
     source_shape = images.shape[1:3]
     shape = source_shape if output_shape is None else output_shape

@@ -72,7 +72,7 @@ class Dropout(nn.Module):
         if rate == 1:  # the gradient of 0 / 0 would be NaN
             return jnp.zeros_like(x)
         device = lax.axis_index(self.axis_name) if self.axis_name else 0
-        places = device * len(x) + jnp.arange(len(x))
+        places = device * x.shape[0] + jnp.arange(x.shape[0])
         keys = jax.vmap(jax.random.fold_in, (None, 0))(self.make_rng("dropout"), places)
         keep = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, x.shape[1:]))(keys)
         return jnp.where(keep, x / (1 - rate), 0)

@@ -61,7 +61,7 @@ def identify(command: Sequence[str]) -> tuple[str, str]:
 
 
 def sources_key() -> str:
-    """Returns a digest of all that makes a library, apart from the compiler."""
+    """Returns a digest of everything that a library depends on, except the compiler."""
     code = [path.read_bytes() for path in (*HEADERS, *SOURCES)]
     return digest(b"\0".join([*code, repr(FLAGS).encode(), jaxlib.__version__.encode()]))
 

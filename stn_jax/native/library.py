@@ -1,8 +1,8 @@
 """Loads the C++ kernels when they are first needed, compiling them if necessary.
 
 The compiled library is kept in the folder of `stn_jax.cache`. Its name has digests of the sources,
-of the compiler and of its own content, so a library of other sources or another compiler, or a
-damaged one, is never used.
+of the compiler and of its own content, so a damaged library or one of other sources is never used.
+One of another compiler is used only if there is no compiler now.
 
 Without a C++ compiler, or with the environment variable STN_JAX_NATIVE=0, plain JAX computes the
 same results, up to rounding, more slowly.
@@ -23,6 +23,7 @@ from typing import Any
 import jax
 
 from stn_jax import cache
+from stn_jax.errors import one_line
 from stn_jax.files import digest
 from stn_jax.native import compiler
 
@@ -58,14 +59,14 @@ class Status:
 
     def __str__(self) -> str:
         parts = (self.library, self.compiler, self.problem)
-        told = "; ".join(str(part) for part in parts if part)
-        return f"C++ kernels: {'in use' if self.available else 'not in use'} ({told})"
+        details = "; ".join(str(part) for part in parts if part)
+        return f"C++ kernels: {'in use' if self.available else 'not in use'} ({details})"
 
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _last: Status | None = None
-_circumstances_of_last: tuple[object, ...] = ()
+_last_conditions: tuple[object, ...] = ()
 _warned: set[str] = set()
 
 
@@ -79,7 +80,7 @@ def is_available() -> bool:
     with _lock:
         now = _attempt(again=False)
     if now.problem:
-        what = "each process compiles the C++ kernels anew" if now.available else "no C++ kernels"
+        what = "each process compiles the C++ kernels again" if now.available else "no C++ kernels"
         _warn_once(f"{what}: {now.problem}")
     return now.available
 
@@ -115,12 +116,12 @@ def _excluded() -> str | None:
 
 def _attempt(again: bool) -> Status:
     """Returns the status after trying to load the kernels, unless that cannot change anything."""
-    global _last, _circumstances_of_last
+    global _last, _last_conditions
     if _last is not None and _last.available:
         return _last
-    circumstances = _circumstances()
-    if _last is None or again or circumstances != _circumstances_of_last:
-        _circumstances_of_last = circumstances
+    conditions = _conditions()
+    if _last is None or again or conditions != _last_conditions:
+        _last_conditions = conditions
         try:
             _last = _load()
         except Exception as error:
@@ -129,8 +130,8 @@ def _attempt(again: bool) -> Status:
     return _last
 
 
-def _circumstances() -> tuple[object, ...]:
-    """Returns what decides whether the kernels can be loaded and can be found out quickly."""
+def _conditions() -> tuple[object, ...]:
+    """Returns what affects whether the kernels can be loaded, as far as it is quick to find out."""
     variables = [os.environ.get(name) for name in ("CXX", "HOME", "XDG_CACHE_HOME", "TMPDIR")]
     try:
         program = compiler.find()[0]
@@ -150,7 +151,7 @@ def _load() -> Status:
         command = compiler.find()
         description, key = compiler.identify(command)
     except OSError as error:
-        # A library that this user compiled earlier, maybe on another machine, will do.
+        # Use a library that this user compiled earlier, maybe on another machine of this kind.
         no_compiler, description, key = error, None, "*"
     try:
         folder = cache.private_folder(cache.cache_folder())
@@ -200,12 +201,12 @@ def _open(path: Path) -> _Kernels:
         library = ctypes.CDLL(str(path))
         return {name: jax.ffi.pycapsule(getattr(library, name)) for name in KERNELS}
     except (OSError, AttributeError) as error:
-        reason = str(error).replace(f"{path}: ", "")  # a temporary name says nothing
+        reason = str(error).replace(f"{path}: ", "")  # a temporary path does not help
         raise OSError(f"the compiled library cannot be loaded: {reason}") from error
 
 
 def _try_in_another_process(path: Path) -> None:
-    """Raises `OSError` if loading a library ends the process, as that of half a file may do."""
+    """Raises `OSError` if loading the library crashes a process, as a truncated file may."""
     if not Path(sys.executable or "").name.startswith("python"):
         return  # another program, in which Python is embedded
     code = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
@@ -246,7 +247,7 @@ def _register(kernels: _Kernels) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__
 
 
 def _warn_once(message: str) -> None:

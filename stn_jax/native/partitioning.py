@@ -4,7 +4,6 @@ Without this, XLA would collect the whole operands on every device in order to c
 """
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -39,11 +38,13 @@ def partitioned(
             return (on_one_device if is_manual else plain)(ctx, *operands, **params)
         if context.num_devices == 1:
             return on_one_device(ctx, *operands, **params)
-        devices = tuple(jax.devices("cpu"))[: context.num_devices]
         exported = module.lowering_parameters.for_export
         # Inside `jax.set_mesh` with explicit axes, JAX 0.12 cannot compile the parts.
         is_explicit = bool(jax.sharding.get_abstract_mesh().explicit_axes)
-        if exported or is_explicit or len(devices) < context.num_devices:
+        if exported or is_explicit:  # maybe on a machine where JAX may not use the CPU
+            return plain(ctx, *operands, **params)
+        devices = tuple(jax.devices("cpu"))[: context.num_devices]
+        if len(devices) < context.num_devices:
             return plain(ctx, *operands, **params)
         # Which devices these are makes no difference: the program is the same for all.
         context = dataclasses.replace(context, device_assignment=devices)
@@ -117,7 +118,7 @@ def mesh_of(
 
 
 def _mesh_axes(starts: np.ndarray, mesh: Mesh) -> tuple[str, ...] | None:
-    """Returns the axes of the mesh that an axis of an array is sharded over; None if there is none.
+    """Returns the axes of the mesh that an axis of an array is sharded over; None if none fit.
 
     Args:
         starts: where each device's part starts, in parts of 1 / (number of devices).
@@ -136,10 +137,8 @@ def _mesh_axes(starts: np.ndarray, mesh: Mesh) -> tuple[str, ...] | None:
 
 def _factorisations(number: int) -> Iterator[tuple[int, ...]]:
     """Yields the prime factors of a number, in every order."""
-    primes, divisor = [], 2
-    while number > 1:
-        while number % divisor == 0:
-            primes.append(divisor)
-            number //= divisor
-        divisor += 1
-    return iter(sorted(set(itertools.permutations(primes))))
+    if number == 1:
+        yield ()
+    for factor in range(2, number + 1):
+        if number % factor == 0 and all(factor % smaller for smaller in range(2, factor)):
+            yield from ((factor, *others) for others in _factorisations(number // factor))

@@ -153,7 +153,7 @@ def _batch(primitive, operands, batch_axes, **params):
         x if axis is None else jnp.moveaxis(x, axis, 0)
         for x, axis in zip(operands, batch_axes, strict=True)
     ]
-    length = next(len(x) for x, yes in zip(operands, is_batched, strict=True) if yes)
+    length = next(x.shape[0] for x, yes in zip(operands, is_batched, strict=True) if yes)
     signature = primitive.signature
     letter = signature.fold_axis(is_batched)
     if letter is None:

@@ -115,7 +115,7 @@ class Signature:
         axes_of: dict[str, Names] = {}
         for axis, mesh_axes in _sharded([*names, output_names], suggested):
             mesh_axes = (mesh_axes,) if isinstance(mesh_axes, str) else tuple(mesh_axes)
-            taken = {taken for axes in axes_of.values() for taken in axes}
+            taken = set().union(*axes_of.values())
             if self.may_split(axis) and axis not in axes_of and taken.isdisjoint(mesh_axes):
                 axes_of[axis] = mesh_axes
 

@@ -67,8 +67,9 @@ def _read_transpose_on_cpu(values, grid, **params):
 
     def one(example):
         values, grid = example
-        (u, v), corner = _locate(grid.reshape(-1, 2), **params)
-        values = values.reshape(len(corner), values.shape[-1])
+        count = math.prod(grid.shape[:-1])
+        (u, v), corner = _locate(grid.reshape(count, 2), **params)
+        values = values.reshape(count, values.shape[-1])
 
         def add(point, pixels):
             pair = jnp.where(is_right, u[point], 1 - u[point]) * values[point]
@@ -79,8 +80,8 @@ def _read_transpose_on_cpu(values, grid, **params):
             return pixels
 
         pixels = _framed(_zeros(values, **params), **params)
-        if len(corner):
-            pixels = lax.fori_loop(0, len(corner), add, pixels)
+        if count != 0:
+            pixels = lax.fori_loop(0, count, add, pixels)
         return _framed_transpose(pixels, **params)
 
     examples = (x.reshape(math.prod(batch), *x.shape[-3:]) for x in (values, grid))

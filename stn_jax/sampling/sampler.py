@@ -125,12 +125,14 @@ def _outer(t: jax.Array, a: float = -0.75) -> jax.Array:
 def _check(image: jax.Array, grid: jax.Array, method: str, padding: str) -> None:
     if image.ndim != 3 or 0 in image.shape[:2]:
         raise ValueError(f"image must have shape (H, W, C) with pixels in it, got {image.shape}")
-    if (image.shape[0] + 4) * (image.shape[1] + 4) >= 2**31:
-        # With a frame of two pixels, as for "bilinear", they must be countable in int32.
+    height, width, _ = image.shape
+    is_symbolic = not (isinstance(height, int) and isinstance(width, int))  # for `jax.export`
+    # With a frame of two pixels, as for "bilinear", the pixels must be countable in int32.
+    if not is_symbolic and (height + 4) * (width + 4) >= 2**31:
         raise ValueError(f"image of {image.shape[:2]} pixels is too large: sample parts of it")
     if not jnp.issubdtype(image.dtype, jnp.floating):
         scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
-        raise ValueError(f"image must be floating, got {image.dtype}: give sample {scaled}")
+        raise ValueError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
     if grid.ndim != 3 or grid.shape[-1] != 2:
         raise ValueError(f"grid must have shape (H', W', 2), got {grid.shape}")
     if method not in METHODS:

@@ -129,8 +129,26 @@ def test_is_a_sum_of_scipys_correlations(form, channels):
     chex.assert_trees_all_close(ours, expected.astype(np.float32), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32])
+def test_integers(form, dtype):
+    rng = np.random.default_rng(6)
+    inputs, kernel = (
+        jnp.asarray(rng.integers(-9, 9, shape), dtype) for shape in ((2, 5, 4, 3), (3, 2, 3, 4))
+    )
+    outputs = convolution(inputs, kernel)
+    assert outputs.dtype == dtype
+    np.testing.assert_array_equal(outputs, xla_convolution(inputs, kernel, NO_PADDING))
+
+
+def test_padding_may_be_an_array(form):
+    inputs, kernel = np.ones((1, 5, 4, 2), np.float32), np.ones((3, 3, 2, 4), np.float32)
+    padding = ((1, 2), (0, 1))
+    expected = convolution(inputs, kernel, padding)
+    np.testing.assert_array_equal(convolution(inputs, kernel, np.array(padding)), expected)
+
+
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64])
-def test_other_numbers_than_float32(dtype):
+def test_other_dtypes_than_float32(dtype):
     with jax.enable_x64(True):
         inputs = jnp.arange(24.0, dtype=dtype).reshape(1, 4, 3, 2) / 8
         kernel = jnp.ones((2, 2, 2, 3), dtype)
@@ -193,6 +211,12 @@ def test_a_kernel_that_does_not_fit_is_refused(size):
         convolution(inputs, kernel)
 
 
+@pytest.mark.parametrize(("shape", "kernel"), [((4, 4, 1), (3, 3, 1, 1)), ((1, 4, 4, 1), (3, 3))])
+def test_other_numbers_of_axes_than_4_are_refused(shape, kernel):
+    with pytest.raises(ValueError, match="must have 4 axes"):
+        convolution(np.zeros(shape), np.zeros(kernel))
+
+
 def test_padding_that_is_as_wide_as_the_kernel_is_refused():
     with pytest.raises(ValueError, match=r"padding .* less than the kernel"):
         convolution(np.zeros((1, 4, 4, 1)), np.zeros((3, 3, 1, 1)), ((0, 3), (0, 0)))
@@ -225,7 +249,7 @@ def test_sums_of_half_precision_are_rounded_once(form, dtype):
     ("shape", "kernel_shape"),
     [((2, 5, 5, 0), (3, 3, 0, 4)), ((2, 5, 5, 3), (3, 3, 3, 0)), ((0, 5, 5, 3), (3, 3, 3, 4))],
 )
-def test_arrays_without_numbers(form, shape, kernel_shape):
+def test_empty_arrays(form, shape, kernel_shape):
     assert_agree(shape, kernel_shape, NO_PADDING)
 
 

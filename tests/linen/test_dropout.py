@@ -34,7 +34,7 @@ def test_values_and_gradients_are_finite_and_keep_their_dtype(rate, dtype):
 
 @pytest.mark.parametrize("train", [False, True])
 @pytest.mark.parametrize("rate", [-0.1, 1.5, float("nan"), float("inf")])
-def test_rates_that_are_no_probability_are_refused(rate, train):
+def test_rates_outside_0_to_1_are_refused(rate, train):
     with pytest.raises(UserError, match="from 0 to 1, got"):
         Dropout(rate).apply({}, ONES, train, rngs=KEY)
 

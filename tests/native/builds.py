@@ -1,4 +1,4 @@
-"""Builds of the kernels for tests: each compiler here copies a file, which takes no time."""
+"""Builds of the kernels for tests. The compilers here only copy a file, which is fast."""
 
 import _ctypes
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from stn_jax import cache
+from stn_jax.files import digest
 from stn_jax.native import library
 
 GARBAGE = {
@@ -42,6 +43,13 @@ class Builds:
     @property
     def stored(self) -> list[Path]:
         return [path for path in cache.cache_folder().rglob("*") if path.is_file()]
+
+
+def replace_library(path: Path, content: bytes) -> None:
+    """Replaces a library by other content, under the name that matches this content."""
+    path.unlink()
+    key = path.stem.rpartition("-")[0]
+    path.with_name(f"{key}-{digest(content)}.so").write_bytes(content)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stn_jax.cache import cache_folder, digest, keep_compiled_programs
+from stn_jax.cache import cache_folder, keep_compiled_programs
 from stn_jax.native import library
-from tests.native.builds import GARBAGE, builds
+from tests.native.builds import GARBAGE, builds, replace_library
 
 __all__ = ["builds"]
 
@@ -67,13 +67,6 @@ def expected():
     return {True: kernels[0], False: plain[0]}
 
 
-def renamed(path, content):
-    """Puts other content at the place of a library, under a name that is right for it."""
-    path.unlink()
-    key = path.stem.rpartition("-")[0]
-    path.with_name(f"{key}-{digest(content)}.so").write_bytes(content)
-
-
 def cut_off(path, rng):
     with open(path, "r+b") as file:
         file.truncate(rng.integers(path.stat().st_size))
@@ -93,11 +86,11 @@ def other_bytes(path, rng):
 
 
 def garbage_of_the_right_name(path, rng):
-    renamed(path, rng.bytes(1000))
+    replace_library(path, rng.bytes(1000))
 
 
 def nothing_of_the_right_name(path, rng):
-    renamed(path, b"")
+    replace_library(path, b"")
 
 
 def a_folder(path, rng):

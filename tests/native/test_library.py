@@ -11,15 +11,15 @@ import pytest
 
 from stn_jax import cache
 from stn_jax.native import compiler, library, status
-from tests.native.builds import GARBAGE, Builds, builds
+from tests.native.builds import GARBAGE, Builds, builds, replace_library
 
 __all__ = ["builds"]
 
 ROOT = os.name == "posix" and os.geteuid() == 0
-SOMEBODY = 12345
+OTHER_USER = 12345
 
 
-def anew(monkeypatch):
+def restarted(monkeypatch):
     """Returns the status after forgetting what this process knows, as a new process would."""
     monkeypatch.setattr(library, "_last", None)
     monkeypatch.setattr(library, "_warned", set())
@@ -30,16 +30,16 @@ def anew(monkeypatch):
 def give_away(path, monkeypatch):
     """Makes another user the owner of a file or folder."""
     if ROOT:
-        os.chown(path, SOMEBODY, SOMEBODY)
+        os.chown(path, OTHER_USER, OTHER_USER)
     else:
-        monkeypatch.setattr(os, "geteuid", lambda: SOMEBODY)
+        monkeypatch.setattr(os, "geteuid", lambda: OTHER_USER)
 
 
 def lines(caplog):
     return [record.getMessage() for record in caplog.records if record.name.startswith("stn_jax")]
 
 
-def test_a_failure_is_said_once_and_its_repair_is_noticed(builds, caplog):
+def test_a_failure_is_reported_once_and_its_repair_is_noticed(builds, caplog):
     builds.compiler("echo 'In file a.h:' >&2; echo 'a.h:1: error: too old' >&2; exit 7")
     assert [library.is_available() for _ in range(3)] == [False] * 3
     (line,) = lines(caplog)
@@ -103,7 +103,7 @@ def test_a_library_is_kept_for_one_compiler_and_one_machine(builds, monkeypatch)
     paths = [status().library]
 
     def check(is_new):
-        path = anew(monkeypatch).library
+        path = restarted(monkeypatch).library
         assert path in builds.stored
         assert (path not in paths) == is_new
         paths.append(path)
@@ -125,7 +125,7 @@ def test_a_library_is_kept_for_one_compiler_and_one_machine(builds, monkeypatch)
 def test_without_a_compiler_what_the_user_compiled_before_is_used(builds, monkeypatch, caplog):
     path = status().library
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert anew(monkeypatch) == library.Status(True, path)
+    assert restarted(monkeypatch) == library.Status(True, path)
     assert not lines(caplog)
 
 
@@ -150,11 +150,7 @@ def unreadable(path):
 
 
 def replace_by_garbage(path):
-    """Leaves a file whose name is right, but which does not load."""
-    content = b"garbage"
-    key = path.stem.rpartition("-")[0]
-    path.rename(path.with_name(f"{key}-{cache.digest(content)}.so"))
-    path.with_name(f"{key}-{cache.digest(content)}.so").write_bytes(content)
+    replace_library(path, b"garbage")
 
 
 def open_to_others(path):
@@ -167,30 +163,30 @@ def test_a_stored_library_that_cannot_be_trusted_is_built_again(
 ):
     path = status().library
     change(path)
-    assert anew(monkeypatch).library == path
+    assert restarted(monkeypatch).library == path
     assert builds.stored == [path] and path.read_bytes() == builds.kernels.read_bytes()
     assert len(lines(caplog)) == 1 and "compiled the C++ kernels again" in lines(caplog)[0]
     caplog.clear()
-    assert anew(monkeypatch).library == path and not lines(caplog)
+    assert restarted(monkeypatch).library == path and not lines(caplog)
 
     change(path)
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert not anew(monkeypatch).available
+    assert not restarted(monkeypatch).available
     assert len(lines(caplog)) == 1
 
 
-def test_a_library_of_somebody_else_is_not_loaded(builds, monkeypatch):
+def test_a_library_of_another_user_is_not_loaded(builds, monkeypatch):
     path = status().library
     opened = []
     monkeypatch.setattr(library, "_open", lambda path: opened.append(path) or {})
     give_away(path, monkeypatch)
-    assert anew(monkeypatch).available
+    assert restarted(monkeypatch).available
     assert opened and path not in opened
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, None], ids=["others", "group", "owner"])
 @pytest.mark.parametrize("level", range(2))
-def test_a_folder_of_others_is_not_used(mode, level, builds, monkeypatch, caplog):
+def test_a_folder_that_others_can_write_to_is_not_used(mode, level, builds, monkeypatch, caplog):
     path = status().library
     folder = path.parents[level]
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -198,7 +194,7 @@ def test_a_folder_of_others_is_not_used(mode, level, builds, monkeypatch, caplog
     opened, load = [], library._open
     monkeypatch.setattr(library, "_open", lambda path: opened.append(path) or load(path))
 
-    now = anew(monkeypatch)
+    now = restarted(monkeypatch)
     assert now.available and now.library is None and str(folder) in now.problem
     assert opened and path not in opened and not opened[-1].exists()
     (line,) = lines(caplog)
@@ -206,13 +202,13 @@ def test_a_folder_of_others_is_not_used(mode, level, builds, monkeypatch, caplog
     assert builds.stored == [path]
 
 
-def test_everyone_may_write_only_where_nobody_can_replace(builds, monkeypatch):
+def test_a_parent_folder_that_everyone_can_write_to_must_be_sticky(builds, monkeypatch):
     home = Path(os.environ["XDG_CACHE_HOME"])
     home.mkdir()
     home.chmod(0o777)
     assert not status().library and "everyone can replace" in status().problem
     home.chmod(0o1777)
-    assert anew(monkeypatch).library
+    assert restarted(monkeypatch).library
 
 
 def a_file(home, monkeypatch):
@@ -228,7 +224,7 @@ def no_permission(home, monkeypatch):
 def no_home(home, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.delenv("HOME")
-    monkeypatch.setattr(os, "getuid", lambda: SOMEBODY)
+    monkeypatch.setattr(os, "getuid", lambda: OTHER_USER)
 
 
 def a_relative_home(home, monkeypatch):
@@ -236,25 +232,25 @@ def a_relative_home(home, monkeypatch):
     monkeypatch.setenv("HOME", "relative")
 
 
-def a_folder_in_its_place(home, monkeypatch):
+def a_folder_instead_of_the_library(home, monkeypatch):
     path = status().library
     path.unlink()
     path.mkdir()
 
 
-FAULTS = [a_file, no_permission, no_home, a_relative_home, a_folder_in_its_place]
+FAULTS = [a_file, no_permission, no_home, a_relative_home, a_folder_instead_of_the_library]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_without_a_usable_folder_each_process_compiles(fault, builds, monkeypatch, caplog):
     monkeypatch.chdir(builds.folder)
     fault(Path(os.environ["XDG_CACHE_HOME"]), monkeypatch)
-    now = anew(monkeypatch)
+    now = restarted(monkeypatch)
     assert now.available and now.library is None and now.problem
     assert len(lines(caplog)) == 1 and "\n" not in lines(caplog)[0]
     assert not Path("relative").exists()
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert not anew(monkeypatch).available
+    assert not restarted(monkeypatch).available
 
 
 def test_importing_compiles_nothing(tmp_path):
@@ -270,14 +266,14 @@ def test_importing_compiles_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-AS_SOMEBODY = f"""
+AS_OTHER_USER = f"""
 import os
 import jax, numpy as np, stn_jax
 from stn_jax.native import library
 image, grid = np.ones((4, 4, 1), np.float32), np.zeros((2, 2, 2), np.float32)
 jax.jit(jax.vmap(stn_jax.sample))(image[None], grid[None])
 del os.environ["STN_JAX_NATIVE"], os.environ["XDG_CACHE_HOME"], os.environ["HOME"]
-os.setgroups([]); os.setgid({SOMEBODY}); os.setuid({SOMEBODY})
+os.setgroups([]); os.setgid({OTHER_USER}); os.setuid({OTHER_USER})
 for home in ("/", "/nonexistent", None):
     os.environ.update({{"HOME": home}} if home else {{}})
     np.testing.assert_allclose(jax.jit(lambda *args: stn_jax.sample(*args) + 2)(image, grid), 3)
@@ -295,7 +291,7 @@ def test_an_unknown_user_gets_kernels(builds):
         other = Builds(Path(public), builds.kernels)
         other.kernels.chmod(0o755)
         run = subprocess.run(
-            [sys.executable, "-c", AS_SOMEBODY],
+            [sys.executable, "-c", AS_OTHER_USER],
             env=os.environ | {"STN_JAX_NATIVE": "0", "CXX": other.compiler(), "HOME": "/"},
             cwd=Path(__file__).parents[2],
             capture_output=True,
@@ -305,4 +301,4 @@ def test_an_unknown_user_gets_kernels(builds):
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("C++ kernels: in use (") == 3
     assert len(run.stderr.splitlines()) == 3, run.stderr
-    assert run.stderr.count("each process compiles the C++ kernels anew") == 3
+    assert run.stderr.count("each process compiles the C++ kernels again") == 3

@@ -178,7 +178,7 @@ def test_results_do_not_depend_on_how_the_work_is_shared_out(channels):
     chex.assert_trees_all_equal(jax.tree.map(lambda *x: jnp.stack(x), *alone), whole)
 
 
-def test_wider_numbers_and_exported_programs_do_without():
+def test_float64_and_exported_programs_use_no_kernels():
     image, grid = jnp.ones((5, 4, 2)), jnp.zeros((3, 3, 2))
     assert has_kernels(lowered(gradient, image, grid))
     exported = jax.export.export(jax.jit(gradient))(image, grid)

@@ -160,7 +160,7 @@ def test_the_gradient_to_no_images_is_empty():
 
 @pytest.mark.parametrize("shape", [(5, 4, 0), (1, 1, 1)])
 @pytest.mark.parametrize("target", [(0, 3), (3, 0), (2, 2)])
-def test_arrays_without_numbers(shape, target):
+def test_empty_arrays(shape, target):
     image, grid = jnp.ones(shape), jnp.zeros((*target, 2))
     values, back = jax.vjp(sample, image, grid)
     assert values.shape == (*target, shape[-1])

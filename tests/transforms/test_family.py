@@ -101,7 +101,7 @@ def test_programs_hold_no_grids(name):
 
 
 @pytest.mark.parametrize("family", [*map(make_family, NAMES), make_family("tps", control_size=3)])
-def test_copies_of_a_family_are_the_family(family):
+def test_copies_of_a_family_are_equal(family):
     @functools.partial(jax.jit, static_argnums=0)
     def grid(family, params):
         return make_grid(family, params)
@@ -166,7 +166,7 @@ def test_a_theta_of_another_shape_is_refused(name):
 
 
 @pytest.mark.parametrize("name", [3, None, ("affine",)])
-def test_a_name_that_is_no_text_is_refused(name):
+def test_a_name_that_is_not_a_string_is_refused(name):
     with pytest.raises(UserError, match="unknown family"):
         make_family(name)
 
@@ -183,6 +183,6 @@ def test_a_name_like_no_other_is_answered_with_all_of_them():
 
 
 @pytest.mark.parametrize("size", [1, 0, -3, True, 3.0, 2.5, float("nan"), "3", None, [3]])
-def test_control_sizes_that_are_no_whole_number_from_2_are_refused(size):
+def test_control_sizes_other_than_integers_of_at_least_2_are_refused(size):
     with pytest.raises(UserError, match=r"control_size must be an integer of at least 2, got "):
         make_family("tps", control_size=size)

@@ -38,7 +38,7 @@ def test_agrees_with_scipy_to_float32_rounding(k, shape, align_corners):
         chex.assert_trees_all_close(np.asarray(grid, np.float64), expected, atol=5e-7)
 
 
-def test_platforms_that_may_lack_float64_do_without_it():
+def test_platforms_that_may_lack_float64_use_float32():
     points = moved_points(4)
     traced = jax.jit(lambda theta: tps_grid(theta, (6, 5))).trace(points)
     assert "tensor<3x3x4x4xf64>" in traced.lower(lowering_platforms=("cuda",)).as_text()
