@@ -29,12 +29,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that killed processes left of `write_atomically` in `folder`.
+    """Removes the temporary files that `write_atomically` left in `folder` in killed processes.
 
-    Files of a process that runs here are kept for an hour, in case its number was given anew.
+    A file is kept while its process runs on this machine, but for an hour at most, because the
+    system may have given the process's number to another one.
     """
     for path in folder.glob(".*.tmp"):
-        with contextlib.suppress(OSError):  # somebody else removed it, or nobody may
+        with contextlib.suppress(OSError):  # another process removed it, or we may not
             if (found := _LEFTOVER.fullmatch(path.name)) and (
                 not _is_running(int(found[1]))
                 or time.time() - path.stat().st_mtime > _LONGEST_WRITE

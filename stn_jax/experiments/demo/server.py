@@ -60,7 +60,9 @@ def serving(app: ASGIApp, listener: socket.socket, host: str) -> Iterator[thread
     try:
         yield thread
     finally:
-        logging.getLogger("uvicorn.error").disabled = True  # it reports the connections that are cut off
+        logging.getLogger(
+            "uvicorn.error"
+        ).disabled = True  # it reports the connections that are cut off
         server.should_exit = server.force_exit = True
         thread.join(timeout=2)
 

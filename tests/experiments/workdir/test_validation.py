@@ -242,7 +242,7 @@ def test_frames_of_other_examples_are_refused(tmp_path):
     (tmp_path / "film" / "000000003.npz").write_bytes(archive(FRAME))
     other = FRAME | {"labels": np.array(["7", "8"])}
     (tmp_path / "film" / "000000004.npz").write_bytes(archive(other))
-    with pytest.raises(UserError, match=r"000000004.npz shows something else than .*000000003.npz"):
+    with pytest.raises(UserError, match=r"000000004.npz does not match .*000000003.npz"):
         read_frames(tmp_path)
 
 
