@@ -60,9 +60,8 @@ def serving(app: ASGIApp, listener: socket.socket, host: str) -> Iterator[thread
     try:
         yield thread
     finally:
-        logging.getLogger(
-            "uvicorn.error"
-        ).disabled = True  # it reports the connections that are cut off
+        # It would report the connections that are cut off here.
+        logging.getLogger("uvicorn.error").disabled = True
         server.should_exit = server.force_exit = True
         thread.join(timeout=2)
 
