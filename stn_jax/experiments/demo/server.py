@@ -1,7 +1,7 @@
 """Serves the page to browsers, and refuses what did not come from the page itself.
 
-Gradio alone answers every page that the user's browser has open, whatever name of the machine it
-asks, and takes bodies of any length.
+On its own, Gradio answers requests of any page that is open in the user's browser, under any host
+name, and accepts bodies of any length.
 """
 
 import contextlib
@@ -69,8 +69,8 @@ def serving(app: ASGIApp, listener: socket.socket, host: str) -> Iterator[thread
 class OwnRequestsOnly:
     """Middleware that lets only requests of the served page itself through, of bounded size.
 
-    Any page in the user's browser can send requests to local servers. Its own origin is sent along,
-    or, if it makes its own name resolve to this machine, that name.
+    Any page in the user's browser can send requests to local servers. The browser then states that
+    page's origin, or, if the page's host name resolves to this machine, that name.
     """
 
     def __init__(self, app: ASGIApp, local_name: str | None):
