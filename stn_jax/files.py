@@ -29,7 +29,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that killed processes left of `write_atomically` in `folder`.
+    """Removes the temporary files that `write_atomically` left in `folder` in killed processes.
 
     If a process with the writer's id runs on this machine, it may be the writer, or another process
     that got the same id later. The file is then removed only after an hour.

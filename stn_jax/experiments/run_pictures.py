@@ -14,7 +14,7 @@ from flax import linen as nn
 from jax import Array
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, one_line
 from stn_jax.experiments.inference import infer, most_probable
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.setup import Setup
@@ -67,7 +67,7 @@ class RunPictures:
     Writes `figures/samples.png`, `theta.npz`, pictures and histograms for TensorBoard and, if
     `config.log.film` is set, `film/`, `figures/training.gif` and `figures/training.mp4`. It only
     reads the state, on one device, so the trained parameters are the same with and without it.
-    Training goes on without a picture that cannot be drawn or written; one line says why.
+    If a picture cannot be drawn or written, one line says why and training continues.
 
     It implements `stn_jax.experiments.training.hooks.Hook`: pass the class to `train_and_evaluate`.
     """
@@ -150,13 +150,13 @@ class RunPictures:
 
     @contextlib.contextmanager
     def _optional(self, what: str, but: type[Exception] = TrainingDivergedError) -> Iterator[None]:
-        """Reports a failure in one line and carries on, unless it is a `but` or a divergence."""
+        """Reports a failure in one line, unless it is a `but` or a divergence, which are raised."""
         try:
             yield
         except (TrainingDivergedError, but):
             raise
         except Exception as error:
-            text = f"{what} was not written: {' '.join(str(error).split())[:200]}"
+            text = f"{what} was not written: {one_line(error)[:200]}"
             if text not in self._told:
                 print(text, file=sys.stderr)
             self._told.add(text)

@@ -29,9 +29,10 @@ _lock = threading.RLock()
 
 @contextlib.contextmanager
 def default_style() -> Iterator[None]:
-    """Draws with matplotlib's own settings inside, whatever the user's matplotlibrc says.
+    """A context manager or decorator that uses matplotlib's default settings.
 
-    The settings are global, so only one thread at a time can be inside. May be used as a decorator.
+    The user's matplotlibrc has no effect inside. The settings are global, so only one thread can be
+    inside at a time.
 
     >>> with default_style():
     ...     axis = Figure().subplots()

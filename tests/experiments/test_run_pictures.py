@@ -102,7 +102,7 @@ def test_tensorboard_gets_the_samples_and_thetas_histograms(filmed):
     ]
 
 
-def test_a_film_that_fails_is_told_and_the_result_is_there(filmed, tmp_path):
+def test_a_film_that_fails_is_reported_and_the_result_is_there(filmed, tmp_path):
     workdir = shutil.copytree(filmed, tmp_path / "run")
     shutil.rmtree(workdir / "film")
     (workdir / "result.json").unlink()

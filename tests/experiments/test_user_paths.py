@@ -17,7 +17,7 @@ def test_the_tilde_is_the_home_folder_at_the_start_only(monkeypatch):
 @pytest.mark.parametrize(
     "text", ["", "\0", "a\nb", "\x1b[31m", "\udcff", "a\u202eb", "~no_such_user_here/x"]
 )
-def test_paths_that_cannot_be_used_are_told_with_the_option(text):
+def test_paths_that_cannot_be_used_are_reported_with_the_option(text):
     with pytest.raises(UserError, match=r"^--workdir") as error:
         user_path(text, "--workdir")
     assert str(error.value).isprintable()

@@ -5,7 +5,7 @@ import sys
 from typing import NoReturn
 
 from stn_jax.experiments.cli.exits import reported
-from stn_jax.experiments.cli.parser import escape_what_stdout_lacks, fail
+from stn_jax.experiments.cli.parser import escape_unencodable_output, fail
 
 USAGE = """\
 usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
@@ -27,7 +27,7 @@ _MODULES = {
 
 def main() -> NoReturn:
     """Runs the subcommand that `sys.argv` names; exits with code 2 on wrong usage."""
-    escape_what_stdout_lacks()
+    escape_unencodable_output()
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE, end="")

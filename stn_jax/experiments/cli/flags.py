@@ -23,18 +23,15 @@ _MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
 
 
 def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoReturn:
-    """Parses the flags, runs one mode and exits.
-
-    The exit code is 0, or one of those of `reported`.
+    """Parses the flags, runs one mode and exits with 0 or an exit code of `reported`.
 
     Args:
         argv: the program's name and its arguments; `sys.argv` if None.
         program: the name that error messages start with.
     """
-
     fail = functools.partial(parser.fail, program)
     overrides: list[Override] = []
-    parser.escape_what_stdout_lacks()
+    parser.escape_unencodable_output()
 
     def parse_flags(argv: list[str]) -> list[str]:
         try:

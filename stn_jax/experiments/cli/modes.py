@@ -73,11 +73,11 @@ def report(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[s
     """Writes a page about the runs in the workdirs, and prints its path."""
     _check_no_arguments(arguments)
     _check_no_config(config)
-    print(f"report: {write_report(_existing(workdirs))}")
+    print(f"report: {write_report(_paths(workdirs))}")
 
 
 def _one(workdirs: Sequence[str]) -> Path:
-    folder, *more = _existing(workdirs)
+    folder, *more = _paths(workdirs)
     if more:
         raise UserError(
             f"--workdir was given {len(workdirs)} times: only --mode=report takes several runs"
@@ -85,7 +85,7 @@ def _one(workdirs: Sequence[str]) -> Path:
     return folder
 
 
-def _existing(workdirs: Sequence[str]) -> list[Path]:
+def _paths(workdirs: Sequence[str]) -> list[Path]:
     if not workdirs:
         raise UserError("--workdir is missing: name the folder of a trained run")
     return [user_path(workdir, "--workdir") for workdir in workdirs]

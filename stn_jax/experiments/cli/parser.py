@@ -13,19 +13,23 @@ from stn_jax.experiments.user_paths import user_path
 
 def fail(program: str, message: object, exit_code: int = 2) -> NoReturn:
     """Prints one line and exits."""
-    with contextlib.suppress(OSError):  # the exit code tells, if stderr is closed
-        print(f"{program}: {one_line(message)}", file=sys.stderr)
+    _print_line(program, message)
     sys.exit(exit_code)
 
 
 def fail_with_each(program: str, errors: BaseExceptionGroup) -> NoReturn:
     """Prints one line for each error and exits."""
     for error in errors.exceptions:
-        print(f"{program}: {one_line(error)}", file=sys.stderr)
+        _print_line(program, error)
     sys.exit(2)
 
 
-def escape_what_stdout_lacks() -> None:
+def _print_line(program: str, message: object) -> None:
+    with contextlib.suppress(OSError):  # if stderr is closed, the exit code must do
+        print(f"{program}: {one_line(message)}", file=sys.stderr)
+
+
+def escape_unencodable_output() -> None:
     """Makes stdout escape characters that are not in its encoding, as stderr always does."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed, or replaced
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 _WHITES = (1, 255, 4095, 65535, 2**31 - 1)
-"""Usual values for white in files that do not say what it is, among them those of 12 bits."""
+"""Usual values of white, for files that do not state it; 4095 is that of 12 bits."""
 
 _PHOTOMETRIC_INTERPRETATION, _WHITE_IS_ZERO = 262, 0
 _SCREEN_GAMMA = 2.2
@@ -24,8 +24,8 @@ class Tones(NamedTuple):
     def of(cls, image: Image.Image) -> Self:
         """Returns the tones of a decoded image.
 
-        White is the lowest usual value that holds all of the image's. It is less than 16 bits would
-        allow if only 12 were used.
+        White is the lowest usual value that no value of the image exceeds, because files of 16 bits
+        may use only 12 of them.
         """
         if not _is_deep(image):
             return cls()
@@ -104,7 +104,7 @@ def _by_gamma(image: Image.Image, info: Mapping[Any, Any]) -> Image.Image:
 
 
 def on_contrasting_ground(image: Image.Image) -> Image.Image:
-    """Puts an image (mode RGBA) on white, or on black if all that is visible of it is bright."""
+    """Puts an image (mode RGBA) on white, or on black if all visible parts are bright."""
     alpha = np.asarray(image.getchannel("A"))
     visible = np.asarray(image.convert("L"))[alpha > alpha.max() // 2]
     # Not the darkest value itself: a few odd pixels in white ink do not count.

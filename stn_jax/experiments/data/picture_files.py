@@ -27,7 +27,7 @@ _OTHER_FORMATS = {
     "a JPEG 2000": (b"jP  \r\n", b"\xff\x4f\xff\x51"),
     "a Photoshop": (b"8BPS",),
 }
-"""How files begin that a person takes for pictures but `_FORMATS` lacks; 4 bytes may precede."""
+"""How files of other picture formats begin, possibly after 4 other bytes."""
 
 _MAX_MEGAPIXELS = 30
 _MAX_BYTES_PER_PIXEL = 16
@@ -43,19 +43,19 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by its EXIF orientation."""
+"""The operation that makes a picture upright, by its EXIF orientation."""
 
 _decoder = ThreadPoolExecutor(1, "decoder")
-"""The one thread that decodes: `malloc` keeps what each thread has freed for itself."""
+"""All pictures are decoded in one thread, because `malloc` keeps freed memory for each thread."""
 
 
 def open_image(path: Path) -> Image.Image:
     """Returns the picture in `path` as a person sees it: upright, sRGB of 8 bits (mode RGB).
 
     A picture of more than 2048 pixels on a side is shrunk by a whole number while it is decoded.
-    Transparent parts are white, or black if all that is visible is brighter than mid-grey: white
-    ink on nothing would be lost on white. Of an animation or of several pages the first is read.
-    It may be called in many threads: the memory for decoding, up to 0.2 GB, is needed once.
+    Transparent parts become white, or black if all visible parts are brighter than mid-grey, so
+    that white ink stays visible. Only the first frame or page of a file is read. Threads that call
+    this at the same time wait for each other, so that only one needs memory, up to 0.2 GB.
 
     Raises:
         UserError: the file is missing, cannot be read as an image, is blank, or has more than 30
@@ -70,7 +70,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 def _decode(path: Path) -> Image.Image:
-    with _told_in_one_line(path), Image.open(path, formats=_FORMATS) as file:
+    with _decoding_errors(path), Image.open(path, formats=_FORMATS) as file:
         if file.width * file.height > 1e6 * _MAX_MEGAPIXELS:
             raise Image.DecompressionBombError
         if file.format != "MPO" and getattr(file, "is_animated", False):
@@ -83,7 +83,7 @@ def _decode(path: Path) -> Image.Image:
 
 
 def _check_file(path: Path) -> None:
-    """Refuses what is no file. Reading a pipe could wait for ever, and a device never ends."""
+    """Raises UserError unless this is a regular file; to read a pipe or a device may never end."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
@@ -101,11 +101,13 @@ def _check_file(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _told_in_one_line(path: Path) -> Iterator[None]:
+def _decoding_errors(path: Path) -> Iterator[None]:
     """Converts what Pillow raises to UserError; for a damaged file that can be any exception."""
     try:
         with warnings.catch_warnings(action="ignore"):  # about damage that does not matter
             yield
+    except MemoryError:
+        raise
     except Image.DecompressionBombError as error:
         raise _too_large(path) from error
     except PermissionError as error:

@@ -5,8 +5,6 @@ import contextlib
 import importlib.util
 import os
 import shutil
-import signal
-import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -20,10 +18,7 @@ _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def main(arguments: list[str]) -> int:
-    """Serves the page until Ctrl-C, and returns 130.
-
-    Exits with 2 on wrong use, and with 143 on SIGTERM.
-    """
+    """Serves the page until a signal stops it; exits with code 2 on wrong use."""
     parser = Parser(PROGRAM, __doc__)
     parser.add_path(
         "--workdir", action="append", default=[], metavar="DIR", help="show this run too"
@@ -40,18 +35,14 @@ def main(arguments: list[str]) -> int:
             return _serve(options)
     except UserError as error:
         parser.error(str(error))
-    except KeyboardInterrupt:
-        print(f"{PROGRAM}: stopped", file=sys.stderr)
-        return 130
 
 
 @contextlib.contextmanager
 def private_environment() -> Iterator[None]:
-    """Prepares the process for Gradio, before it is imported, and cleans up in the end.
+    """Prepares the process for Gradio, before it is imported, and cleans up at the end.
 
-    Uploads go to a folder that nobody else can read, which is removed in the end, also on SIGTERM.
-    Nothing is sent to the network, so no proxies are needed; Gradio does not start if it does not
-    know their kind.
+    Uploads go to a folder that only this user can read, and that is removed at the end. Proxies are
+    not needed, because nothing is sent to the network, and some keep Gradio from starting.
     """
     try:
         uploads = tempfile.mkdtemp(prefix="stn-jax-demo-")
@@ -64,11 +55,9 @@ def private_environment() -> Iterator[None]:
     # Single images are as fast without the C++ kernels, and the first start need not compile them.
     os.environ.setdefault("STN_JAX_NATIVE", "0")
     os.environ["GRADIO_TEMP_DIR"] = uploads
-    terminate = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, terminate)
         os.environ.clear()
         os.environ.update(before)
         shutil.rmtree(uploads, ignore_errors=True)
@@ -90,7 +79,7 @@ def _serve(options: argparse.Namespace) -> int:
     host = options.host.strip("[]")
     listener = listen(host, options.port)
 
-    # Takes seconds, so mistakes are reported before.
+    # This import takes seconds, so mistakes are reported first.
     from stn_jax.experiments.demo.page import build_page, digit_view, number_view, page_app
 
     app = page_app(build_page(networks["distorted_mnist"], networks["street_numbers"]))

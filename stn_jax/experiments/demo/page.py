@@ -12,7 +12,7 @@ import fastapi
 import gradio as gr
 import numpy as np
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, printable
 from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.demo import digits, numbers
 from stn_jax.experiments.demo.cards import (
@@ -245,7 +245,7 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
             picture = numbers.NumberPicture(open_image(file), boxes=None)
         except UserError as error:
             # The path where the server stores the file means nothing to the user.
-            return message(f"{str(error).replace(str(file), file.name)}.")
+            return message(f"{str(error).replace(printable(file), file.name)}.")
         return number_view(networks, picture, file.name)
 
     # Its `input` event would miss pasted text.

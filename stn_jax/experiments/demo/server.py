@@ -1,7 +1,7 @@
 """Serves the page to browsers, and refuses what did not come from the page itself.
 
-Gradio alone answers every page that the user's browser has open, whatever name of the machine it
-asks, and takes bodies of any length.
+On its own, Gradio answers requests of any page that is open in the user's browser, under any host
+name, and accepts bodies of any length.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -59,7 +60,8 @@ def serving(app: ASGIApp, listener: socket.socket, host: str) -> Iterator[thread
     try:
         yield thread
     finally:
-        logging.getLogger("uvicorn.error").disabled = True  # open connections are cut off, as meant
+        # It would report the connections that are cut off here.
+        logging.getLogger("uvicorn.error").disabled = True
         server.should_exit = server.force_exit = True
         thread.join(timeout=2)
 
@@ -67,12 +69,12 @@ def serving(app: ASGIApp, listener: socket.socket, host: str) -> Iterator[thread
 class OwnRequestsOnly:
     """Middleware that lets only requests of the served page itself through, of bounded size.
 
-    Any page in the user's browser can send requests to local servers. Its own origin is sent along,
-    or, if it makes its own name resolve to this machine, that name.
+    Any page in the user's browser can send requests to local servers. The browser then states that
+    page's origin, or, if the page's host name resolves to this machine, that name.
     """
 
     def __init__(self, app: ASGIApp, local_name: str | None):
-        """Wraps `app`; only machines named so, or localhost, are meant unless it is None."""
+        """Wraps `app`, which is served under this name or localhost; None: under any name."""
         self._app = app
         self._local_name = local_name
 
@@ -82,18 +84,21 @@ class OwnRequestsOnly:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if not (self._is_meant(headers.get("host", "")) and _is_same_origin(headers)):
+        if not (self._is_own_name(headers.get("host", "")) and _is_same_origin(headers)):
             answer = "This page answers only to itself, on the machine that serves it.\n"
             await PlainTextResponse(answer, 403)(scope, receive, send)
             return
-        body = await _body(receive) if _stated_length(headers) <= _MAX_BODY else None
+        try:
+            body = await _body(receive) if _stated_length(headers) <= _MAX_BODY else None
+        except ClientDisconnect:
+            return
         if body is None:
             answer = f"A request may have at most {_MAX_BODY:,} bytes.\n"
             await PlainTextResponse(answer, 413)(scope, receive, send)
             return
         await self._app(scope, _replayed(body, receive), send)
 
-    def _is_meant(self, host: str) -> bool:
+    def _is_own_name(self, host: str) -> bool:
         if self._local_name is None:
             return True
         try:
@@ -119,15 +124,19 @@ def _stated_length(headers: Headers) -> float:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """Returns a request's body, or None if it is too long.
+    """Returns a request's whole body, or None if it is too long.
 
-    It is read as a whole first: what Gradio has stored of a file that stays incomplete would lie
-    in its folder for good.
+    Gradio must not get a part of it: it never removes what it has stored of an incomplete file.
+
+    Raises:
+        ClientDisconnect: the browser has not sent all of it.
     """
     body = bytearray()
     more = True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         body += message.get("body", b"")
         if len(body) > _MAX_BODY:
             return None

@@ -17,7 +17,7 @@ from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable, Row
 from stn_jax.experiments.reproduce.row_records import read_record, record_path, row_settings
-from stn_jax.files import digest, write_atomically
+from stn_jax.files import digest, remove_leftovers, write_atomically
 from stn_jax.visualization.style import default_style
 
 Records = dict[tuple[str, str], dict]  # by (budget, row), in the table's order
@@ -51,12 +51,16 @@ same transformer, such as ST-CNN affine.
 def write_report(out: Path, tables: Mapping[str, PaperTable]) -> None:
     """Writes `README.md`, and redraws the plots that no longer match the records.
 
+    Removes the temporary files of killed processes.
+
     Raises:
         UserError: `out` cannot be written, or a file in it cannot be read.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
+            for folder in (out, *out.glob("*/*")):
+                remove_leftovers(folder)
             write_atomically(out / "README.md", render(out, tables))
             for name, table in tables.items():
                 records = _read_records(out, name, table)

@@ -22,6 +22,7 @@ from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable
 from stn_jax.experiments.workdir.json_files import (
     COUNT,
     NUMBER,
+    OBJECT,
     TEXT,
     Kind,
     check_entries,
@@ -46,14 +47,14 @@ def read_record(path: Path) -> dict | None:
         UserError: the record cannot be read.
     """
     try:
-        return read_json(path, lambda record: _check(record, path), "; remove it to run it again")
+        return read_json(path, lambda record: _checked(record, path), "; remove it to run it again")
     except FileNotFoundError:
         return None
 
 
 _ENTRIES = {
     **dict.fromkeys(("table", "budget", "row"), TEXT),
-    "config": Kind("an object", lambda value: isinstance(value, dict)),
+    "config": OBJECT,
     "runs": Kind("a list of runs", lambda value: isinstance(value, list) and len(value) > 0),
 }
 _RUN_ENTRIES = {
@@ -65,7 +66,7 @@ _RUN_ENTRIES = {
 }
 
 
-def _check(record: Any, path: Path) -> None:
+def _checked(record: Any, path: Path) -> dict:
     check_entries(record, _ENTRIES)
     check_entries(record["config"], {"data.source": TEXT})
     for run in record["runs"]:
@@ -74,6 +75,7 @@ def _check(record: Any, path: Path) -> None:
         raise ValueError("the curves of its runs have different lengths")
     if (record["row"], record["budget"]) != (path.stem, path.parent.name):
         raise ValueError(f"it is the record of {record['row']}, budget {record['budget']}")
+    return record
 
 
 def _is_curve(value: object) -> bool:

@@ -129,7 +129,7 @@ def _explain(error: Exception, work: Path) -> str:
         return message
     work.mkdir(parents=True, exist_ok=True)
     path = work / TRACEBACK
-    path.write_text("".join(traceback.format_exception(error)))
+    path.write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")
     return f"{type(error).__name__}: {message[:200]} (more in {path})"
 
 

@@ -33,20 +33,20 @@ METRIC = "test_error_percent"
 UNFINISHED = ".unfinished"
 
 _CONTENTS = "contents.json"
-_ORIGIN = ("task", "seed", "data.", "model.")  # prefixes of the settings that tell runs apart
+_ORIGIN = ("task", "seed", "data.", "model.")  # prefixes of the settings that distinguish runs
 
 
 class Checkpoints:
     """Saves the states of one run below `directory`. Use it as a context manager.
 
     States are stored as host arrays, so that they can be restored on any number of devices. Next to
-    each state, `contents.json` holds digests of the files, so that damage is detected, the shapes
-    of the arrays, and the settings that the state cannot do without.
+    each state, `contents.json` holds digests of the files, to detect damage, and the shapes of the
+    arrays and the settings that the state depends on, to detect checkpoints of other runs.
 
     Args:
         directory: the folder with the checkpoints; it is created if necessary.
         keep_newest: the number of newest checkpoints to keep, besides the best.
-        config: the run's config, so that its checkpoints can be told from those of other runs.
+        config: the run's config, to detect checkpoints of other runs.
     """
 
     def __init__(self, directory: Path, *, keep_newest: int, config: ConfigDict | None = None):
@@ -67,7 +67,7 @@ class Checkpoints:
 
         Raises:
             TrainingDivergedError: if the parameters are not finite; nothing is saved.
-            OSError: if it cannot be written; what was written is removed.
+            OSError: if it cannot be written; `__exit__` removes what was written.
         """
         host_state = jax.tree.map(np.array, state)
         step = int(state.step)
@@ -118,6 +118,8 @@ def _write_errors(path: Path) -> Iterator[None]:
     """Reports whatever Orbax raises, which it does not document, as an OSError."""
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:
         number = error.errno if isinstance(error, OSError) else None
         if found := re.search(r"os_error_code='(\d+)'", str(error)):  # as its storage library says
@@ -137,10 +139,10 @@ def restore_newest(
     config: ConfigDict | None = None,
     num_steps: int | None = None,
 ) -> tuple[TrainState | None, list[Path]]:
-    """Returns the newest usable state (None if nothing was saved yet) and those it passed over.
+    """Returns the newest usable state, and the checkpoints that were skipped.
 
-    A checkpoint that is damaged or belongs to another run is reported and passed over; nothing on
-    disk is changed.
+    A checkpoint that is damaged or belongs to another run is reported and skipped; nothing on disk
+    is changed.
 
     Args:
         directory: the folder with the checkpoints of a run.
@@ -149,7 +151,8 @@ def restore_newest(
         num_steps: the step at which the run ends, for the same purpose.
 
     Returns:
-        The state as host arrays, and the folders of the unusable checkpoints that are newer.
+        The state as host arrays, or None if nothing was saved yet; and the folders of the unusable
+        checkpoints that are newer.
 
     Raises:
         UserError: if there are checkpoints, but none of them is usable, or the newest one cannot be
@@ -190,7 +193,7 @@ def restore(workdir: Path, config: ConfigDict) -> tuple[nn.Module, TrainState]:
 
 
 def _saved(directory: Path) -> list[Path]:
-    """Returns the checkpoints in the order of their steps; other names are none of ours."""
+    """Returns the checkpoints in the order of their steps, and ignores other files."""
     names = os.listdir(directory) if directory.is_dir() else []
     steps = sorted(int(name) for name in names if name.isascii() and name.isdigit())
     return [directory / str(step) for step in steps if str(step) in names]
@@ -223,7 +226,7 @@ def _load(
         raise
     # Orbax does not document which exceptions it raises.
     except Exception as error:
-        reason = " ".join(str(error).split())[:100]
+        reason = one_line(error)[:100]
         if contents is None or not path.exists():
             _refuse("is broken", reason)
         raise UserError(f"checkpoint {path} cannot be read ({reason})") from error
@@ -239,7 +242,7 @@ def _refuse(what: str, reason: str) -> NoReturn:
 def _verified_contents(path: Path) -> Mapping[str, Any] | None:
     """Returns what a checkpoint holds if its files are those that were written.
 
-    Returns None for a checkpoint of a version before 0.3, whose files can only be read.
+    Returns None for a checkpoint of a version before 0.3, which has no digests of its files.
     """
     try:
         text = (path / _CONTENTS).read_bytes()

@@ -82,8 +82,8 @@ def note_environment(workdir: Path, step: int) -> None:
     """
     path, now = workdir / "environment.json", environment()
     try:
-        content = read_json(path, _check, "; remove it to continue without it")
-        parts = [part for part in content["parts"] if part["from_step"] < step]
+        parts = read_json(path, _parts, "; remove it to continue without it")
+        parts = [part for part in parts if part["from_step"] < step]
     except FileNotFoundError:
         parts = []
     changes = _changes(parts[-1], now) if parts else []
@@ -98,11 +98,12 @@ def note_environment(workdir: Path, step: int) -> None:
     write_atomically(path, json.dumps({"parts": parts}, indent=1) + "\n")
 
 
-def _check(content: Any) -> None:
+def _parts(content: Any) -> list[dict]:
     check_entries(content, {"parts": Kind("a list", lambda value: isinstance(value, list))})
     for part in content["parts"]:
         check_entries(part, {"from_step": COUNT, "device": TEXT, "versions": TEXTS})
         check_entries(part, {"settings": TEXTS})
+    return content["parts"]
 
 
 def _changes(before: Mapping, now: Mapping) -> list[str]:

@@ -1,6 +1,7 @@
 """Compiles programs, and refuses those that the machine has too little memory for."""
 
 import contextlib
+import math
 import os
 from pathlib import Path
 
@@ -14,13 +15,13 @@ def compile_within_memory(
 ) -> jax.stages.Compiled:
     """Compiles a program for some arguments.
 
-    On a CPU it would be killed without a message if it used more memory than there is. Accelerators
-    refuse by themselves, with an exception.
+    On a CPU, a process that needs more memory than there is is killed without a message. On
+    accelerators, JAX raises an exception.
 
     Args:
         program: a jitted or pmapped function.
         arguments: what it will be called with.
-        copies: how many times what it needs there has to be room for.
+        copies: a factor for what the program needs, to leave room for arrays beside it.
 
     Raises:
         UserError: the program needs more memory than this machine has.
@@ -44,9 +45,14 @@ def compile_within_memory(
     return compiled
 
 
-def memory_bytes() -> int:
-    """Returns the memory that this process may use: the machine's, or its container's limit."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+def memory_bytes() -> float:
+    """Returns the memory that this process may use: the machine's, or its container's limit.
+
+    It is infinite where it is unknown, as on Windows.
+    """
+    limits = [math.inf]
+    if hasattr(os, "sysconf"):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for limit in ("memory.max", "memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):  # it is "max" if there is no limit
             limits.append(int(Path("/sys/fs/cgroup", limit).read_text()))

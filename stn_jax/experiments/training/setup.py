@@ -72,7 +72,7 @@ def make_setup(config: ConfigDict) -> Setup:
     num_steps = max(1, round(config.num_epochs * steps_per_epoch))
     if num_steps > _MOST_STEPS:
         raise UserError(
-            f"config.num_epochs={config.num_epochs} are {num_steps} steps of config.batch_size="
+            f"config.num_epochs={config.num_epochs} is {num_steps} steps of config.batch_size="
             f"{config.batch_size}: use at most {_MOST_STEPS / steps_per_epoch:.0f} epochs"
         )
     return Setup(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, one_line
 from stn_jax.experiments.inference import Inference
 from stn_jax.experiments.workdir.npz_files import read_arrays
 from stn_jax.files import write_atomically
@@ -54,7 +54,7 @@ def read_frames(workdir: Path) -> list[Frame]:
     frames = [_read_frame(path) for path in paths]
     for path, frame in zip(paths, frames, strict=True):
         if _shapes(frame) != _shapes(frames[0]):
-            raise UserError(f"{path} shows something else than {paths[0]}: remove one of them")
+            raise UserError(f"{path} does not match {paths[0]}: remove one of them")
     return frames
 
 
@@ -74,10 +74,9 @@ def _read_frame(path: Path) -> Frame:
             check_same_length(inputs=inputs, answers=texts[0], labels=texts[1])
             if grids.shape[-1] != 2:
                 raise ValueError(f"its grids have shape {grids.shape}")
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} cannot be read: {' '.join(str(error).split())}; remove it to continue without "
-            "it"
+            f"{path} cannot be read: {one_line(error)}; remove it to continue without it"
         ) from error
     return Frame(int(path.stem), transformers, list(texts[0]), list(texts[1]))
 

@@ -4,9 +4,11 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, shown
+
+T = TypeVar("T")
 
 
 class Kind(NamedTuple):
@@ -23,27 +25,26 @@ def _is_number(value: Any) -> bool:
 NUMBER = Kind("a finite number", _is_number)
 COUNT = Kind("a whole number", lambda value: type(value) is int and 0 <= value < 2**63)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
+OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 TEXTS = Kind(
     "an object of texts",
     lambda value: isinstance(value, dict) and all(isinstance(text, str) for text in value.values()),
 )
 
 
-def read_json(path: Path, check: Callable[[Any], None], advice: str = "") -> Any:
+def read_json(path: Path, interpret: Callable[[Any], T], advice: str = "") -> T:
     """Reads a JSON file.
 
     Args:
         path: the file; a missing one raises FileNotFoundError.
-        check: raises ValueError if the content is not what it should be.
-        advice: what to do about a file that cannot be used, for the message.
+        interpret: returns what the content stands for, or raises ValueError if it is invalid.
+        advice: the end of the message about a file that is damaged or invalid.
 
     Raises:
-        UserError: the file cannot be read, or is not what it should be.
+        UserError: the file cannot be read, is damaged or invalid.
     """
     try:
-        content = json.loads(path.read_text("utf-8-sig"))
-        check(content)
-        return content
+        return interpret(json.loads(path.read_text("utf-8-sig")))
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -60,4 +61,4 @@ def check_entries(content: object, kinds: Mapping[str, Kind]) -> None:
         if name not in content:
             raise ValueError(f"it has no {name}")
         if not kind.accepts(content[name]):
-            raise ValueError(f"{name} is not {kind.description}: {str(content[name])[:40]!r}")
+            raise ValueError(f"{name} is not {kind.description}: {shown(content[name])}")

@@ -15,7 +15,7 @@ from stn_jax.experiments.workdir.json_files import (
 )
 from stn_jax.files import write_atomically
 
-_ENTRIES = {  # those that reports and model cards show
+_ENTRIES = {  # the entries that reports and model cards show
     **dict.fromkeys(("epochs", "train_seconds"), NUMBER),
     **dict.fromkeys(("num_params", "steps"), COUNT),
     **dict.fromkeys(("dataset", "model", "device"), TEXT),
@@ -23,9 +23,10 @@ _ENTRIES = {  # those that reports and model cards show
 }
 
 
-def _check(result: Any) -> None:
+def _checked(result: Any) -> dict[str, Any]:
     check_entries(result, _ENTRIES)
     check_entries(result["versions"], {"jax": TEXT, "flax": TEXT})
+    return result
 
 
 def write_result(workdir: Path, result: Mapping[str, Any]) -> None:
@@ -40,6 +41,6 @@ def read_result(workdir: Path) -> dict[str, Any]:
         UserError: if the file is damaged.
     """
     try:
-        return read_json(workdir / "result.json", _check)
+        return read_json(workdir / "result.json", _checked)
     except FileNotFoundError:
         return {}

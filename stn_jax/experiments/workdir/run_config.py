@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.config_check import check_config
+from stn_jax.experiments.workdir.json_files import OBJECT, TEXT, check_entries, read_json
 from stn_jax.files import remove_leftovers, write_atomically
 
 # The location of the data, the experiment's name and the pictures do not change a run's result.
@@ -64,29 +66,25 @@ def read_config(workdir: Path) -> ConfigDict:
     """
     path = workdir / "config.json"
     try:
-        config = json.loads(path.read_text("utf-8-sig"))
-        parts = {"task": str, "data": dict, "model": dict}
-        if not isinstance(config, dict) or not all(
-            isinstance(config.get(key), kind) for key, kind in parts.items()
-        ):
-            raise ValueError("it is not a run's config")
-        complete = ConfigDict(_ADDED.get(config["task"], {}))
-        complete.update(config)
-        _drop_removed(complete, path)
-        check_config(complete)
-        return complete
+        return read_json(path, _completed)
     except FileNotFoundError as error:
         raise UserError(
             f"no run in --workdir={workdir} (no config.json): train one there first, or name the "
             "folder of a run"
         ) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
 
 
-def _drop_removed(config: ConfigDict, path: Path) -> None:
+def _completed(content: Any) -> ConfigDict:
+    """Returns a config of this version; `content` may be from an older one."""
+    check_entries(content, {"task": TEXT, "data": OBJECT, "model": OBJECT})
+    config = ConfigDict(_ADDED.get(content["task"], {}))
+    config.update(content)
+    _drop_removed(config)
+    check_config(config)
+    return config
+
+
+def _drop_removed(config: ConfigDict) -> None:
     for key, neutral in _REMOVED.get(config.task, {}).items():
         *parents, name = key.split(".")
         parent = config
@@ -95,8 +93,8 @@ def _drop_removed(config: ConfigDict, path: Path) -> None:
         if name not in parent:
             continue
         if parent[name] != neutral:
-            raise UserError(
-                f"{path} has {key}={parent[name]}, a setting that was removed after version 0.1.0: "
+            raise ValueError(
+                f"it has {key}={parent[name]}, a setting that was removed after version 0.1.0: "
                 "use that version for this run"
             )
         del parent[name]

@@ -1,7 +1,7 @@
-"""The TensorBoard events of a run: one file, which a resumed run writes anew.
+"""The TensorBoard events of a run: one file, which a resumed run replaces.
 
-The new file has each value once: what was written before, up to the step at which the run is
-resumed, and what `metrics.jsonl` has in addition.
+The new file has each value once: those of the old file, up to the step at which the run is resumed,
+and those that only `metrics.jsonl` has.
 """
 
 import io
@@ -20,6 +20,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import histogram
 
+from stn_jax.errors import one_line
 from stn_jax.files import write_atomically
 
 _PREFIX = "events.out.tfevents."
@@ -45,10 +46,10 @@ class TensorBoardLog:
             old = sorted(workdir.glob(f"{_PREFIX}*"))
             values = _values(old, start_step, metrics)
             self._tags = {tag for step, tag in values if step == start_step}
-            # The name is later than the old ones, also in TensorBoard's alphabetical order.
+            # TensorBoard reads files in alphabetical order: this one comes after the old ones.
             path = workdir / f"{_PREFIX}{time.time_ns()}.{socket.gethostname()}"
             first = Event(wall_time=time.time(), file_version="brain.Event:2")
-            # This makes a TensorBoard that is open forget what it has read from the old files.
+            # This makes a running TensorBoard forget what it has read from the old files.
             start = Event(wall_time=time.time(), session_log=SessionLog(status=SessionLog.START))
             events = [first, start, *(values[key] for key in sorted(values))]
             write_atomically(path, b"".join(map(_record, events)))
@@ -94,8 +95,11 @@ class TensorBoardLog:
 
     def _fail(self, error: Exception) -> None:
         self._file = None
-        text = " ".join(str(error).split())[:200]
-        print(f"TensorBoard gets no more values, but metrics.jsonl: {text}", file=sys.stderr)
+        print(
+            "TensorBoard events are no longer written, but metrics.jsonl is: "
+            f"{one_line(error)[:200]}",
+            file=sys.stderr,
+        )
 
 
 def read_events(path: Path) -> Iterator[Event]:

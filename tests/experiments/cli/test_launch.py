@@ -91,23 +91,23 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_use_is_told_in_one_line(case):
+def test_wrong_use_is_reported_in_one_line(case):
     arguments, message = WRONG[case]
     assert_one_clear_line(launch_py(*arguments), message)
 
 
-def test_a_batch_that_the_devices_do_not_divide_is_told_in_one_line(tmp_path):
+def test_a_batch_that_the_devices_do_not_divide_is_reported_in_one_line(tmp_path):
     command = launch_command(tmp_path, "--config.batch_size=30")
     assert_one_clear_line(launch(command, devices=8), "multiple of 8, such as 32")
 
 
-def test_a_workdir_of_another_config_is_told_in_one_line(trained):
+def test_a_workdir_of_another_config_is_reported_in_one_line(trained):
     workdir, _ = trained
     run = launch(launch_command(workdir, "--config.seed=5"))
     assert_one_clear_line(run, "seed: 0 there, 5 now")
 
 
-def test_images_that_cannot_be_read_are_told_after_the_others_were_answered(trained, tmp_path):
+def test_images_that_cannot_be_read_are_reported_after_the_others_were_answered(trained, tmp_path):
     workdir, _ = trained
     digit = np.zeros((28, 28), np.uint8)
     digit[4:24, 12:16] = 255

@@ -19,7 +19,7 @@ WRONG_USE = {
 
 
 @pytest.mark.parametrize("case", WRONG_USE)
-def test_wrong_use_is_told_in_one_line(case):
+def test_wrong_use_is_reported_in_one_line(case):
     command, config, workdirs, arguments, message = WRONG_USE[case]
     assert_told(message, command, config, workdirs, arguments)
 
@@ -36,7 +36,7 @@ WRONG_CONFIGS = {
 
 
 @pytest.mark.parametrize("case", WRONG_CONFIGS)
-def test_wrong_names_in_a_config_are_told_in_one_line(case, tmp_path):
+def test_wrong_names_in_a_config_are_reported_in_one_line(case, tmp_path):
     overrides, message = WRONG_CONFIGS[case]
     workdir = tmp_path / "run"
     assert_told(message, modes.train, tiny_config(**overrides), [str(workdir)], [])

@@ -27,11 +27,11 @@ def test_colours_are_those_that_the_profile_states(tmp_path, scene, primaries, g
 
 
 @pytest.mark.parametrize("profile", [b"no profile", pictures.colour_profile(*SRGB, 1.0)[:300]])
-def test_a_damaged_profile_is_overlooked(tmp_path, scene, profile):
+def test_a_damaged_profile_is_ignored(tmp_path, scene, profile):
     assert_seen(written(tmp_path / "a.png", scene, icc_profile=profile), scene)
 
 
-def test_a_profile_for_another_kind_of_image_is_overlooked(tmp_path, scene):
+def test_a_profile_for_another_kind_of_image_is_ignored(tmp_path, scene):
     profile = pictures.colour_profile(*SRGB, 1.0)
     path = written(tmp_path / "a.png", scene[..., 0], icc_profile=profile)
     assert_seen(path, scene[..., :1].repeat(3, axis=-1))
@@ -46,7 +46,7 @@ def test_the_gamma_of_a_png_is_used_unless_it_is_srgb(tmp_path, scene, srgb, is_
 
 
 @pytest.mark.parametrize("gamma", [0, 1, 2**31 - 1])
-def test_a_gamma_that_makes_no_sense_is_overlooked(tmp_path, scene, gamma):
+def test_a_gamma_that_makes_no_sense_is_ignored(tmp_path, scene, gamma):
     content = pictures.png(scene, pictures.RGB, (b"gAMA", gamma.to_bytes(4)))
     assert_seen(tmp_path / "a.png", scene, content=content)
 
@@ -103,7 +103,7 @@ def test_grey_is_as_bright_at_any_depth(tmp_path, content):
     assert_seen(tmp_path / "a", GREYS[..., None].repeat(3, axis=-1), content=content)
 
 
-def test_what_is_no_number_in_a_picture_is_black_and_no_trouble(tmp_path):
+def test_a_value_that_is_not_a_number_is_black(tmp_path):
     values = GREYS / np.float32(255)
     values[0, :3] = np.nan, np.inf, -np.inf
     seen = opened(tmp_path / "a.tif", pictures.tiff(values, 1))

@@ -32,7 +32,7 @@ def test_a_picture_is_upright_however_the_camera_was_held(tmp_path, scene, name,
     assert_seen(written(tmp_path / name, stored, exif=exif, **options), scene, off=3)
 
 
-def test_a_damaged_exif_block_is_overlooked(tmp_path, scene):
+def test_a_damaged_exif_block_is_ignored(tmp_path, scene):
     path = written(tmp_path / "a.jpg", scene, exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=95)
     assert_seen(path, scene, off=3)
 
@@ -104,7 +104,7 @@ def error_of(path):
     return said
 
 
-def test_what_is_no_picture_gets_one_clear_line(tmp_path):
+def test_what_is_not_a_picture_gets_one_clear_line(tmp_path):
     path = tmp_path / "house.png"
     assert error_of(path) == f"no image file {path}"
     path.write_text("this is no picture")
@@ -163,7 +163,7 @@ def test_a_file_with_more_bytes_than_its_pixels_can_need_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize("value", [0, 90, 255])
-def test_a_blank_picture_is_told(tmp_path, value):
+def test_a_blank_picture_is_reported(tmp_path, value):
     noise = np.random.default_rng(0).integers(-2, 3, (30, 40))
     path = written(tmp_path / "a.png", np.clip(value + noise, 0, 255).astype(np.uint8))
     assert "is blank" in error_of(path)
@@ -184,7 +184,7 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_is_cut_short_is_told(tmp_path, scene, name):
+def test_a_file_that_is_cut_short_is_reported(tmp_path, scene, name):
     path = written(tmp_path / "a", scene, format=name, **FORMATS[name])
     content = path.read_bytes()
     for length in (20, len(content) // 2):

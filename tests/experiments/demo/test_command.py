@@ -1,6 +1,5 @@
 import importlib.util
 import os
-import signal
 import stat
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def test_a_folder_that_is_no_run_gets_one_line(tmp_path, capsys):
     assert "no config.json" in last_words([f"--workdir={tmp_path}"], capsys)
 
 
-def test_sigterm_removes_the_folder_for_uploads(monkeypatch):
+def test_the_environment_is_restored_and_the_folder_for_uploads_removed(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     before = dict(os.environ)
     folders = []
@@ -47,11 +46,10 @@ def test_sigterm_removes_the_folder_for_uploads(monkeypatch):
             folders.append(Path(os.environ["GRADIO_TEMP_DIR"]))
             assert stat.S_IMODE(folders[0].stat().st_mode) == 0o700
             assert "https_proxy" not in os.environ
-            signal.raise_signal(signal.SIGTERM)
+            raise KeyboardInterrupt
 
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(KeyboardInterrupt):
         serve()
-    assert stopped.value.code == 143
     assert not folders[0].exists()
     assert os.environ == before
 

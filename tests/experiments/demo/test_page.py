@@ -45,10 +45,10 @@ def demo(tmp_path_factory):
             (uploads,) = temporary.glob("stn-jax-demo-*")
             yield address, uploads
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(signal.SIGTERM)
             said, _ = server.communicate()
-    assert re.fullmatch(rf"({address} \(stop with Ctrl-C\)\n)?stn-jax demo: stopped\n", said)
-    assert server.returncode == 130
+    assert re.fullmatch(rf"({address} \(stop with Ctrl-C\)\n)?stn-jax: stopped\n", said)
+    assert server.returncode == 143
     assert not uploads.exists()
 
 

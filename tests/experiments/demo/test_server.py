@@ -12,6 +12,7 @@ pytest.importorskip("gradio", reason="gradio is not installed")
 from stn_jax.experiments.demo.server import MAX_UPLOAD_MEGABYTES, listen, serving
 
 MEGABYTE = 1_000_000
+SIZES: list[int] = []  # of the bodies that the app has got
 
 
 async def count_bytes(scope, receive, send):
@@ -21,8 +22,9 @@ async def count_bytes(scope, receive, send):
     size, more = 0, True
     while more:
         message = await receive()
-        size += len(message["body"])
-        more = message["more_body"]
+        size += len(message.get("body", b""))
+        more = message.get("more_body", False)
+    SIZES.append(size)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(size).encode()})
 
@@ -104,6 +106,16 @@ def test_a_body_of_unknown_length_is_read_up_to_the_limit(server):
             connection.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         connection.sendall(b"1\r\nx\r\n")  # and the last chunk never comes
         assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_that_stays_incomplete_does_not_arrive(server):
+    with socket.create_connection(("127.0.0.1", server[1])) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 77777\r\n\r\n")
+        connection.sendall(bytes(12345))
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b""
+    assert answer(server[1], method="POST", body=bytes(54321)) == (200, "54321")
+    assert 12345 not in SIZES
 
 
 def test_a_port_that_is_in_use_gets_one_clear_line():

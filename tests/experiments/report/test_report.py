@@ -36,7 +36,7 @@ def test_the_page_has_the_results_of_the_runs_and_their_names(compared, workdir,
     assert "25.00%" in texts
 
 
-def test_runs_of_one_name_are_told_apart_by_their_paths():
+def test_runs_of_one_name_are_distinguished_by_their_paths():
     different, same = [Path("x/a"), Path("x/b")], [Path("x/a"), Path("y/a")]
     assert short_names(different) == ["a", "b"]
     assert short_names(same) == ["x/a", "y/a"]
@@ -101,7 +101,7 @@ def claim(folder, config):
     return folder
 
 
-def test_what_cannot_be_reported_is_told_in_one_line(workdir, tmp_path):
+def test_a_report_that_cannot_be_made_gets_one_line(workdir, tmp_path):
     digits = claim(tmp_path / "digits", tiny_config())
     numbers = claim(tmp_path / "numbers", tiny_numbers_config("cnn", tmp_path))
     for folders, message in [

@@ -230,3 +230,11 @@ def test_a_plot_bears_more_networks_than_there_are_today(tables, tmp_path):
         add_runs(tmp_path, "mnist", table, "minutes", row.name, fake_runs("r-fcn", (0,)))
     write_report(tmp_path, {"mnist": table})
     assert (tmp_path / "mnist" / "minutes" / "R.png").exists()
+
+
+def test_what_a_killed_process_left_is_removed(add, tables, tmp_path):
+    add("r-fcn")
+    for folder in (tmp_path, tmp_path / "mnist" / "minutes"):
+        (folder / ".r-fcn.json.999999999-0123abcd.tmp").touch()
+    write_report(tmp_path, tables)
+    assert not list(tmp_path.rglob("*.tmp"))

@@ -68,7 +68,7 @@ def test_rows_that_match_are_run_and_recorded(trained, tmp_path, capsys):
     assert "r-fcn: 2.05 ± 0.07 (paper: 2.1); rows left: 1, about" in printed
 
 
-def test_an_error_on_other_data_than_the_papers_is_told_as_such(trained, tmp_path, capsys):
+def test_an_error_on_other_data_than_the_papers_is_reported_as_such(trained, tmp_path, capsys):
     reproduce(tmp_path, "--budget=trial")
     assert "r-fcn: 2.00 (paper: 2.1, on other data)" in capsys.readouterr().out
 
@@ -138,7 +138,7 @@ def test_where_data_lie_is_no_other_config(trained, tmp_path):
         (ValueError("several\nlines"), "ValueError: several lines (more in "),
     ],
 )
-def test_a_row_that_fails_is_told_in_one_line_and_the_rest_is_run(
+def test_a_row_that_fails_is_reported_in_one_line_and_the_rest_is_run(
     trained, tmp_path, capsys, error, told
 ):
     trained.broken["r-cnn"] = error
@@ -176,7 +176,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_use_is_told_in_one_line(trained, tmp_path, capsys, case):
+def test_wrong_use_is_reported_in_one_line(trained, tmp_path, capsys, case):
     arguments, message = WRONG[case]
     with pytest.raises(SystemExit) as ended:
         main([f"--out={tmp_path}", *arguments])

@@ -56,7 +56,7 @@ def test_a_resume_with_other_settings_says_which_in_one_line(tmp_path, capsys, m
     assert [part["from_step"] for part in parts] == [0]
 
 
-def test_a_run_that_recorded_nothing_is_gone_on_with(tmp_path, capsys):
+def test_a_run_that_recorded_nothing_continues(tmp_path, capsys):
     note_environment(tmp_path, 10)
     assert capsys.readouterr().err == ""
     assert (tmp_path / "environment.json").exists()

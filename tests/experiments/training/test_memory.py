@@ -1,3 +1,5 @@
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,11 @@ def product(x):
 def test_a_program_that_fits_is_compiled():
     x = np.arange(9, dtype=np.float32).reshape(3, 3)
     np.testing.assert_array_equal(compile_within_memory(jax.jit(product), x)(x), x @ x)
+
+
+def test_a_program_is_compiled_where_the_memory_is_unknown(monkeypatch):
+    monkeypatch.delattr(os, "sysconf")  # as on Windows
+    compile_within_memory(jax.jit(product), np.eye(3, dtype=np.float32))
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="accelerators refuse by themselves")

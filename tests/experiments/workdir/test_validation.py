@@ -94,7 +94,7 @@ def test_altered_json_is_used_or_refused(files, seed):
     [b"", b"{", b"null", b"[" * 100_000, b"\xff\xfe{\x00}\x00", b"\x00" * 50, b'{"a": \xff}'],
     ids=["empty", "half", "null", "deep", "utf-16", "zeros", "latin-1"],
 )
-def test_what_is_no_json_is_refused(files, content):
+def test_what_is_not_json_is_refused(files, content):
     for path, use in files.items():
         path.write_bytes(content)
         with pytest.raises(UserError, match=f"{path.name} cannot be read") as error:
@@ -242,7 +242,7 @@ def test_frames_of_other_examples_are_refused(tmp_path):
     (tmp_path / "film" / "000000003.npz").write_bytes(archive(FRAME))
     other = FRAME | {"labels": np.array(["7", "8"])}
     (tmp_path / "film" / "000000004.npz").write_bytes(archive(other))
-    with pytest.raises(UserError, match=r"000000004.npz shows something else than .*000000003.npz"):
+    with pytest.raises(UserError, match=r"000000004.npz does not match .*000000003.npz"):
         read_frames(tmp_path)
 
 
