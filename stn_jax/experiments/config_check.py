@@ -81,7 +81,7 @@ def unknown_setting(name: str, fields: Mapping[str, Field], task: str) -> str:
     if members:
         return f"config.{name} is a group of settings: set config.{members[0]}, for example"
     last_parts = {field: field.rpartition(".")[2] for field in fields}
-    near = difflib.get_close_matches(name.rpartition(".")[2][:80], last_parts.values(), n=1)
+    near = difflib.get_close_matches(name.lower().rpartition(".")[2][:80], last_parts.values(), n=1)
     meant = [f"config.{field}" for field, last in last_parts.items() if last in near]
     hint = f": did you mean {' or '.join(meant)}?" if meant else ""
     return f"config.{name[:80]} does not exist with config.task={task}{hint}"

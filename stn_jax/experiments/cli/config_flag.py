@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError, shown
+from stn_jax.errors import UserError, one_line, shown
 from stn_jax.experiments.user_paths import user_path
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([^=]*)(?:=(.*))?", re.DOTALL)
@@ -113,7 +113,7 @@ def _guarded(path: Path, run):
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
-        reason = str(error)
+        reason = one_line(error)
         if isinstance(error, SyntaxError) and error.filename == str(path):
             lines, reason = [error.lineno], error.msg
         where = f"{path}, line {lines[-1]}" if lines else f"{path}"

@@ -115,7 +115,7 @@ FILES = {
     "odd keys": ("def get_config(): return {'task': 'x', 3: 4}", "TypeError"),
     "little": ("def get_config(): return {'task': 'distorted_mnist'}", "config.name is missing"),
     "a UserError": (
-        "from stn_jax.errors import UserError\nraise UserError('say\\nthis')",
+        "from stn_jax.errors import UserError\nraise UserError('say this')",
         "say this",
     ),
 }
