@@ -121,12 +121,14 @@ def _write_holder(descriptor: int) -> None:
 
 
 def _holder(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            text = file.read(_HOLDER_BYTES).decode(errors="replace")
-    except OSError:
-        text = ""
-    return "".join(filter(str.isprintable, text.strip())) or "another process"
+    text = ""
+    for _ in range(10):  # whoever has just locked the file is about to write
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            text = file.read(_HOLDER_BYTES).decode(errors="replace").strip()
+        if text:
+            break
+        time.sleep(_POLL_SECONDS)
+    return "".join(filter(str.isprintable, text)) or "another process"
 
 
 if sys.platform == "win32":

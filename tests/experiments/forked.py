@@ -10,10 +10,16 @@ from tests.experiments.tiny import REPOSITORY, environment
 
 _SERVER = """
 import json, os, signal, sys, time
-import stn_jax.experiments.training.loop
 from stn_jax.experiments.cli import flags, modes
+from stn_jax.experiments.training import loop
 
 modes.RunPictures = None
+
+def locked_together(folder, locked=loop.locked, **options):
+    open(f"{job['meet']}/{os.getpid()}", "w").close()
+    while len(os.listdir(job["meet"])) < 2:
+        time.sleep(0.001)
+    return locked(folder, **options)
 
 def processor_seconds(process):
     return time.clock_gettime(~process << 3 | 2)  # clock_getcpuclockid of Linux's C library
@@ -26,6 +32,8 @@ while line := sys.stdin.readline():
         for path, descriptor in ((job["stdout"], 1), (job["stderr"], 2)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if job["meet"]:
+            loop.locked = locked_together
         flags.launch(job["argv"])
     ended = 0
     signals = job["signals"]
@@ -71,16 +79,19 @@ class ForkedRuns:
         self._server.stdin.close()
         self._server.wait()
 
-    def launch(self, command: list[str], *signals: tuple[int, float]) -> Ended:
+    def launch(
+        self, command: list[str], *signals: tuple[int, float], meet: Path | None = None
+    ) -> Ended:
         """Runs a command of `launch_command`, and sends it signals.
 
         Args:
             command: the command.
             signals: their numbers, and the seconds of processor time before each.
+            meet: an empty folder, where two processes wait for each other before they lock theirs.
         """
         _, *argv = command
         outputs = {name: str(self._folder / name) for name in ("stdout", "stderr")}
-        job = {"argv": argv, "signals": signals, **outputs}
+        job = {"argv": argv, "signals": signals, "meet": meet and str(meet), **outputs}
         print(json.dumps(job), file=self._server.stdin, flush=True)
         code, seconds = json.loads(self._server.stdout.readline())
         stdout, stderr = (Path(path).read_text() for path in outputs.values())

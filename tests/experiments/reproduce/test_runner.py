@@ -219,7 +219,7 @@ def test_a_row_that_was_killed_ends_as_one_that_never_was(tmp_path):
     out = tmp_path / "killed"
     process = subprocess.Popen(command(out), cwd=REPOSITORY, env=environment(1))
     deadline = time.monotonic() + PATIENCE
-    while not list(out.glob(".work/mnist/trial/r-fcn/*/checkpoints/186")):
+    while not list(out.glob(".work/mnist/trial/r-fcn/*/checkpoints/188")):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -1,10 +1,10 @@
 """Campaigns: runs that are stopped or killed at random moments, and runs that race for a folder."""
 
+import functools
 import json
 import random
 import re
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -95,19 +95,13 @@ def test_kills_at_random_moments_change_nothing(runs, undisturbed, tmp_path, see
 
 
 def test_of_two_runs_in_one_folder_one_is_refused(runs, undisturbed, tmp_path):
-    expected, seconds = undisturbed
-    rng = random.Random(200)
+    expected, _ = undisturbed
     with ForkedRuns(tmp_path) as other_runs, ThreadPoolExecutor(2) as pool:
         for number in range(20):
-            workdir = tmp_path / str(number)
-
-            def race(server, start, workdir=workdir):
-                time.sleep(start)
-                return server.launch(command(workdir))
-
-            # The second one starts while the first one prepares, compiles or trains.
-            starts = rng.sample([0, rng.uniform(0, seconds / 4)], 2)
-            winner, loser = sorted(pool.map(race, (runs, other_runs), starts))
+            workdir, meet = tmp_path / str(number), tmp_path / f"meet{number}"
+            meet.mkdir()
+            race = functools.partial(ForkedRuns.launch, command=command(workdir), meet=meet)
+            winner, loser = sorted(pool.map(race, (runs, other_runs)))
             assert (winner.code, loser.code) == (0, 2), (winner, loser)
             assert not winner.stderr
             told = rf"launch.py: {workdir} is in use by process \d+ on .+ since .+\n"

@@ -15,7 +15,7 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.locks import LOCK_FILE, locked
 from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.training import progress
-from stn_jax.experiments.training.checkpoints import restore
+from stn_jax.experiments.training.checkpoints import Checkpoints, restore
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
@@ -195,6 +195,20 @@ def test_a_broken_newest_checkpoint_is_passed_over(tmp_path, capsys, damage):
     assert "resuming at step 10" in printed.out
     assert again["test_error_percent"] == first["test_error_percent"]
     chex.assert_trees_all_equal(final_state(tmp_path), whole)
+
+
+def test_a_checkpoint_that_finds_no_room_is_an_os_error_and_leaves_nothing(finished, tmp_path):
+    resource = pytest.importorskip("resource")
+    state = final_state(finished[0])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Checkpoints(tmp_path, keep_newest=1) as checkpoints:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                checkpoints.save(state)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_readable_checkpoint_is_an_error(tmp_path):
