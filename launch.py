@@ -7,7 +7,20 @@ Usage:
     python launch.py --mode=report --workdir=DIR [--workdir=DIR2 ...]
 """
 
-from stn_jax.experiments.cli.flags import launch
+import os
+import signal
+
+
+def _stop_importing(number: int, _: object) -> None:
+    os.write(2, b"launch.py: stopped\n")
+    os._exit(128 + number)
+
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # until `launch` has its own handlers
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop_importing)
+
+    from stn_jax.experiments.cli.flags import launch
+
     launch()

@@ -11,14 +11,26 @@ class UserError(ValueError):
     without a traceback and exit with code 2.
     """
 
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
 
 def check_choice(value: object, choices: Collection[str], what: str) -> None:
     """Raises `UserError` unless `value` is in `choices`; the message suggests the closest one."""
     if isinstance(value, str) and value in choices:
         return
-    near = difflib.get_close_matches(str(value).lower(), choices, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(str(value)[:100].lower(), choices, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UserError(f"unknown {what} {value!r}: {hint}(choices: {', '.join(choices)})")
+    raise UserError(f"unknown {what} {shown(value)}: {hint}(choices: {', '.join(choices)})")
+
+
+def shown(value: object) -> str:
+    """Returns how messages show a value that the user gave: its `repr`, shortened if it is long."""
+    try:
+        text = one_line(repr(value))
+    except ValueError:  # an integer of more than 4300 digits
+        text = "a very large number"
+    return text if len(text) <= 80 else f"{text[:60]}...{text[-15:]}"
 
 
 def one_line(message: object) -> str:

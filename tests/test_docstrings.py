@@ -14,9 +14,19 @@ import pytest
 import stn_jax
 import stn_jax.functional
 import stn_jax.linen
+import stn_jax.native
 import stn_jax.nnx
 
-PUBLIC = ("", ".transforms", ".sampling", ".functional", ".linen", ".nnx", ".visualization")
+PUBLIC = (
+    "",
+    ".transforms",
+    ".sampling",
+    ".functional",
+    ".linen",
+    ".native",
+    ".nnx",
+    ".visualization",
+)
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(stn_jax.__path__, "stn_jax.")
@@ -38,5 +48,14 @@ def test_every_public_function_and_class_has_an_example(package):
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_are_right(name):
     module = importlib.import_module(name)
-    result = doctest.testmod(module, extraglobs=NAMES, report=True, verbose=False)
-    assert result.failed == 0
+    runner = doctest.DocTestRunner(verbose=False)
+    for test in Finder().find(module, extraglobs=NAMES):
+        runner.run(test)
+    assert runner.summarize().failed == 0
+
+
+class Finder(doctest.DocTestFinder):
+    """Finds the examples of decorated functions too."""
+
+    def _from_module(self, module, object):
+        return super()._from_module(module, inspect.unwrap(object))

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,9 +76,14 @@ sys.meta_path.insert(0, Blocked())
 """
 
 
-def run(code):
+def run(code, env=None):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=1800
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1800,
+        env=env,
     )
 
 
@@ -92,6 +98,37 @@ def test_the_library_works_without_the_extras():
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 1e-5
+
+
+EXTRA = ("stn_jax.experiments", "stn_jax.visualization")
+LIBRARY = [name for name, _ in modules() if not name.startswith(EXTRA)]
+WINDOWS = f"""
+import importlib, os, sys
+import jax, numpy as np, flax.linen, flax.nnx
+
+for name in ("fcntl", "grp", "pwd", "resource", "termios"):
+    sys.modules[name] = None
+for name in ("chown", "fork", "geteuid", "getuid", "sched_getaffinity", "uname"):
+    delattr(os, name)
+sys.platform = "win32"
+
+for module in {LIBRARY}:
+    importlib.import_module(module)
+import stn_jax
+stn_jax.cache.keep_compiled_programs()
+image, grid = np.ones((9, 9, 2), np.float32), np.zeros((3, 3, 2), np.float32)
+assert jax.jit(jax.grad(lambda *args: stn_jax.sample(*args).sum()))(image, grid).sum() == 18
+print(stn_jax.native.status())
+"""
+
+
+def test_the_library_works_without_what_windows_lacks(tmp_path):
+    """Simulates it here, as far as possible; JAX itself is imported as on this system."""
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    done = run(WINDOWS, env=environment | {"XDG_CACHE_HOME": str(tmp_path), "STN_JAX_NATIVE": ""})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "C++ kernels: not in use (not supported on win32)\n"
+    assert not done.stderr
 
 
 def test_what_needs_an_extra_names_it():

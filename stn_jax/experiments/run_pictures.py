@@ -1,8 +1,10 @@
 """Draws what the network of a run does while it trains: samples, thetas and a film."""
 
+import contextlib
 import functools
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -14,11 +16,12 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.inference import infer, most_probable
+from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.setup import Setup
 from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.film_frames import frame_due, keep_frame, read_frames
 from stn_jax.experiments.workdir.metrics import MetricLog, read_metrics
-from stn_jax.experiments.workdir.theta_history import add_thetas
+from stn_jax.experiments.workdir.theta_history import add_thetas, read_theta_history
 from stn_jax.files import write_atomically
 from stn_jax.visualization import draw_samples, png_bytes
 from stn_jax.visualization.film import draw_film, gif_bytes, mp4_bytes
@@ -64,6 +67,7 @@ class RunPictures:
     Writes `figures/samples.png`, `theta.npz`, pictures and histograms for TensorBoard and, if
     `config.log.film` is set, `film/`, `figures/training.gif` and `figures/training.mp4`. It only
     reads the state, on one device, so the trained parameters are the same with and without it.
+    Training goes on without a picture that cannot be drawn or written; one line says why.
 
     It implements `stn_jax.experiments.training.hooks.Hook`: pass the class to `train_and_evaluate`.
     """
@@ -83,26 +87,81 @@ class RunPictures:
             jnp.asarray(data.test.images[:NUM_EXAMPLES]), jnp.arange(len(self._labels))
         )
         self._film = bool(config.log.film)
+        self._told: set[str] = set()  # each failure is reported once
         # One example of each group.
         self._film_places = np.unique(self._groups, return_index=True)[1]
 
     def begin(self, state: TrainState) -> None:
-        """Records the initial state if the run starts at step 0; raises UserError like `look`."""
-        if int(state.step) == 0:
+        """Records the initial state if the run starts at step 0.
+
+        Raises:
+            UserError: if the network has no transformer to film, or an earlier process of this run
+                left a damaged record.
+        """
+        step = int(state.step)
+        read_theta_history(self._workdir)
+        if step == 0:
             self._record_thetas(0, state)
             if self._film:
-                self.look(0, state)
+                self._keep_frame(0, state)
 
     def wants(self, start: int, end: int) -> bool:
         """Returns whether a frame of the film is due after steps start..end-1."""
         return self._film and frame_due(start, end, self._experiment.num_steps)
 
     def look(self, step: int, state: TrainState) -> None:
-        """Writes the film's frame of this step.
+        """Writes the film's frame of this step."""
+        with self._optional("a frame of the film"):
+            self._keep_frame(step, state)
+
+    def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
+        """Records the thetas, and draws as much as the allowances permit.
 
         Raises:
-            UserError: if the network has no transformer.
+            TrainingDivergedError: if a theta is not finite.
         """
+        thetas: dict[str, np.ndarray] = {}
+        with self._optional("theta.npz"):
+            thetas = self._record_thetas(step, state)
+        for allowance, show in (
+            (self._for_histograms, lambda: self._write_histograms(step, thetas)),
+            (self._for_drawings, lambda: self._draw_samples(step, state)),
+        ):
+            if allowance.allows(train_seconds):
+                started = time.perf_counter()
+                with self._optional("a picture"):
+                    show()
+                allowance.spend(time.perf_counter() - started)
+
+    def finish(self, state: TrainState) -> None:
+        """Records and draws the final state; raises UserError like `make_film`.
+
+        Raises:
+            TrainingDivergedError: if a theta is not finite.
+        """
+        step = int(state.step)
+        with self._optional("theta.npz"):
+            self._write_histograms(step, self._record_thetas(step, state))
+        with self._optional("figures/samples.png"):
+            self._draw_samples(step, state)
+        if self._film:
+            with self._optional("the film", but=UserError):
+                make_film(self._workdir, self._experiment.num_steps)
+
+    @contextlib.contextmanager
+    def _optional(self, what: str, but: type[Exception] = TrainingDivergedError) -> Iterator[None]:
+        """Reports a failure in one line and carries on, unless it is a `but` or a divergence."""
+        try:
+            yield
+        except (TrainingDivergedError, but):
+            raise
+        except Exception as error:
+            text = f"{what} was not written: {' '.join(str(error).split())[:200]}"
+            if text not in self._told:
+                print(text, file=sys.stderr)
+            self._told.add(text)
+
+    def _keep_frame(self, step: int, state: TrainState) -> None:
         images = self._images[self._film_places]
         seen = jax.device_get(infer(self._experiment.model, _on_one_device(state), images))
         if not seen.transformers:
@@ -115,26 +174,6 @@ class RunPictures:
         labels = self._labels[self._film_places]
         keep_frame(self._workdir, step, seen, texts(answers), texts(labels))
 
-    def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
-        """Records the thetas, and draws as much as the allowances permit."""
-        thetas = self._record_thetas(step, state)
-        for allowance, show in (
-            (self._for_histograms, lambda: self._write_histograms(step, thetas)),
-            (self._for_drawings, lambda: self._draw_samples(step, state)),
-        ):
-            if allowance.allows(train_seconds):
-                started = time.perf_counter()
-                show()
-                allowance.spend(time.perf_counter() - started)
-
-    def finish(self, state: TrainState) -> None:
-        """Records and draws the final state; raises UserError like `make_film`."""
-        step = int(state.step)
-        self._write_histograms(step, self._record_thetas(step, state))
-        self._draw_samples(step, state)
-        if self._film:
-            make_film(self._workdir, self._experiment.num_steps)
-
     def _record_thetas(self, step: int, state: TrainState) -> dict[str, np.ndarray]:
         model, state = self._experiment.model, _on_one_device(state)
         parts = [
@@ -142,6 +181,13 @@ class RunPictures:
             for start in range(0, len(self._images), NUM_TOGETHER)
         ]
         thetas = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        for path, theta in thetas.items():
+            if not np.isfinite(theta).all():
+                raise TrainingDivergedError(
+                    f"{path}'s theta is not finite after step {step}: training was stopped; "
+                    "earlier checkpoints are kept. Try a lower "
+                    "config.optimizer.localisation_multiplier"
+                )
         if thetas:
             add_thetas(self._workdir, step, thetas, self._groups)
         return thetas

@@ -12,6 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from stn_jax.errors import check_choice
+from stn_jax.experiments.config_fields import Field
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.distorted_mnist import task as distorted_mnist
 from stn_jax.experiments.labels import LabelKind
@@ -23,6 +24,9 @@ class Task(Protocol):
 
     PAPER_SOURCE: str
     """The `config.data.source` of the data that the paper's errors were measured on."""
+
+    FIELDS: dict[str, Field]
+    """What the settings of the task's configs can be, by dotted name."""
 
     LABELS: LabelKind
 

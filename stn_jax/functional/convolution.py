@@ -11,6 +11,7 @@ derivatives of any order.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -164,11 +165,9 @@ def _kernel_gradient(inputs, cotangent, *, top, bottom, left, right, precision):
 def _convolution_by_products(inputs, kernel, **padding):
     height, width, _, features = kernel.shape
     patches, rows = _patches(inputs, height, width, **padding)
-    kernel = kernel.reshape(rows, -1, features)
+    kernel = kernel.reshape(rows, patches.shape[-1], features)
     out_height = len(patches) - rows + 1
-    outputs = sum(
-        patches[y : y + out_height].reshape(-1, kernel.shape[1]) @ kernel[y] for y in range(rows)
-    )
+    outputs = sum(_matrix(patches[y : y + out_height]) @ kernel[y] for y in range(rows))
     return outputs.reshape(out_height, *patches.shape[1:3], features).transpose(1, 0, 2, 3)
 
 
@@ -190,11 +189,8 @@ def _kernel_gradient_by_products(inputs, cotangent, *, top, bottom, left, right)
     height = inputs.shape[1] + top + bottom - out_height + 1
     width = inputs.shape[2] + left + right - out_width + 1
     patches, rows = _patches(inputs, height, width, **padding)
-    cotangent = cotangent.transpose(1, 0, 2, 3).reshape(-1, features)
-    gradient = [
-        patches[y : y + out_height].reshape(-1, patches.shape[-1]).T @ cotangent
-        for y in range(rows)
-    ]
+    cotangent = _matrix(cotangent.transpose(1, 0, 2, 3))
+    gradient = [_matrix(patches[y : y + out_height]).T @ cotangent for y in range(rows)]
     return jnp.stack(gradient).reshape(height, width, inputs.shape[-1], features)
 
 
@@ -213,6 +209,10 @@ def _patches(inputs, height, width, *, top, bottom, left, right):
     if patches.shape[-1] >= _MIN_ROW_LENGTH:
         return patches, height
     return jnp.concatenate([patches[y : y + out_height] for y in range(height)], axis=-1), 1
+
+
+def _matrix(array):
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def _primitive(name, fun, signature, *, by_products):

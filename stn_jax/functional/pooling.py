@@ -12,6 +12,7 @@ def average_pool(inputs: Array, size: int) -> Array:
 
     Args:
         inputs: [B, H, W, C].
+        size: the size and the stride of the windows, in pixels.
 
     Returns:
         [B, H // size, W // size, C].

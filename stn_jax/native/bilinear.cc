@@ -21,6 +21,7 @@
 // image, grid -> values.
 ffi::Error Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<Floats> values,
                 int64_t height, int64_t width, int64_t padding, int64_t align_corners) {
+  if (ffi::Error error = Check(height, width); error.failure()) return error;
   const Sampler sampler(grid, height, width, padding, align_corners);
   const float* images = image.typed_data();
   float* to = values->typed_data();
@@ -135,6 +136,7 @@ void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Cha
 ffi::Error ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
                          ffi::Result<Floats> image, int64_t height, int64_t width, int64_t padding,
                          int64_t align_corners) {
+  if (ffi::Error error = Check(height, width); error.failure()) return error;
   const Sampler sampler(grid, height, width, padding, align_corners);
   const float* from = values.typed_data();
   float* to = image->typed_data();
@@ -165,6 +167,7 @@ ffi::Error ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
 ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, Floats grid,
                           ffi::Result<Floats> shift, int64_t height, int64_t width, int64_t padding,
                           int64_t align_corners) {
+  if (ffi::Error error = Check(height, width); error.failure()) return error;
   const Sampler sampler(grid, height, width, padding, align_corners);
   const float* from = values.typed_data();
   const float* images = image.typed_data();

@@ -61,6 +61,15 @@ struct Shapes {
   int64_t padded_width, padded_row, out_height, out_width;
 };
 
+// Returns whether there is nothing to sum up, because an array has no elements. If so, the result is
+// filled with zeros.
+bool IsEmptySum(const Floats& left, const Floats& right, ffi::Result<Floats>& result) {
+  const size_t size = result->element_count();
+  if (left.element_count() && right.element_count() && size) return false;
+  std::fill_n(result->typed_data(), size, 0.0f);
+  return true;
+}
+
 // Returns memory of this thread, which its next unit of work uses again. `which` distinguishes
 // buffers that are in use at the same time.
 float* Scratch(int which, int64_t size) {
@@ -113,6 +122,7 @@ void Panel(const Shapes& s, const float* packed, const float* padded, int64_t ro
 ffi::Error Convolution(ffi::ThreadPool threads, Floats inputs, Floats kernel,
                        ffi::Result<Floats> outputs, int64_t top, int64_t bottom, int64_t left,
                        int64_t right) {
+  if (IsEmptySum(inputs, kernel, outputs)) return ffi::Error::Success();
   const Shapes s(inputs, kernel, top, bottom, left, right);
   // All panels of the kernel, one after the other: that from feature f on starts at length * f.
   const std::unique_ptr<float[]> memory(new float[s.length * (s.features + kPanel)]);
@@ -180,6 +190,7 @@ void PackTransposed(const Shapes& s, const float* from, int64_t first, int64_t w
 ffi::Error InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kernel,
                          ffi::Result<Floats> gradient, int64_t top, int64_t bottom, int64_t left,
                          int64_t right) {
+  if (IsEmptySum(cotangent, kernel, gradient)) return ffi::Error::Success();
   const Shapes s(*gradient, kernel, top, bottom, left, right);
   const int64_t packed_row = s.height * s.features;
   const std::unique_ptr<float[]> memory(new float[packed_row * (s.row_length + kPanel)]);
@@ -237,6 +248,7 @@ ffi::Error InputGradient(ffi::ThreadPool threads, Floats cotangent, Floats kerne
 ffi::Error KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotangent,
                           ffi::Result<Floats> gradient, int64_t top, int64_t bottom, int64_t left,
                           int64_t right) {
+  if (IsEmptySum(inputs, cotangent, gradient)) return ffi::Error::Success();
   const Shapes s(inputs, *gradient, top, bottom, left, right);
   const int64_t size = gradient->element_count();
   // A unit of work is one panel of features and some rows of the kernel, few enough for its sums to
@@ -244,8 +256,8 @@ ffi::Error KernelGradient(ffi::ThreadPool threads, Floats inputs, Floats cotange
   // images are also split into parts, which are added up at the end. The number of parts must not
   // depend on the number of threads, because it affects rounding.
   const int64_t panels = (s.features + kPanel - 1) / kPanel;
-  const int64_t wanted_parts = std::min(16 / panels, (1 << 20) / std::max<int64_t>(size, 1));
-  const int64_t parts = std::clamp<int64_t>(wanted_parts, 1, std::max<int64_t>(s.images, 1));
+  const int64_t wanted_parts = std::min(16 / panels, (1 << 20) / size);
+  const int64_t parts = std::clamp<int64_t>(wanted_parts, 1, s.images);
   const int64_t cached = (160 << 10) / (s.row_length * kPanel);
   const int64_t fair = parts * panels * s.height / (3 * threads.num_threads());
   const int64_t kernel_rows = std::clamp<int64_t>(std::min(cached, fair), 1, s.height);

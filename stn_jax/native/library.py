@@ -1,32 +1,31 @@
-"""Compiles the C++ kernels when they are first needed, and registers them with JAX.
+"""Loads the C++ kernels when they are first needed, compiling them if necessary.
 
-The compiled library is stored in the folder of `stn_jax.cache`. Without a C++ compiler, or with the
-environment variable STN_JAX_NATIVE=0, plain JAX computes the same results, up to rounding, more
-slowly.
+The compiled library is kept in the folder of `stn_jax.cache`. Its name has digests of the sources,
+of the compiler and of its own content, so a library of other sources or another compiler, or a
+damaged one, is never used.
+
+Without a C++ compiler, or with the environment variable STN_JAX_NATIVE=0, plain JAX computes the
+same results, up to rounding, more slowly.
 """
 
+import contextlib
 import ctypes
-import functools
+import dataclasses
 import logging
 import os
-import platform
-import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import jax
-import jaxlib
 
-from stn_jax.cache import cache_folder
-from stn_jax.files import digest, write_atomically
+from stn_jax import cache
+from stn_jax.files import digest
+from stn_jax.native import compiler
 
-FOLDER = Path(__file__).parent
-SOURCES = tuple(sorted(FOLDER.glob("*.cc")))
-HEADERS = tuple(sorted(FOLDER.glob("*.h")))
 KERNELS = (
     "bilinear_read",
     "bilinear_read_transpose",
@@ -37,14 +36,68 @@ KERNELS = (
 )
 """The functions of the library, each of which computes the primitive of the same name."""
 
+_Kernels = dict[str, Any]  # name -> the function, as JAX takes it
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """Whether JAX can use the C++ kernels; see `status`.
+
+    >>> print(Status(False, problem="switched off by STN_JAX_NATIVE=0"))
+    C++ kernels: not in use (switched off by STN_JAX_NATIVE=0)
+    """
+
+    available: bool
+    """Whether programs for the CPU that are compiled from now on use the kernels."""
+    library: Path | None = None
+    """The file that the kernels were loaded from, or None if it was not kept."""
+    compiler: str | None = None
+    """The path of the C++ compiler, its options and its version."""
+    problem: str | None = None
+    """Why the kernels are not in use, or why the library was not kept for other processes."""
+
+    def __str__(self) -> str:
+        parts = (self.library, self.compiler, self.problem)
+        told = "; ".join(str(part) for part in parts if part)
+        return f"C++ kernels: {'in use' if self.available else 'not in use'} ({told})"
+
+
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
+_last: Status | None = None
+_circumstances_of_last: tuple[object, ...] = ()
+_warned: set[str] = set()
 
 
 def is_available() -> bool:
-    """Returns whether JAX can use the kernels; the first call may compile them, taking seconds."""
+    """Returns whether JAX can use the kernels; the first call may compile them, taking seconds.
+
+    If that failed, a warning says why, and a later call tries again once there is another compiler.
+    """
+    if _excluded():
+        return False
     with _lock:
-        return _register()
+        now = _attempt(again=False)
+    if now.problem:
+        what = "each process compiles the C++ kernels anew" if now.available else "no C++ kernels"
+        _warn_once(f"{what}: {now.problem}")
+    return now.available
+
+
+def status() -> Status:
+    """Returns whether JAX can use the C++ kernels on the CPU, and if not, why.
+
+    Compiles the kernels if they have not been needed yet, and tries again if that failed before.
+    Programs that JAX has compiled in the meantime keep what they use; `jax.clear_caches()` makes
+    JAX compile them again. Programs in float64 and exported ones never use the kernels.
+
+    >>> print(stn_jax.native.status())  # doctest: +ELLIPSIS
+    C++ kernels: ...
+    """
+    if reason := _excluded():
+        return Status(False, problem=reason)
+    with _lock:
+        return _attempt(again=True)
 
 
 def target_name(kernel: str) -> str:
@@ -52,50 +105,151 @@ def target_name(kernel: str) -> str:
     return f"stn_jax_{kernel}"
 
 
-@functools.cache
-def _register() -> bool:
-    if os.environ.get("STN_JAX_NATIVE") == "0" or sys.platform not in ("linux", "darwin"):
-        return False
+def _excluded() -> str | None:
+    if os.environ.get("STN_JAX_NATIVE") == "0":
+        return "switched off by STN_JAX_NATIVE=0"
+    if sys.platform not in ("linux", "darwin"):
+        return f"not supported on {sys.platform}"
+    return None
+
+
+def _attempt(again: bool) -> Status:
+    """Returns the status after trying to load the kernels, unless that cannot change anything."""
+    global _last, _circumstances_of_last
+    if _last is not None and _last.available:
+        return _last
+    circumstances = _circumstances()
+    if _last is None or again or circumstances != _circumstances_of_last:
+        _circumstances_of_last = circumstances
+        try:
+            _last = _load()
+        except Exception as error:
+            # Plain JAX works without the kernels, whatever is wrong with the compiler.
+            _last = Status(False, problem=_one_line(error))
+    return _last
+
+
+def _circumstances() -> tuple[object, ...]:
+    """Returns what decides whether the kernels can be loaded and can be found out quickly."""
+    variables = [os.environ.get(name) for name in ("CXX", "HOME", "XDG_CACHE_HOME", "TMPDIR")]
     try:
-        library = ctypes.CDLL(str(_built()))
-        for name in KERNELS:
-            capsule = jax.ffi.pycapsule(getattr(library, name))
-            jax.ffi.register_ffi_target(target_name(name), capsule, platform="cpu")
-    except Exception as error:
-        # Plain JAX works without the kernels, whatever is wrong with the compiler or the folder.
-        _log.debug("no native kernels, plain JAX instead: %s", error)
-        return False
-    return True
+        program = compiler.find()[0]
+        info = os.stat(program)
+    except OSError:
+        return tuple(variables)
+    return *variables, program, info.st_ino, info.st_mtime_ns
 
 
-def _built() -> Path:
-    """Returns the path of the compiled library, after building it if it is not in the cache."""
-    is_arm = platform.machine() in ("arm64", "aarch64")
-    tune = "-mcpu=native" if is_arm else "-march=native"
-    flags = ["-O3", tune, "-fopenmp-simd", "-fno-trapping-math", "-shared", "-fPIC", "-std=c++17"]
-    code = [path.read_bytes() for path in (*HEADERS, *SOURCES)]
-    key = digest(b"\0".join([*code, repr(flags).encode(), jaxlib.__version__.encode()]))
-    folder = cache_folder()
-    # The name ends in a digest of the content, so a damaged file is never loaded.
-    for path in folder.glob(f"{key}-*.so"):
-        if path.stem == f"{key}-{digest(path.read_bytes())}":
-            return path
-    folder.mkdir(parents=True, exist_ok=True)
-    content = _compiled(flags)
-    path = folder / f"{key}-{digest(content)}.so"
-    write_atomically(path, content)
-    return path
+def _load() -> Status:
+    """Loads the kernels, compiling them unless they are in the cache, and registers them.
+
+    Raises an exception, most likely `OSError`, if that is impossible.
+    """
+    no_compiler, folder, problem = None, None, None
+    try:
+        command = compiler.find()
+        description, key = compiler.identify(command)
+    except OSError as error:
+        # A library that this user compiled earlier, maybe on another machine, will do.
+        no_compiler, description, key = error, None, "*"
+    try:
+        folder = cache.private_folder(cache.cache_folder())
+    except OSError as error:
+        problem = _one_line(error)
+
+    prefix = f"{compiler.sources_key()}-{key}"
+    unusable = {}
+    for path in sorted(folder.glob(f"{prefix}-*.so")) if folder else ():
+        try:
+            kernels = _open_stored(path)
+        except OSError as error:
+            unusable[path] = _one_line(error)
+        else:
+            cache.mark_as_used(path)
+            _register(kernels)
+            return Status(True, path, description)
+    if no_compiler:
+        raise no_compiler
+
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "library.so"
+        compiler.compile_library(command, output)
+        _try_in_another_process(output)
+        kept = None
+        if folder:
+            try:
+                kernels, kept = _store(output.read_bytes(), folder, prefix)
+            except OSError as error:
+                problem = _one_line(error)
+        if not kept:
+            kernels = _open(output)
+    _register(kernels)
+    if kept:
+        if unusable:
+            _warn_once(f"compiled the C++ kernels again: {'; '.join(unusable.values())}")
+        for path in unusable.keys() - {kept}:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        cache.remove_unused()
+    return Status(True, kept, description, problem)
 
 
-def _compiled(flags: list[str]) -> bytes:
-    compiler = shlex.split(os.environ.get("CXX", "")) or [
-        next(filter(shutil.which, ("c++", "g++", "clang++")), "c++")
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "library.so"
-        include = f"-I{jax.ffi.include_dir()}"
-        command = [*compiler, *flags, include, *map(str, SOURCES), "-o", str(output)]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        if run.returncode:
-            raise OSError(run.stderr)
-        return output.read_bytes()
+def _open(path: Path) -> _Kernels:
+    """Returns the kernels of a library; raises `OSError` if it cannot be loaded."""
+    try:
+        library = ctypes.CDLL(str(path))
+        return {name: jax.ffi.pycapsule(getattr(library, name)) for name in KERNELS}
+    except (OSError, AttributeError) as error:
+        reason = str(error).replace(f"{path}: ", "")  # a temporary name says nothing
+        raise OSError(f"the compiled library cannot be loaded: {reason}") from error
+
+
+def _try_in_another_process(path: Path) -> None:
+    """Raises `OSError` if loading a library ends the process, as that of half a file may do."""
+    if not Path(sys.executable or "").name.startswith("python"):
+        return  # another program, in which Python is embedded
+    code = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
+    command = [sys.executable, "-I", "-S", "-c", code, str(path)]
+    try:
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    except OSError:  # this user may not run Python's own file
+        return
+    if run.returncode < 0:
+        raise OSError(f"the compiled library is broken (signal {-run.returncode})")
+
+
+def _open_stored(path: Path) -> _Kernels:
+    cache.check_private(path)
+    if not path.stem.endswith(digest(path.read_bytes())):  # loading it could crash
+        raise OSError(f"{path} is damaged")
+    return _open(path)
+
+
+def _store(content: bytes, folder: Path, prefix: str) -> tuple[_Kernels, Path]:
+    """Loads a library from the cache folder; keeps it there if that works."""
+    path = folder / f"{prefix}-{digest(content)}.so"
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".so", dir=folder)
+    temporary = Path(name)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        kernels = _open(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return kernels, path
+
+
+def _register(kernels: _Kernels) -> None:
+    for name, kernel in kernels.items():
+        jax.ffi.register_ffi_target(target_name(name), kernel, platform="cpu")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        _log.warning("stn_jax: %s", message)

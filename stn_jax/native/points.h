@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <numeric>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -39,6 +41,17 @@ struct Sampler {
   Padding padding;
   Axis x, y;
 };
+
+// Refuses images that are too large: the pixels of an image and of a frame around it are counted in
+// int32_t.
+inline ffi::Error Check(int64_t height, int64_t width) {
+  if ((height + 4) * (width + 4) <= std::numeric_limits<int32_t>::max()) {
+    return ffi::Error::Success();
+  }
+  return ffi::Error::InvalidArgument("stn_jax: an image of " + std::to_string(height) + " x " +
+                                     std::to_string(width) + " pixels is too large: it must have "
+                                     "less than 2^31, with a frame of 2 pixels around it");
+}
 
 constexpr int64_t kBlock = 128;
 

@@ -171,7 +171,13 @@ def _batch(primitive, operands, batch_axes, **params):
         for x, axes, yes in zip(operands, signature.operands, is_batched, strict=True)
     ]
     output = primitive.bind(*folded, **params)
-    return _unfold(output, signature.output.index(letter) - len(signature.output), length), 0
+    axis = signature.output.index(letter) - len(signature.output)
+    size = next(
+        x.shape[axes.index(letter) - len(axes)]
+        for x, axes in zip(operands, signature.operands, strict=True)
+        if letter in axes
+    )
+    return _unfold(output, axis, (length, size)), 0
 
 
 def _broadcast(x: jax.Array, length: int, like: NamedSharding) -> jax.Array:
@@ -190,8 +196,8 @@ def _fold(x: jax.Array, axis: int) -> jax.Array:
     return x.reshape(*x.shape[: axis - 1], merged, *x.shape[axis + 1 :])
 
 
-def _unfold(x: jax.Array, axis: int, length: int) -> jax.Array:
-    """Undoes `_fold` of a first axis with this length."""
+def _unfold(x: jax.Array, axis: int, sizes: tuple[int, int]) -> jax.Array:
+    """Splits an axis, which is counted from the end, into the first axis and the rest."""
     axis += x.ndim
-    x = x.reshape(*x.shape[:axis], length, x.shape[axis] // length, *x.shape[axis + 1 :])
+    x = x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
     return jnp.moveaxis(x, axis, 0)

@@ -68,7 +68,7 @@ def _read_transpose_on_cpu(values, grid, **params):
     def one(example):
         values, grid = example
         (u, v), corner = _locate(grid.reshape(-1, 2), **params)
-        values = values.reshape(-1, values.shape[-1])
+        values = values.reshape(len(corner), values.shape[-1])
 
         def add(point, pixels):
             pair = jnp.where(is_right, u[point], 1 - u[point]) * values[point]
@@ -128,8 +128,10 @@ def _framed(image, *, padding, **_):
 
     Returns the pixels [(H + 4) * (W + 4), C], row by row. No tap lies outside the frame.
     """
+    height, width, channels = image.shape
     mode = "constant" if PADDINGS[padding] == "zeros" else "edge"
-    return jnp.pad(image, ((2, 2), (2, 2), (0, 0)), mode).reshape(-1, image.shape[-1])
+    framed = jnp.pad(image, ((2, 2), (2, 2), (0, 0)), mode)
+    return framed.reshape((height + 4) * (width + 4), channels)
 
 
 def _framed_transpose(pixels, **params):

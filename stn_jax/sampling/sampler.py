@@ -58,8 +58,8 @@ def sample(
         [H', W', C], in the image's dtype; sums are accumulated in float32 or float64.
 
     Raises:
-        ValueError: a shape is wrong, the image's dtype is not floating-point, or the method or the
-            padding is unknown.
+        ValueError: a shape is wrong, the image has about 2^31 pixels or more, its dtype is not
+            floating-point, or the method or the padding is unknown.
 
     >>> image, middle = jnp.array([[[0.0], [1.0]]]), jnp.zeros((1, 1, 2))
     >>> sample(image, middle).tolist()
@@ -125,6 +125,9 @@ def _outer(t: jax.Array, a: float = -0.75) -> jax.Array:
 def _check(image: jax.Array, grid: jax.Array, method: str, padding: str) -> None:
     if image.ndim != 3 or 0 in image.shape[:2]:
         raise ValueError(f"image must have shape (H, W, C) with pixels in it, got {image.shape}")
+    if (image.shape[0] + 4) * (image.shape[1] + 4) >= 2**31:
+        # With a frame of two pixels, as for "bilinear", they must be countable in int32.
+        raise ValueError(f"image of {image.shape[:2]} pixels is too large: sample parts of it")
     if not jnp.issubdtype(image.dtype, jnp.floating):
         scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
         raise ValueError(f"image must be floating, got {image.dtype}: give sample {scaled}")

@@ -1,6 +1,7 @@
 """Pictures of what spatial transformers do: pure functions from arrays to matplotlib figures.
 
-They do not draw on the screen or touch matplotlib's global state, so they may run in any thread.
+They draw with matplotlib's default style, whatever the user's matplotlibrc says; nothing appears on
+the screen. They may run in any thread, one after the other, because the style is global.
 """
 
 from stn_jax.visualization.classes import draw_class_means, draw_confusion

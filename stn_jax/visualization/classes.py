@@ -11,6 +11,7 @@ from stn_jax.visualization.style import (
     SMALL_FONT_SIZE,
     check_images,
     check_same_length,
+    default_style,
     image_axes,
     new_figure,
     row_title,
@@ -18,6 +19,7 @@ from stn_jax.visualization.style import (
 )
 
 
+@default_style()
 def draw_class_means(images: np.ndarray, outputs: np.ndarray, labels: np.ndarray) -> Figure:
     """Draws the average input of each class above the transformer's average output.
 
@@ -52,6 +54,7 @@ def draw_class_means(images: np.ndarray, outputs: np.ndarray, labels: np.ndarray
     return figure
 
 
+@default_style()
 def draw_confusion(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Draws a confusion matrix with its counts; cells with a count of 0 are left empty.
 

@@ -9,12 +9,14 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from stn_jax.visualization.style import (
     SMALL_FONT_SIZE,
     check_same_length,
+    default_style,
     line_style,
     new_figure,
     plot_axis,
 )
 
 
+@default_style()
 def draw_curves(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     *,

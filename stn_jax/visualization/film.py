@@ -25,6 +25,7 @@ from stn_jax.visualization.style import (
     SMALL_FONT_SIZE,
     WRONG_COLOUR,
     check_same_length,
+    default_style,
     draw_grid,
     plot_axis,
     row_title,
@@ -73,25 +74,28 @@ def draw_film(
         A picture [H, W, 3], uint8, for each frame.
     """
     check_same_length(error_steps=error_steps, error_percents=error_percents)
-    stage = _Stage(columns=len(frames[0].labels), pairs=len(frames[0].transformers))
-    axis = stage.curve
-    plot_axis(axis, title="", xlabel="training step", ylabel="training error (%)")
-    axis.plot(error_steps, error_percents, color="0.8", linewidth=1)
-    (so_far,) = axis.plot([], [], color="black", linewidth=1.4)
-    (now,) = axis.plot([], [], "o", color=LINE_COLOURS[1], markersize=5, clip_on=False)
-    axis.set_xlim(0, num_steps)
-    axis.set_ylim(bottom=0)
-    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axis.yaxis.set_major_locator(MaxNLocator(4))
-    canvas = FigureCanvasAgg(stage.figure)
+    with default_style():
+        stage = _Stage(columns=len(frames[0].labels), pairs=len(frames[0].transformers))
+        axis = stage.curve
+        plot_axis(axis, title="", xlabel="training step", ylabel="training error (%)")
+        axis.plot(error_steps, error_percents, color="0.8", linewidth=1)
+        (so_far,) = axis.plot([], [], color="black", linewidth=1.4)
+        (now,) = axis.plot([], [], "o", color=LINE_COLOURS[1], markersize=5, clip_on=False)
+        axis.set_xlim(0, num_steps)
+        axis.set_ylim(bottom=0)
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+        canvas = FigureCanvasAgg(stage.figure)
     for frame in frames:
-        stage.show(frame)
-        stage.step.set_text(f"step {frame.step:,} of {num_steps:,}")
-        count = np.searchsorted(error_steps, frame.step, side="right")
-        so_far.set_data(error_steps[:count], error_percents[:count])
-        now.set_data(error_steps[:count][-1:], error_percents[:count][-1:])
-        canvas.draw()
-        yield np.array(canvas.buffer_rgba())[..., :3]
+        with default_style():
+            stage.show(frame)
+            stage.step.set_text(f"step {frame.step:,} of {num_steps:,}")
+            count = np.searchsorted(error_steps, frame.step, side="right")
+            so_far.set_data(error_steps[:count], error_percents[:count])
+            now.set_data(error_steps[:count][-1:], error_percents[:count][-1:])
+            canvas.draw()
+            picture = np.array(canvas.buffer_rgba())[..., :3]
+        yield picture
 
 
 class _Stage:

@@ -10,6 +10,7 @@ from stn_jax.visualization.style import (
     WRONG_COLOUR,
     check_images,
     check_same_length,
+    default_style,
     draw_grid,
     image_axes,
     new_figure,
@@ -20,6 +21,7 @@ from stn_jax.visualization.style import (
 MOST_COLUMNS = 8
 
 
+@default_style()
 def draw_samples(
     images: np.ndarray,
     transformers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],

@@ -4,8 +4,12 @@ The colours are those of Okabe and Ito, which colour-blind people can distinguis
 in their dashes, for prints without colour.
 """
 
+import contextlib
 import io
+import threading
+from collections.abc import Iterator
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -19,6 +23,24 @@ DPI = 100
 FONT_SIZE, SMALL_FONT_SIZE = 10, 8  # points
 
 _OUTLINE_WIDTH = 0.6  # points, on both sides of a line
+
+_lock = threading.RLock()
+
+
+@contextlib.contextmanager
+def default_style() -> Iterator[None]:
+    """Draws with matplotlib's own settings inside, whatever the user's matplotlibrc says.
+
+    The settings are global, so only one thread at a time can be inside. May be used as a decorator.
+
+    >>> with default_style():
+    ...     axis = Figure().subplots()
+    """
+    of_the_process = ("backend", "interactive")
+    defaults = matplotlib.rcParamsDefault.items()
+    settings = {name: value for name, value in defaults if name not in of_the_process}
+    with _lock, matplotlib.rc_context(settings):
+        yield
 
 
 def line_style(number: int) -> dict:
@@ -139,6 +161,7 @@ def grid_lines(
     return inner, [points[-1], points[:, 0], points[:, -1]], [points[0]]
 
 
+@default_style()
 def png_bytes(figure: Figure) -> bytes:
     """Returns a figure as the content of a PNG file.
 

@@ -13,6 +13,7 @@ from stn_jax.visualization.style import (
     LINE_COLOURS,
     SMALL_FONT_SIZE,
     check_same_length,
+    default_style,
     line_style,
     new_figure,
     plot_axis,
@@ -22,6 +23,7 @@ MOST_PANELS = 8
 """More parameters than this are treated as control points if they form k * k pairs."""
 
 
+@default_style()
 def draw_theta_history(
     steps: np.ndarray, thetas: np.ndarray, labels: np.ndarray, names: Sequence[str]
 ) -> Figure:

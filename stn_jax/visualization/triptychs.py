@@ -11,6 +11,7 @@ from stn_jax.visualization.style import (
     WRONG_COLOUR,
     check_images,
     check_same_length,
+    default_style,
     draw_grid,
     image_axes,
     new_figure,
@@ -21,6 +22,7 @@ from stn_jax.visualization.style import (
 MOST_ERRORS, ERROR_COLUMNS = 16, 8
 
 
+@default_style()
 def draw_triptychs(
     images: np.ndarray, grids: np.ndarray, outputs: np.ndarray, *, titles: Sequence[str] = ()
 ) -> Figure:
@@ -55,6 +57,7 @@ def draw_triptychs(
     return figure
 
 
+@default_style()
 def draw_worst(
     images: np.ndarray,
     outputs: np.ndarray | None,
@@ -106,6 +109,7 @@ def draw_worst(
     return figure
 
 
+@default_style()
 def draw_layers(
     transformers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]], images: np.ndarray
 ) -> Figure:

@@ -2,6 +2,7 @@ import shutil
 import struct
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.inference import infer
 from stn_jax.experiments.run_pictures import Allowance, RunPictures
 from stn_jax.experiments.training.checkpoints import restore
+from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.loop import train_and_evaluate
 from stn_jax.experiments.training.setup import make_setup
 from stn_jax.experiments.workdir.film_frames import read_frames
+from stn_jax.experiments.workdir.metrics import MetricLog
 from stn_jax.experiments.workdir.run_config import read_config
 from stn_jax.experiments.workdir.theta_history import read_theta_history
 from tests.experiments.tiny import read_metrics, tiny_config
@@ -111,6 +114,56 @@ def test_a_film_that_fails_is_told_and_the_result_is_there(filmed, tmp_path):
 def test_a_film_of_a_network_without_transformers_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"config.log.film shows transformers, and fcn has none"):
         train_and_evaluate(tiny_config("fcn", log__film=True), tmp_path, RunPictures)
+
+
+@pytest.fixture
+def hook(filmed, tmp_path):
+    """Returns the hook of a copy of the run, which may draw as much as it likes, and its state."""
+    workdir = shutil.copytree(filmed, tmp_path / "run")
+    config = read_config(workdir)
+    with MetricLog(workdir, start_step=20) as log:
+        pictures = RunPictures(config, make_setup(config), workdir, log)
+        yield workdir, pictures, restore(workdir, config)[1]
+
+
+def test_what_cannot_be_written_costs_one_line_each_and_not_the_training(hook, capfd):
+    workdir, pictures, state = hook
+    for folder in ("figures", "film"):
+        shutil.rmtree(workdir / folder)
+        (workdir / folder).write_text("")
+    (workdir / "theta.npz").write_bytes(b"junk")
+    with pytest.raises(UserError, match=r"theta.npz cannot be read: remove it"):
+        pictures.begin(state)
+    capfd.readouterr()
+    for step in (21, 22):
+        pictures.look(step, state)
+        pictures.evaluated(step, state, train_seconds=1e6)
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert all("was not written" in line for line in lines)
+
+
+def with_theta(state, value):
+    """Returns the state of a network whose transformer always predicts this theta."""
+    localisation = state.params["transformer"]["localisation"]
+    theta = jax.tree.map(jnp.zeros_like, localisation["theta"])
+    theta["Dense_0"]["bias"] = jnp.full(6, value)
+    transformer = state.params["transformer"] | {"localisation": localisation | {"theta": theta}}
+    return state.replace(params=state.params | {"transformer": transformer})
+
+
+def test_a_theta_of_any_finite_size_is_drawn_and_one_that_is_not_is_a_divergence(hook, capfd):
+    workdir, pictures, state = hook
+    capfd.readouterr()
+    pictures.evaluated(21, with_theta(state, 1e37), train_seconds=1e6)
+    pictures.finish(with_theta(state.replace(step=22), -1e37))
+    assert capfd.readouterr().err == ""
+    steps = [step for step, v in tensorboard_values(workdir) if v.HasField("histo")]
+    assert {21, 22} <= set(steps)
+    for value in (float("nan"), float("inf")):
+        for call in (lambda bad: pictures.evaluated(23, bad, 0.0), pictures.finish):
+            with pytest.raises(TrainingDivergedError, match="transformer's theta is not finite"):
+                call(with_theta(state, value))
 
 
 @given(

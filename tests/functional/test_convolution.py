@@ -196,3 +196,51 @@ def test_a_kernel_that_does_not_fit_is_refused(size):
 def test_padding_that_is_as_wide_as_the_kernel_is_refused():
     with pytest.raises(ValueError, match=r"padding .* less than the kernel"):
         convolution(np.zeros((1, 4, 4, 1)), np.zeros((3, 3, 1, 1)), ((0, 3), (0, 0)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_sums_of_half_precision_are_rounded_once(form, dtype):
+    rng = np.random.default_rng(5)
+    inputs = jnp.asarray(rng.normal(size=(2, 6, 7, 30)), dtype)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 30, 5)), dtype)
+
+    def value_and_gradients(inputs, kernel, weights):
+        outputs, back = jax.vjp(lambda x, k: convolution(x, k, ((1, 1), (0, 1))), inputs, kernel)
+        return outputs, *back(weights)
+
+    weights = jnp.asarray(rng.normal(size=(2, 6, 6, 5)), dtype)
+    ours = value_and_gradients(inputs, kernel, weights)
+    with jax.enable_x64(True):
+        wide = (jnp.asarray(np.asarray(x, np.float64)) for x in (inputs, kernel, weights))
+        exact = value_and_gradients(*wide)
+    for actual, expected in zip(ours, exact, strict=True):
+        assert actual.dtype == dtype
+        # Half a unit in the last place, and the error of sums in float32.
+        error = np.abs(np.asarray(actual, np.float64) - np.asarray(expected))
+        limit = float(jnp.finfo(dtype).eps) / 2 * np.abs(expected) + 1e-4
+        assert np.all(error <= limit)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel_shape"),
+    [((2, 5, 5, 0), (3, 3, 0, 4)), ((2, 5, 5, 3), (3, 3, 3, 0)), ((0, 5, 5, 3), (3, 3, 3, 4))],
+)
+def test_arrays_without_numbers(form, shape, kernel_shape):
+    assert_agree(shape, kernel_shape, NO_PADDING)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_other_platforms_use_the_convolution_of_xla(platform):
+    def run(inputs, kernel, precision=None):
+        def loss(inputs, kernel):
+            return jnp.sum(jnp.sin(convolution(inputs, kernel, precision=precision)))
+
+        return jax.grad(loss, argnums=(0, 1))(inputs, kernel)
+
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((2, 6, 6, 3), (3, 3, 3, 4))]
+    for precision in (None, "highest"):
+        traced = jax.jit(functools.partial(run, precision=precision)).trace(*shapes)
+        text = traced.lower(lowering_platforms=(platform,)).as_text()
+        assert text.count("stablehlo.convolution") == 3
+        assert "dot_general" not in text and "custom_call" not in text
+        assert ("HIGHEST" in text) == (precision == "highest")

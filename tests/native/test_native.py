@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,30 +14,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stn_jax import cache, sample
+from stn_jax import sample
 from stn_jax.native import library
 from stn_jax.sampling import bilinear
 from stn_jax.sampling.coordinates import PADDINGS
 from tests import reference
+from tests.native.builds import builds
 
-COMPILERS = ("c++", "g++", "clang++")
+__all__ = ["builds"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _kernels():
     if os.environ.get("STN_JAX_NATIVE") == "0":
         pytest.skip("switched off by STN_JAX_NATIVE=0")
-    if not any(map(shutil.which, [*os.environ.get("CXX", "").split()[:1], *COMPILERS])):
-        pytest.skip("no C++ compiler")
+    if "no C++ compiler" in str(library.status()):
+        pytest.skip(str(library.status()))
     assert library.is_available()
-
-
-@pytest.fixture
-def anew(monkeypatch, tmp_path):
-    """Resets the library to the state of a new process with an empty cache folder."""
-    monkeypatch.setattr(library, "_register", functools.cache(library._register.__wrapped__))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    return cache.cache_folder()
 
 
 NOWHERE = [np.nan, np.inf, -np.inf, 1e30, -1e30]
@@ -121,6 +113,41 @@ def test_an_image_that_is_larger_than_a_cache():
     check(draw(np.random.default_rng(0), (), 256, 257, 1, 0, (50, 50)), 1, 0, atol=5e-2)
 
 
+def call(name, like, operands, **attributes):
+    """Calls a kernel as JAX does for a primitive; the result has the shape of `like`."""
+    kernel = jax.ffi.ffi_call(library.target_name(name), jax.ShapeDtypeStruct(like.shape, "f4"))
+    return kernel(*operands, **{key: np.int64(value) for key, value in attributes.items()})
+
+
+@pytest.mark.parametrize("empty", ["batch", "size", "kernel", "channels", "features"])
+def test_convolutions_of_nothing_are_zeros(empty):
+    n = dict.fromkeys(("batch", "size", "kernel", "channels", "features"), 3) | {empty: 0}
+    out = max(n["size"] - n["kernel"] + 1, 0)
+    inputs = np.ones((n["batch"], n["size"], n["size"], n["channels"]), np.float32)
+    kernel = np.ones((n["kernel"], n["kernel"], n["channels"], n["features"]), np.float32)
+    outputs = np.ones((n["batch"], out, out, n["features"]), np.float32)
+    for name, operands, like in [
+        ("convolution", (inputs, kernel), outputs),
+        ("convolution_input_gradient", (outputs, kernel), inputs),
+        ("convolution_kernel_gradient", (inputs, outputs), kernel),
+    ]:
+        result = call(name, like, operands, top=0, bottom=0, left=0, right=0)
+        chex.assert_trees_all_equal(np.asarray(result), np.zeros_like(like))
+
+
+@pytest.mark.parametrize("size", [(2**31, 1), (2**16 - 4, 2**15), (2**31 - 5, 2**31 - 5)])
+def test_an_image_with_too_many_pixels_is_refused(size):
+    image, grid = np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 2), np.float32)
+    params = {"height": size[0], "width": size[1], "padding": 0, "align_corners": 0}
+    for name, like, operands in [
+        ("bilinear_read", image, (image, grid)),
+        ("bilinear_read_transpose", image, (image, grid)),
+        ("bilinear_shift_transpose", grid, (image, image, grid)),
+    ]:
+        with pytest.raises(jax.errors.JaxRuntimeError, match="pixels is too large"):
+            jax.block_until_ready(call(name, like, operands, **params))
+
+
 @pytest.mark.parametrize(("padding", "channels"), [*zip(PADDINGS, (1, 3, 4), strict=True)])
 def test_gradients_are_the_same_without_kernels(padding, channels, monkeypatch):
     rng = np.random.default_rng(0)
@@ -161,7 +188,7 @@ def test_wider_numbers_and_exported_programs_do_without():
 
 
 @pytest.mark.parametrize("variables", [{"CXX": "no-such-compiler"}, {"STN_JAX_NATIVE": "0"}])
-def test_the_library_works_without_a_compiler(variables, anew, monkeypatch):
+def test_the_library_works_without_kernels(variables, builds, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     image, grid = jnp.ones((5, 4, 2)), jnp.full((3, 3, 2), 0.1)
@@ -169,52 +196,6 @@ def test_the_library_works_without_a_compiler(variables, anew, monkeypatch):
     assert not library.is_available()
     assert not has_kernels(program)
     chex.assert_tree_all_finite(program.compile()(image, grid))
-
-
-def test_a_folder_that_cannot_be_written(anew):
-    anew.parent.mkdir()
-    anew.write_text("a file, not a folder")
-    assert not library.is_available()
-
-
-def test_a_damaged_library_is_built_again(anew, monkeypatch, tmp_path):
-    # This compiler only copies a file, which is fast.
-    output, compiler = tmp_path / "output", tmp_path / "compiler"
-    output.write_bytes(b"compiled")
-    compiler.write_text(f'#!/bin/sh\nfor last; do :; done\ncp {output} "$last"\n')
-    compiler.chmod(0o755)
-    monkeypatch.setenv("CXX", str(compiler))
-    path = library._built()
-    assert path.parent == anew and path.read_bytes() == b"compiled"
-
-    path.write_bytes(b"comp")
-    assert library._built().read_bytes() == b"compiled"
-    path.write_bytes(b"comp")
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert not library.is_available()
-
-
-def test_a_library_is_kept(anew, monkeypatch):
-    contents = iter([b"first", b"second"])
-    monkeypatch.setattr(library, "_compiled", lambda flags: next(contents))
-    assert library._built() == library._built()
-    monkeypatch.setattr(cache, "_machine", lambda: b"another processor")
-    assert library._built().read_bytes() == b"second"
-
-
-def test_importing_compiles_nothing(tmp_path):
-    code = (
-        "import stn_jax; from stn_jax.native import library; print(library._register.cache_info())"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"XDG_CACHE_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "currsize=0" in run.stdout
-    assert not list(Path(tmp_path).iterdir())
 
 
 ON_SOME_CORES = """

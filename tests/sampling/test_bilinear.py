@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stn_jax.sampling import PADDINGS, bilinear, sample
+import stn_jax
+from stn_jax.sampling import METHODS, PADDINGS, bilinear, sample
 from tests import reference
 
 OPTIONS = list(itertools.product(PADDINGS, (False, True)))
@@ -155,3 +156,94 @@ def test_the_gradient_to_no_images_is_empty():
     params = {"height": 5, "width": 4, "padding": 0, "align_corners": 0}
     values = jnp.ones((0, 2, 2, 3))
     assert bilinear._read_transpose_on_cpu(values, grids, **params).shape == images.shape
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 0), (1, 1, 1)])
+@pytest.mark.parametrize("target", [(0, 3), (3, 0), (2, 2)])
+def test_arrays_without_numbers(shape, target):
+    image, grid = jnp.ones(shape), jnp.zeros((*target, 2))
+    values, back = jax.vjp(sample, image, grid)
+    assert values.shape == (*target, shape[-1])
+    image_gradient, grid_gradient = back(values)
+    assert image_gradient.shape == shape
+    np.testing.assert_array_equal(np.isfinite(grid_gradient), True)
+    none = jax.vmap(lambda grid: sample(image, grid))(jnp.zeros((0, *grid.shape)))
+    assert none.shape == (0, *values.shape)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_image_that_many_grids_share_is_not_copied(method):
+    image = jax.ShapeDtypeStruct((128, 128, 3), jnp.float32)
+    grids = jax.ShapeDtypeStruct((64, 4, 4, 2), jnp.float32)
+    crops = jax.vmap(functools.partial(sample, method=method), (None, 0))
+
+    def gradients(image, grids):
+        return jax.grad(lambda *args: jnp.sum(jnp.sin(crops(*args))), (0, 1))(image, grids)
+
+    for function in (crops, gradients):
+        memory = jax.jit(function).lower(image, grids).compile().memory_analysis()
+        assert memory.temp_size_in_bytes < 10 * 128 * 128 * 3 * 4
+
+
+@pytest.mark.parametrize("outer", AXES)
+@pytest.mark.parametrize("inner", AXES)
+def test_a_batch_of_batches_is_read_one_by_one(outer, inner):
+    rng = np.random.default_rng(2)
+    images = rng.normal(size=(2, 3, 5, 4, 2)).astype(np.float32)
+    grids = rng.uniform(-1.2, 1.2, (2, 3, 3, 2, 2)).astype(np.float32)
+
+    def of_example(array, axes, a, b):
+        """Takes the first one along an axis that is not mapped."""
+        return array[a if axes[0] == 0 else 0, b if axes[1] == 0 else 0]
+
+    def mapped_part(array, axes):
+        return array[tuple(slice(None) if axis == 0 else 0 for axis in axes)]
+
+    image_axes, grid_axes = zip(outer, inner, strict=True)
+    image, grid = mapped_part(images, image_axes), mapped_part(grids, grid_axes)
+    actual = jax.vmap(jax.vmap(sample, inner), outer)(image, grid)
+    for a, b in itertools.product(range(2), range(3)):
+        expected = sample(of_example(images, image_axes, a, b), of_example(grids, grid_axes, a, b))
+        np.testing.assert_allclose(actual[a, b], expected, atol=1e-6)
+
+
+def test_plain_operations_have_the_same_derivatives():
+    rng = np.random.default_rng(3)
+    image = rng.normal(size=(5, 4, 3))
+    grid = reference.grids_off_kinks(rng, (5, 4), False)[0]
+    for padding in PADDINGS:
+        with jax.enable_x64(True):
+            operands = (jnp.asarray(image), jnp.asarray(grid))
+
+            @jax.jit
+            def everything(image, grid, padding=padding):
+                def loss(image, grid):
+                    return jnp.sum(jnp.sin(sample(image, grid, padding=padding)))
+
+                gradients = jax.grad(loss, (0, 1))
+                return gradients(image, grid), jax.jvp(gradients, (image, grid), (image, grid))
+
+            expected = everything(*operands)
+            with stn_jax.plain_operations():
+                actual = everything(*operands)
+                traced = str(everything.trace(*operands).jaxpr)
+            chex.assert_trees_all_close(actual, expected, atol=1e-9)
+            assert "bilinear_" not in traced
+            # What was traced inside of the context is not used outside of it.
+            assert "bilinear_" in str(everything.trace(*operands).jaxpr)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_other_platforms_compute_without_kernels_and_complex_numbers(platform):
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((5, 4, 3), (2, 2, 2))]
+    program = jax.jit(jax.grad(lambda *args: jnp.sum(jnp.sin(sample(*args))), (0, 1)))
+    text = program.trace(*shapes).lower(lowering_platforms=(platform,)).as_text()
+    assert "complex" not in text and "custom_call" not in text
+
+
+def test_an_image_with_more_pixels_than_can_be_counted_is_refused():
+    image = jax.ShapeDtypeStruct((2**16, 2**15, 1), jnp.bfloat16)
+    grid = jax.ShapeDtypeStruct((2, 2, 2), jnp.float32)
+    for method in METHODS:
+        with pytest.raises(ValueError, match=r"\(65536, 32768\) pixels is too large"):
+            jax.eval_shape(functools.partial(sample, method=method), image, grid)

@@ -4,7 +4,8 @@ import importlib
 import sys
 from typing import NoReturn
 
-from stn_jax.experiments.cli.parser import fail
+from stn_jax.experiments.cli.exits import reported
+from stn_jax.experiments.cli.parser import escape_what_stdout_lacks, fail
 
 USAGE = """\
 usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
@@ -26,6 +27,7 @@ _MODULES = {
 
 def main() -> NoReturn:
     """Runs the subcommand that `sys.argv` names; exits with code 2 on wrong usage."""
+    escape_what_stdout_lacks()
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE, end="")
@@ -33,7 +35,8 @@ def main() -> NoReturn:
     if command not in _MODULES:
         fail("stn-jax", f"unknown command {command!r} (commands: {', '.join(_MODULES)})")
     try:
-        sys.exit(_run(command, arguments))
+        with reported("stn-jax"):
+            sys.exit(_run(command, arguments))
     except ModuleNotFoundError as error:
         extra = "demo" if command == "demo" else "experiments"
         fail(

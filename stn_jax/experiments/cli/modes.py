@@ -1,5 +1,6 @@
 """The modes of `launch.py`: each checks its arguments, does the work and prints the result."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, printable
+from stn_jax.experiments import stopping
 from stn_jax.experiments.predict_files import predict_files
 from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
+from stn_jax.experiments.user_paths import expanded, user_path
 
 
 def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
@@ -22,12 +25,13 @@ def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[st
     folder = _one(workdirs or [f"runs/{config.name}-seed{config.seed}"])
     print(f"workdir: {folder}", flush=True)
     result = train_and_evaluate(config, folder, RunPictures)
-    if result is not None:
-        print(
-            f"test error {result['test_error_percent']:.2f}% after {result['steps']} steps "
-            f"({result['train_seconds']:.0f} s of training); picture: "
-            f"{folder / 'figures' / 'samples.png'}"
-        )
+    if result is None:
+        sys.exit(stopping.exit_code())
+    print(
+        f"test error {result['test_error_percent']:.2f}% after {result['steps']} steps "
+        f"({result['train_seconds']:.0f} s of training); picture: "
+        f"{folder / 'figures' / 'samples.png'}"
+    )
 
 
 def evaluate(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
@@ -50,7 +54,8 @@ def predict(config: ConfigDict | None, workdirs: Sequence[str], images: list[str
             been answered.
     """
     _check_no_config(config)
-    predictions, errors = predict_files(_one(workdirs), [Path(name) for name in images])
+    paths = [expanded(name, "an image file") for name in images]
+    predictions, errors = predict_files(_one(workdirs), paths)
     for prediction in predictions:
         name = printable(prediction.path)
         line = f"{name}: {prediction.text} (probability {prediction.probability:.3f})"
@@ -83,7 +88,7 @@ def _one(workdirs: Sequence[str]) -> Path:
 def _existing(workdirs: Sequence[str]) -> list[Path]:
     if not workdirs:
         raise UserError("--workdir is missing: name the folder of a trained run")
-    return [Path(workdir) for workdir in workdirs]
+    return [user_path(workdir, "--workdir") for workdir in workdirs]
 
 
 def _check_no_config(config: ConfigDict | None) -> None:

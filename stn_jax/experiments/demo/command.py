@@ -9,7 +9,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from absl import logging
 
@@ -26,8 +25,8 @@ def main(arguments: list[str]) -> int:
     Exits with 2 on wrong use, and with 143 on SIGTERM.
     """
     parser = Parser(PROGRAM, __doc__)
-    parser.add_argument(
-        "--workdir", action="append", default=[], type=Path, metavar="DIR", help="show this run too"
+    parser.add_path(
+        "--workdir", action="append", default=[], metavar="DIR", help="show this run too"
     )
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets other machines in")
     parser.add_argument("--port", default=7860, type=int)

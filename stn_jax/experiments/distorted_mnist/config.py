@@ -6,7 +6,38 @@ Each experiment has a separate config file, such as `mnist_rts.py`.
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
-from stn_jax.experiments.distorted_mnist.distortions import CANVAS
+from stn_jax.experiments.config_fields import (
+    Choice,
+    Field,
+    FolderPath,
+    Integer,
+    Real,
+    Switch,
+    Widths,
+)
+from stn_jax.experiments.distorted_mnist.distortions import CANVAS, DIGIT_SIZE
+from stn_jax.experiments.distorted_mnist.network import CLASSIFIERS, LOCALISATIONS
+from stn_jax.experiments.distorted_mnist.sources import SOURCES
+from stn_jax.transforms import FAMILIES
+
+FIELDS: dict[str, Field] = {
+    "data.source": Choice(SOURCES),
+    "data.data_dir": FolderPath(),
+    "data.manual_dir": FolderPath(),
+    "data.subset": Integer(0, 10_000),  # a class of MNIST has fewer examples
+    "data.distortion": Choice(tuple(CANVAS)),
+    "data.augment.deformation": Real(0, DIGIT_SIZE, below=True),
+    "data.augment.linear": Real(0, 1),
+    "model.classifier": Choice(tuple(CLASSIFIERS)),
+    "model.features": Widths(most_layers=4, most=16_384),
+    "model.batch_norm": Switch(),
+    "model.dropout": Real(0, 1, below=True),
+    "model.family": Choice(("none", *FAMILIES)),
+    "model.localisation": Choice(tuple(LOCALISATIONS)),
+    "model.output_size": Integer(0, 1024),  # 17 times the largest canvas
+    "model.pool": Integer(1, 1024),
+}
+"""What the settings of this task can be, besides those that all tasks have."""
 
 MODELS = {
     "fcn": ("fcn", "none"),

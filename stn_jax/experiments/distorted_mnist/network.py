@@ -8,8 +8,8 @@ from flax import linen as nn
 from jax import Array
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError, check_choice
-from stn_jax.functional.pooling import average_pool, max_pool_2x2
+from stn_jax.errors import UserError
+from stn_jax.functional import average_pool, max_pool_2x2
 from stn_jax.linen import (
     BatchNorm,
     Conv,
@@ -18,7 +18,7 @@ from stn_jax.linen import (
     FullyConnectedLocalisation,
     SpatialTransformer,
 )
-from stn_jax.transforms import FAMILIES, make_family
+from stn_jax.transforms import make_family
 
 NUM_CLASSES = 10
 
@@ -114,22 +114,13 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
         axis_name: the name of the device axis that batch statistics are averaged over in training.
 
     Raises:
-        UserError: if a name in the config is unknown, or a size does not fit.
+        UserError: if the number of widths or the size of the output does not fit the classifier.
     """
-    check_choice(config.classifier, CLASSIFIERS, "config.model.classifier")
-    check_choice(config.localisation, LOCALISATIONS, "config.model.localisation")
-    check_choice(config.family, ("none", *FAMILIES), "config.model.family")
     num_widths = _NUM_WIDTHS[config.classifier]
-    if len(config.features) != num_widths or not all(
-        isinstance(width, int) and width > 0 for width in config.features
-    ):
+    if len(config.features) != num_widths:
         raise UserError(
             f"config.model.features must be {num_widths} positive widths with config.model."
             f"classifier={config.classifier}, got {config.features}"
-        )
-    if not 0 <= config.dropout < 1:
-        raise UserError(
-            f"config.model.dropout must be at least 0 and less than 1, got {config.dropout}"
         )
     options = {"batch_norm": config.batch_norm, "axis_name": axis_name}
     classifier = CLASSIFIERS[config.classifier](
@@ -138,8 +129,6 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
     if config.family == "none":
         return classifier
     size = config.output_size or canvas
-    if config.pool < 1:
-        raise UserError(f"config.model.pool must be at least 1, got {config.pool}")
     smallest = config.pool * _SMALLEST_INPUT[config.classifier]
     if size < smallest:
         raise UserError(

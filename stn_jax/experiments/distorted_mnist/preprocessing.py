@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError
 from stn_jax.experiments.data.augmentation import random_linear_map, random_warp
 from stn_jax.experiments.data.examples import Examples, Preprocessing
 from stn_jax.experiments.distorted_mnist.distortions import DIGIT_SIZE, make_distortion
@@ -25,9 +24,6 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
     """Returns the distortion and augmentations of `config.data`.
 
     Clutter is cropped from the first digits of the training set, also for test images.
-
-    Raises:
-        UserError: if the distortion is unknown or an augmentation is out of range.
     """
     others = jnp.asarray(train.images[:CLUTTER_DIGITS], jnp.float32) / 255
     distort = make_distortion(config.distortion, others)
@@ -52,13 +48,6 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
 
 def _make_warp(config: ConfigDict) -> Callable[[Array, Array], Array | None]:
     deformation, linear = config.deformation, config.linear
-    if not 0 <= deformation < DIGIT_SIZE:
-        raise UserError(
-            "config.data.augment.deformation must be at least 0 and less than "
-            f"{DIGIT_SIZE} pixels, got {deformation}"
-        )
-    if not 0 <= linear <= 1:
-        raise UserError(f"config.data.augment.linear must be in 0..1, got {linear}")
 
     def make_warp(warp_key: Array, linear_key: Array) -> Array | None:
         if deformation == linear == 0:

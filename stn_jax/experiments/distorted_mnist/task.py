@@ -8,9 +8,10 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError, check_choice
+from stn_jax.errors import UserError
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.data.picture_files import open_image
+from stn_jax.experiments.distorted_mnist import config as settings
 from stn_jax.experiments.distorted_mnist import published
 from stn_jax.experiments.distorted_mnist.digit_pictures import network_input
 from stn_jax.experiments.distorted_mnist.distortions import CANVAS
@@ -20,11 +21,11 @@ from stn_jax.experiments.distorted_mnist.sources import first_per_class, load_mn
 from stn_jax.experiments.labels import ClassLabels, LabelKind
 
 PAPER_SOURCE = published.SOURCE
+FIELDS = settings.FIELDS
 LABELS: LabelKind = ClassLabels(tuple(map(str, range(NUM_CLASSES))), "digit")
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
-    check_choice(config.data.distortion, CANVAS, "config.data.distortion")
     canvas = CANVAS[config.data.distortion]
     return canvas, canvas, 1
 

@@ -3,8 +3,7 @@
 import contextlib
 import importlib.util
 import io
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +12,10 @@ import numpy as np
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.data import tfds_support
+from stn_jax.experiments.distorted_mnist import idx_files
+
+VERSION = "3.0.1"
+LENGTHS = {"train": 60_000, "test": 10_000}
 
 Arrays = tuple[np.ndarray, np.ndarray]  # images [N, 28, 28, 1] uint8, labels [N] int32
 
@@ -22,24 +25,29 @@ def load(data_dir: str | None, manual_dir: str | None) -> tuple[Arrays, Arrays]:
 
     Args:
         data_dir: tfds's folder, with `mnist/` in it. None: tfds's default.
-        manual_dir: the folder with the four archives, if they should not be downloaded.
+        manual_dir: the folder with MNIST's four files, if they should not be downloaded.
 
     Raises:
-        UserError: if archives are missing or damaged, there is no network to download them,
-          `data_dir` cannot be written, or prepared data cannot be read.
+        UserError: if files are missing or damaged, there is no network to download them, `data_dir`
+          cannot be written, or prepared data cannot be read.
     """
+    tfds_support.progress_on_a_terminal_only()
+    folder = tfds_support.root(data_dir) / "mnist"
+    data_path = folder / VERSION
+    tfds_support.remove_leftovers(folder)
+    if not data_path.exists():
+        _prepare(folder.parent, manual_dir)
+    with tfds_support.damage_reported("the MNIST data", folder):
+        if (found := tfds_support.split_lengths(data_path, VERSION)) != LENGTHS:
+            raise ValueError(f"{found} examples, not {LENGTHS}")
+        builder = _builder(folder.parent)
+        return _read(builder, "train"), _read(builder, "test")
+
+
+def _builder(root: Path) -> Any:
     import tensorflow_datasets as tfds  # the import takes a second
 
-    tfds_support.progress_on_a_terminal_only()
-    root = tfds_support.root(data_dir)
-    with tfds_support.user_error(
-        f"cannot read the MNIST data in {root / 'mnist'}",
-        "delete that folder to prepare them again, or choose another --config.data.data_dir=DIR",
-    ):
-        builder = tfds.builder("mnist", data_dir=root, file_format="array_record")
-        if not builder.data_path.exists():
-            _prepare(builder, root, manual_dir)
-        return _read(builder, "train"), _read(builder, "test")
+    return tfds.builder(f"mnist:{VERSION}", data_dir=root, file_format="array_record")
 
 
 def _read(builder: Any, split: str) -> Arrays:
@@ -54,71 +62,50 @@ def _read(builder: Any, split: str) -> Arrays:
     labels = np.empty(len(source), np.int32)
     for i, record in enumerate(source.__getitems__(range(len(source)))):
         feature = tf_example_pb2.Example.FromString(record).features.feature
-        png = io.BytesIO(feature["image"].bytes_list.value[0])
-        images[i, :, :, 0] = np.asarray(Image.open(png, formats=("PNG",)))
-        labels[i] = feature["label"].int64_list.value[0]
+        (png,) = feature["image"].bytes_list.value
+        (labels[i],) = feature["label"].int64_list.value
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+            if image.size != (28, 28) or image.mode != "L":
+                raise ValueError(f"an image of {image.size} pixels, mode {image.mode}")
+            images[i, :, :, 0] = np.asarray(image)
     return images, labels
 
 
-def _prepare(builder: Any, root: Path, manual_dir: str | None) -> None:
+def _prepare(root: Path, manual_dir: str | None) -> None:
     """Lets tfds write the data below `root`, from `manual_dir` or else from the network."""
-    import tensorflow_datasets as tfds
-
+    builder = _builder(root)
+    contents = None
     if manual_dir:
-        _check_archives(builder, Path(manual_dir).expanduser())
+        folder = tfds_support.manual_folder(manual_dir, idx_files.ARCHIVES)
+        contents = idx_files.read(folder, builder.URL)
     elif not tfds_support.answers(next(iter(builder.url_infos))):
         raise UserError(
             f"MNIST is not in {root} and {builder.URL} cannot be reached: run with "
             "--config.data.source=embedded, or with --config.data.manual_dir=DIR where DIR holds "
-            f"the archives {', '.join(_names(builder))}, or on a machine with a network, or with "
+            f"the files {', '.join(idx_files.ARCHIVES)}, or on a machine with a network, or with "
             "--config.data.data_dir=DIR where DIR holds MNIST already prepared"
         )
-    # tfds recognises extracted files by name alone, and Fashion-MNIST's archives have the same
-    # names: extract to a separate folder.
-    with (
-        tfds_support.user_error(
-            f"cannot prepare MNIST in {root}",
-            "fix this and run again, or choose another --config.data.data_dir=DIR",
-        ),
-        tempfile.TemporaryDirectory() as scratch,
-        _without_tensorflow(),
-    ):
-        builder.download_and_prepare(
-            download_dir=scratch,
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None),
-        )
+
+    def write(scratch: Path) -> None:
+        if contents is not None:
+            for name, content in contents.items():
+                (scratch / name).write_bytes(content)
+            builder._make_download_manager = lambda **_: _Unpacked(scratch, builder.url_infos)
+        with _without_tensorflow():
+            builder.download_and_prepare(download_dir=scratch)
+
+    tfds_support.prepare_once(builder, write, "MNIST")
 
 
-def _names(builder: Any) -> list[str]:
-    return [info.filename for info in builder.url_infos.values()]
+class _Unpacked:
+    """Gives files of a folder to tfds as if it had fetched and unpacked them."""
 
+    def __init__(self, folder: Path, url_infos: Mapping[str, Any]):
+        self.downloaded_size = sum(info.size for info in url_infos.values())
+        self._folder = folder
 
-def _check_archives(builder: Any, folder: Path) -> None:
-    """Raises UserError unless all four archives are in `folder` with tfds's checksums.
-
-    tfds also checks them, but it starts to write first, and would download missing archives.
-    """
-    from tensorflow_datasets.core.download import checksums
-
-    missing = [name for name in _names(builder) if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"--config.data.manual_dir={folder} lacks {', '.join(missing)}: "
-            f"fetch what is missing from {builder.URL}"
-        )
-    for url, expected in builder.url_infos.items():
-        archive = folder / expected.filename
-        try:
-            actual = checksums.compute_url_info(archive)
-        except OSError as error:
-            raise UserError(
-                f"cannot read {archive} ({error.strerror}): make it readable"
-            ) from error
-        if actual != expected:
-            raise UserError(
-                f"{archive} is damaged ({actual.size} bytes, {expected.size} expected; its "
-                f"checksum differs from the one in tensorflow-datasets): fetch it again from {url}"
-            )
+    def download_and_extract(self, urls: Mapping[str, str]) -> dict[str, Path]:
+        return {name: self._folder / Path(url).stem for name, url in urls.items()}
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Packs the newest checkpoint of a finished run into the package, for `stn_jax.load_pretrained`."""
 
 import sys
-from pathlib import Path
 
 from absl import logging
 
@@ -14,7 +13,7 @@ PROGRAM = "python -m stn_jax.experiments.pretrained"
 def main(arguments: list[str]) -> None:
     """Runs the command; exits with code 2 on wrong use."""
     parser = Parser(PROGRAM, __doc__)
-    parser.add_argument("workdir", type=Path, metavar="WORKDIR", help="the run's folder")
+    parser.add_path("workdir", metavar="WORKDIR", help="the run's folder")
     parser.add_argument("name", metavar="NAME", help="the network's name, such as st_cnn_affine")
     parser.add_argument("--command", required=True, help="that trained it, for the model card")
     parser.add_argument("--commit", required=True, help="of the code that trained it, for the card")

@@ -59,7 +59,8 @@ def _curve(run: Run, key: str, factor: float) -> tuple[np.ndarray, np.ndarray] |
 
     Of many points, neighbours are averaged.
     """
-    points = [(record["step"], record[key]) for record in run.records if key in record]
+    # Runs of many seeds have lists of values.
+    points = [(r["step"], r[key]) for r in run.records if isinstance(r.get(key), int | float)]
     if not points:
         return None
     steps, values = np.array(points, float).T

@@ -4,9 +4,6 @@ After an interruption, the same command resumes; finished rows are not run again
 only rewrites the report, for example after notes were edited.
 """
 
-import sys
-from pathlib import Path
-
 from absl import logging
 
 from stn_jax.errors import UserError
@@ -26,9 +23,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--budget", default="minutes", help="trial, minutes, ... or paper")
     parser.add_argument("--rows", default="*", metavar="PATTERN", help="such as 'rts-st_cnn*'")
     parser.add_argument("--seeds", default=1, type=int, metavar="N", help="train N seeds together")
-    parser.add_argument("--out", default="results", type=Path, metavar="DIR")
+    parser.add_path("--out", default="results", metavar="DIR")
     for name in ("data_dir", "manual_dir"):  # as in launch.py and its messages
-        parser.add_argument(f"--config.data.{name}", dest=name, metavar="DIR")
+        parser.add_path(f"--config.data.{name}", dest=name, metavar="DIR")
     options = parser.parse_args(arguments)
     if options.table is None and parser.parse_args([f"--out={options.out}"]) != options:
         parser.error("name a TABLE: mnist (section 4.1) or svhn (section 4.2)")
@@ -53,13 +50,10 @@ def main(arguments: list[str]) -> int:
                 pattern=options.rows,
                 seeds=options.seeds,
                 out=options.out,
-                data={name: folder for name, folder in data.items() if folder},
+                data={name: str(folder) for name, folder in data.items() if folder},
             )
     except UserError as error:
         parser.error(str(error))
-    except KeyboardInterrupt:
-        print("stopped: the same command resumes from the last checkpoint", file=sys.stderr)
-        return 130
     print(f"report: {options.out / 'README.md'}")
     if failed:
         print(f"rows that failed: {failed}, see above; the same command will try them again")

@@ -18,6 +18,7 @@ from stn_jax.experiments.locks import locked
 from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable, Row
 from stn_jax.experiments.reproduce.row_records import read_record, record_path, row_settings
 from stn_jax.files import digest, write_atomically
+from stn_jax.visualization.style import default_style
 
 Records = dict[tuple[str, str], dict]  # by (budget, row), in the table's order
 
@@ -247,16 +248,26 @@ def _read_records(out: Path, name: str, table: PaperTable) -> Records:
 def _read_notes(path: Path, tables: Mapping[str, PaperTable]) -> dict:
     """Returns notes by table, budget and row; raises UserError if one of these is unknown."""
     try:
-        notes = tomllib.loads(path.read_text()) if path.exists() else {}
-    except (tomllib.TOMLDecodeError, OSError) as error:
+        notes = tomllib.loads(path.read_text("utf-8-sig")) if path.exists() else {}
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     for name, budgets in notes.items():
         check_choice(name, tables, f"table in {path}")
-        for budget, rows in budgets.items():
+        for budget, rows in _table(budgets, name, path).items():
             check_choice(budget, tables[name].budgets, f"budget in {path}")
-            for row in rows:
+            for row, note in _table(rows, f"{name}.{budget}", path).items():
                 check_choice(row, [row.name for row in tables[name].rows], f"row in {path}")
+                if not isinstance(note, str) or not note.isprintable():
+                    raise UserError(f"{path}: {name}.{budget}.{row} must be a text in one line")
     return notes
+
+
+def _table(value: object, name: str, path: Path) -> dict:
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: {name} must be a table, such as [{name}]")
+    return value
 
 
 def _columns(table: PaperTable, records: Records) -> list[tuple[str, str]]:
@@ -269,6 +280,7 @@ def _plot_path(name: str, budget: str, column: str) -> str:
     return f"{name}/{budget}/{column.replace(' ', '_')}.png"
 
 
+@default_style()
 def _draw_curves(path: Path, table: PaperTable, records: Records, budget: str, column: str) -> None:
     """Plots each row's mean test error against training examples, with the range over seeds.
 

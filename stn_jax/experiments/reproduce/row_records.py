@@ -14,11 +14,19 @@ import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError
 from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable
+from stn_jax.experiments.workdir.json_files import (
+    COUNT,
+    NUMBER,
+    TEXT,
+    Kind,
+    check_entries,
+    read_json,
+)
 from stn_jax.experiments.workdir.run_config import settings
 from stn_jax.files import write_atomically
 
@@ -38,14 +46,41 @@ def read_record(path: Path) -> dict | None:
         UserError: the record cannot be read.
     """
     try:
-        record = json.loads(path.read_text())
-        if not isinstance(record, dict) or not record.keys() >= {"config", "runs"}:
-            raise ValueError("it is not a record")
-        return record
+        return read_json(path, lambda record: _check(record, path), "; remove it to run it again")
     except FileNotFoundError:
         return None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read ({error}): remove it to run it again") from error
+
+
+_ENTRIES = {
+    **dict.fromkeys(("table", "budget", "row"), TEXT),
+    "config": Kind("an object", lambda value: isinstance(value, dict)),
+    "runs": Kind("a list of runs", lambda value: isinstance(value, list) and len(value) > 0),
+}
+_RUN_ENTRIES = {
+    **dict.fromkeys(("test_error_percent", "train_seconds"), NUMBER),
+    **dict.fromkeys(("seed", "examples"), COUNT),
+    "seeds_together": Kind("a positive number", lambda value: COUNT.accepts(value) and value > 0),
+    "device": TEXT,
+    "error_curve": Kind("a list of pairs of numbers", lambda value: _is_curve(value)),
+}
+
+
+def _check(record: Any, path: Path) -> None:
+    check_entries(record, _ENTRIES)
+    check_entries(record["config"], {"data.source": TEXT})
+    for run in record["runs"]:
+        check_entries(run, _RUN_ENTRIES)
+    if len({len(run["error_curve"]) for run in record["runs"]}) > 1:
+        raise ValueError("the curves of its runs have different lengths")
+    if (record["row"], record["budget"]) != (path.stem, path.parent.name):
+        raise ValueError(f"it is the record of {record['row']}, budget {record['budget']}")
+
+
+def _is_curve(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(point, list) and len(point) == 2 and all(map(NUMBER.accepts, point))
+        for point in value
+    )
 
 
 def row_settings(config: ConfigDict) -> dict[str, object]:

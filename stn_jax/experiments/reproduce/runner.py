@@ -1,7 +1,6 @@
 """Runs the rows of a table that have not been run yet, one after the other."""
 
 import shutil
-import signal
 import sys
 import time
 import traceback
@@ -13,7 +12,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError, check_choice
+from stn_jax.errors import UserError, check_choice, one_line
+from stn_jax.experiments import stopping
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.reproduce.paper_tables import find_tables
 from stn_jax.experiments.reproduce.results_page import (
@@ -32,7 +32,7 @@ from stn_jax.experiments.reproduce.row_records import (
 )
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.environment import environment
-from stn_jax.experiments.training.loop import load, run, stop_on_sigterm
+from stn_jax.experiments.training.loop import load, run
 from stn_jax.experiments.training.program import make_program
 from stn_jax.experiments.workdir.metrics import read_metrics
 from stn_jax.files import digest
@@ -62,7 +62,7 @@ def reproduce(
 
     Raises:
         UserError: the table, the budget or the row does not exist, or `out` cannot be used.
-        SystemExit: SIGTERM was received.
+        SystemExit: SIGINT or SIGTERM has stopped the training.
     """
     tables = find_tables()
     check_choice(name, tables, "TABLE")
@@ -124,7 +124,7 @@ def _group(config: ConfigDict, seeds: Sequence[int]) -> str:
 
 
 def _explain(error: Exception, work: Path) -> str:
-    message = " ".join(str(error).split())
+    message = one_line(error)
     if isinstance(error, UserError | TrainingDivergedError):
         return message
     work.mkdir(parents=True, exist_ok=True)
@@ -142,14 +142,13 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
 
     Raises:
         UserError, TrainingDivergedError: as in `train_and_evaluate`.
-        SystemExit: SIGTERM was received.
+        SystemExit: SIGINT or SIGTERM has stopped the training.
     """
     setup = load(config)
     program = make_program(config, setup, seeds)
-    with stop_on_sigterm() as stop_asked:
-        trained = run(config, setup, program, workdir, stop_asked)
+    trained = run(config, setup, program, workdir)
     if trained is None:
-        raise SystemExit(128 + signal.SIGTERM)
+        sys.exit(stopping.exit_code())
     # The result of a single seed is a scalar, that of several seeds an array.
     result = jax.tree.map(np.atleast_1d, trained.evaluation)
     curve = [

@@ -3,6 +3,49 @@
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
+from stn_jax.experiments.config_fields import (
+    Choice,
+    Field,
+    FolderPath,
+    Integer,
+    Real,
+    Switch,
+    Widths,
+)
+from stn_jax.experiments.street_numbers.drawn.drawing import LAYOUTS
+from stn_jax.experiments.street_numbers.network import DTYPES, NETWORKS, NUM_CONVOLUTIONS
+from stn_jax.experiments.street_numbers.sources import EVALUATE_ON, SOURCES
+from stn_jax.transforms import FAMILIES
+
+_MOST_NUMBERS = 1_000_000  # SVHN has 235,754 to train on
+
+FIELDS: dict[str, Field] = {
+    "data.source": Choice(SOURCES),
+    "data.data_dir": FolderPath(),
+    "data.manual_dir": FolderPath(),
+    "data.subset": Integer(0, _MOST_NUMBERS),
+    "data.held_out": Integer(0, _MOST_NUMBERS),
+    "data.evaluate_on": Choice(EVALUATE_ON),
+    "data.size": Integer(16, 512),  # SVHN's pictures are at most about 500 pixels high
+    "data.crop": Integer(16, 512),
+    "data.context": Real(1, 100, or_zero=True),
+    "data.augment.brightness": Real(0, 1),
+    "data.augment.contrast": Real(0, 1),
+    "data.synthetic.layout": Choice(LAYOUTS),
+    "data.synthetic.train": Integer(1, _MOST_NUMBERS),
+    "data.synthetic.test": Integer(1, _MOST_NUMBERS),
+    "data.synthetic.seed": Integer(0, 2**32 - 1),
+    "model.network": Choice(NETWORKS),
+    "model.filters": Widths(NUM_CONVOLUTIONS, most=4096, least_layers=NUM_CONVOLUTIONS),
+    "model.features": Widths(most_layers=16, most=16_384),
+    "model.family": Choice(FAMILIES),
+    "model.localisation_filters": Widths(most_layers=16, most=4096),
+    "model.localisation_features": Widths(most_layers=16, most=16_384),
+    "model.batch_norm": Switch(),
+    "model.dropout": Real(0, 1, below=True),
+    "model.dtype": Choice(DTYPES),
+}
+"""What the settings of this task can be, besides those that all tasks have."""
 
 SIZES = ("64", "128")
 DATA = ("svhn", "synthetic", "synthetic_small")

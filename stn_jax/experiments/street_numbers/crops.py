@@ -16,6 +16,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.data import tfds_support
 from stn_jax.experiments.data.examples import Examples
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
@@ -96,6 +97,8 @@ def load_crops(
         cache.mkdir(parents=True, exist_ok=True)
         with locked(cache):
             if not folder.exists():
+                for leftover in cache.glob("*.incomplete"):  # of a process that was killed
+                    shutil.rmtree(leftover)
                 _write(folder, builder, splits, settings)
     except OSError as error:
         raise UserError(
@@ -107,15 +110,13 @@ def load_crops(
 
 def _read(folder: Path, settings: dict[str, Any]) -> Examples:
     remedy = "delete that folder to have it rebuilt, or choose another --config.data.data_dir=DIR"
-    try:
+    with tfds_support.damage_reported("the street numbers", folder):
         recorded = json.loads((folder / "settings.json").read_text())
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        labels = np.load(folder / "labels.npy")
-    except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"cannot read the street numbers in {folder} ({reason}): {remedy}"
-        ) from error
+        images, labels = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels")
+        )
+        if not isinstance(recorded, dict):
+            raise ValueError("settings.json holds no settings")
     if recorded != settings:
         differing = [
             f"{key}: {recorded.get(key)!r} there, {value!r} now"
@@ -127,9 +128,10 @@ def _read(folder: Path, settings: dict[str, Any]) -> Examples:
             f"({'; '.join(differing)}): {remedy}"
         )
     count, size = settings["count"], settings["size"]
-    if images.shape != (count, size, size, 3) or labels.shape != (count, MAX_DIGITS):
+    found = [(array.shape, array.dtype) for array in (images, labels)]
+    if found != [((count, size, size, 3), np.uint8), ((count, MAX_DIGITS), np.int32)]:
         raise UserError(f"the street numbers in {folder} are incomplete: {remedy}")
-    return Examples(images, labels)
+    return Examples(images, np.array(labels))
 
 
 def _write(folder: Path, builder: Any, splits: Sequence[str], settings: dict[str, Any]) -> None:
@@ -140,7 +142,6 @@ def _write(folder: Path, builder: Any, splits: Sequence[str], settings: dict[str
     if settings["shuffled"]:
         places = np.random.default_rng(_SHUFFLING_SEED).permutation(count)
     beside = folder.with_name(f"{folder.name}.incomplete")
-    shutil.rmtree(beside, ignore_errors=True)  # left by a process that was killed
     beside.mkdir()
     try:
         labels = np.empty((count, MAX_DIGITS), np.int32)

@@ -8,7 +8,6 @@ from jax import Array
 from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.street_numbers.labels import MAX_DIGITS, NO_DIGIT
 from stn_jax.functional import max_pool_2x2
 from stn_jax.linen import (
@@ -19,7 +18,7 @@ from stn_jax.linen import (
     FullyConnectedLocalisation,
     SpatialTransformer,
 )
-from stn_jax.transforms import FAMILIES, make_family
+from stn_jax.transforms import make_family
 
 NUM_CLASSES = NO_DIGIT + 1
 NUM_CONVOLUTIONS = 8
@@ -86,22 +85,7 @@ def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
             (widths of the localisation networks; those of Multi have no convolutions), `dropout`,
             `batch_norm`, `dtype` ("float32" or "bfloat16").
         axis_name: the axis of the devices that a batch is split over.
-
-    Raises:
-        UserError: a name in the config is unknown, or a width or the dropout rate is invalid.
     """
-    check_choice(config.network, NETWORKS, "config.model.network")
-    check_choice(config.family, FAMILIES, "config.model.family")
-    check_choice(config.dtype, DTYPES, "config.model.dtype")
-    for name in ("filters", "features", "localisation_filters", "localisation_features"):
-        if not all(isinstance(width, int) and width > 0 for width in config[name]):
-            raise UserError(f"config.model.{name} must be positive widths, got {config[name]}")
-    if len(config.filters) != NUM_CONVOLUTIONS:
-        raise UserError(
-            f"config.model.filters must be {NUM_CONVOLUTIONS} widths, got {config.filters}"
-        )
-    if not 0 <= config.dropout < 1:
-        raise UserError(f"config.model.dropout must be in 0..1, got {config.dropout}")
     options = {
         "batch_norm": config.batch_norm,
         "axis_name": axis_name,

@@ -19,7 +19,7 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     float32 in -1..1.
 
     Raises:
-        UserError: the crop does not fit the images, or the range of an augmentation is invalid.
+        UserError: the crop does not fit the images.
     """
     check_crop(config)
     jitter = make_jitter(config.augment)
@@ -48,8 +48,8 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
 
 def check_crop(config: ConfigDict) -> None:
     """Raises UserError unless the crop in `config.data` fits the images."""
-    if not 16 <= config.crop <= config.size:
+    if config.crop > config.size:
         raise UserError(
-            f"config.data.crop must be in 16..{config.size} pixels (config.data.size), got "
+            f"config.data.crop must be at most {config.size} pixels (config.data.size), got "
             f"{config.crop}"
         )

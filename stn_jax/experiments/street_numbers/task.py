@@ -12,6 +12,7 @@ from PIL import Image
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.street_numbers import config as settings
 from stn_jax.experiments.street_numbers import published
 from stn_jax.experiments.street_numbers.labels import NumberLabels
 from stn_jax.experiments.street_numbers.network import make_model
@@ -19,6 +20,7 @@ from stn_jax.experiments.street_numbers.preprocessing import check_crop, make_pr
 from stn_jax.experiments.street_numbers.sources import load_street_numbers
 
 PAPER_SOURCE = published.SOURCE
+FIELDS = settings.FIELDS
 LABELS: LabelKind = NumberLabels()
 
 

@@ -1,9 +1,20 @@
-"""Checkpoints of the training state, written with Orbax: the newest few and the best are kept."""
+"""Checkpoints of the training state, written with Orbax: the newest few and the best are kept.
 
+Each is a folder named by its step, which appears and disappears as a whole: while it is written or
+deleted, its name ends in `UNFINISHED`.
+"""
+
+import contextlib
 import hashlib
 import json
+import math
+import os
+import re
+import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -11,103 +22,155 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, one_line
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.optimizer import make_optimizer
 from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state
+from stn_jax.experiments.workdir.run_config import settings
 
 METRIC = "test_error_percent"
+UNFINISHED = ".unfinished"
+
+_CONTENTS = "contents.json"
+_ORIGIN = ("task", "seed", "data.", "model.")  # prefixes of the settings that tell runs apart
 
 
 class Checkpoints:
     """Saves the states of one run below `directory`. Use it as a context manager.
 
-    States are stored as host arrays, so that they can be restored on any number of devices. A
-    digest of the values is stored with each state, so that damaged checkpoints are detected.
+    States are stored as host arrays, so that they can be restored on any number of devices. Next to
+    each state, `contents.json` holds digests of the files, so that damage is detected, the shapes
+    of the arrays, and the settings that the state cannot do without.
+
+    Args:
+        directory: the folder with the checkpoints; it is created if necessary.
+        keep_newest: the number of newest checkpoints to keep, besides the best.
+        config: the run's config, so that its checkpoints can be told from those of other runs.
     """
 
-    def __init__(self, directory: Path, *, keep_newest: int):
-        policies = ocp.training.preservation_policies
-        self._checkpointer = ocp.training.Checkpointer(
-            directory.absolute(),  # Orbax requires an absolute path
-            preservation_policy=policies.AnyPreservationPolicy(
-                [
-                    policies.LatestN(keep_newest),
-                    policies.BestN(
-                        get_metric_fn=lambda metrics: metrics[METRIC],
-                        reverse=True,
-                        n=1,
-                        keep_checkpoints_without_metrics=False,
-                    ),
-                ]
-            ),
-            cleanup_tmp_directories=True,
-        )
+    def __init__(self, directory: Path, *, keep_newest: int, config: ConfigDict | None = None):
+        self._directory = directory.absolute()  # Orbax requires an absolute path
+        self._keep_newest = keep_newest
+        self._config = config
 
     def __enter__(self) -> "Checkpoints":
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._remove_unfinished()
         return self
 
     def __exit__(self, *exception) -> None:
-        self._checkpointer.close()
+        self._remove_unfinished()
 
     def save(self, state: TrainState, test_error_percent: float | None = None) -> None:
         """Saves the state under its step number, and returns once it is on disk.
 
         Raises:
             TrainingDivergedError: if the parameters are not finite; nothing is saved.
+            OSError: if it cannot be written; what was written is removed.
         """
         host_state = jax.tree.map(np.array, state)
+        step = int(state.step)
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(host_state.params)):
             raise TrainingDivergedError(
-                f"the parameters after step {int(state.step)} are not finite and were not saved; "
-                "earlier checkpoints are kept. Try a lower config.optimizer.learning_rate"
+                f"the parameters after step {step} are not finite and were not saved; earlier "
+                "checkpoints are kept. Try a lower config.optimizer.learning_rate"
             )
-        self._checkpointer.save(
-            int(state.step),
-            host_state,
-            force=True,
-            overwrite=True,
-            metrics=None if test_error_percent is None else {METRIC: test_error_percent},
-            custom_metadata={"sha256": _digest(host_state)},
-        )
+        path = self._directory / f"{step}{UNFINISHED}"
+        digest = {"sha256": _digest(host_state)}
+        with _write_errors(path):
+            ocp.save(path, host_state, checkpointable_name="state", custom_metadata=digest)
+        if test_error_percent is not None:
+            metrics = path / "metrics" / "metrics"
+            metrics.parent.mkdir()
+            metrics.write_text(json.dumps({METRIC: test_error_percent}))
+        contents = {
+            "settings": {} if self._config is None else _origin(self._config),
+            "arrays": _arrays(host_state),
+            "files": {
+                file.relative_to(path).as_posix(): _file_digest(file)
+                for file in sorted(path.rglob("*"))
+                if file.is_file()
+            },
+        }
+        (path / _CONTENTS).write_text(json.dumps(contents, indent=1))
+        path.rename(self._directory / str(step))
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        paths = _saved(self._directory)
+        best = min(reversed(paths), key=_test_error_percent)
+        for path in {*paths[: -self._keep_newest]} - {best}:
+            path.rename(path.with_name(path.name + UNFINISHED))
+        self._remove_unfinished()
+
+    def _remove_unfinished(self) -> None:
+        for pattern in (f"*{UNFINISHED}", "*.orbax-checkpoint-tmp*"):
+            for path in self._directory.glob(pattern):
+                if path.is_symlink() or path.is_file():
+                    path.unlink()
+                else:
+                    shutil.rmtree(path)
 
 
-def restore_newest(directory: Path, template: TrainState) -> tuple[TrainState | None, list[Path]]:
-    """Returns the newest readable state (None if nothing was saved yet) and the broken checkpoints.
+@contextlib.contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    """Reports whatever Orbax raises, which it does not document, as an OSError."""
+    try:
+        yield
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):  # as its storage library says
+            number = int(found[1])
+        reason = os.strerror(number) if number else one_line(error)[-200:]
+        raise OSError(number, reason, str(path)) from error
 
-    Broken checkpoints are reported and skipped; nothing on disk is changed.
+
+class _Unusable(Exception):
+    """Raised for a checkpoint that is broken, or of another run; the message says which and why."""
+
+
+def restore_newest(
+    directory: Path,
+    template: TrainState,
+    *,
+    config: ConfigDict | None = None,
+    num_steps: int | None = None,
+) -> tuple[TrainState | None, list[Path]]:
+    """Returns the newest usable state (None if nothing was saved yet) and those it passed over.
+
+    A checkpoint that is damaged or belongs to another run is reported and passed over; nothing on
+    disk is changed.
 
     Args:
         directory: the folder with the checkpoints of a run.
         template: a state with the same structure and shapes.
+        config: the run's config, to detect checkpoints of other runs.
+        num_steps: the step at which the run ends, for the same purpose.
 
     Returns:
-        The state as host arrays, and the folders of the broken checkpoints.
+        The state as host arrays, and the folders of the unusable checkpoints that are newer.
 
     Raises:
-        UserError: if there are checkpoints, but none of them can be read.
+        UserError: if there are checkpoints, but none of them is usable, or the newest one cannot be
+            read for another reason, such as its permissions.
     """
-    steps = [path for path in directory.glob("*") if path.is_dir() and path.name.isdigit()]
-    newest, broken = None, []
-    for path in sorted(steps, key=lambda path: int(path.name), reverse=True):
+    unusable: list[Path] = []
+    while paths := [path for path in _saved(directory) if path not in unusable]:
+        path = paths[-1]
         try:
-            state = _load(path, template)
-        except (PermissionError, MemoryError):
-            raise
-        # Orbax does not document which exceptions it raises for damaged files.
-        except Exception as error:
-            broken.append(path)
-            reason = " ".join(str(error).split())[:100]
-            print(f"checkpoint {path} is broken and was skipped ({reason})", file=sys.stderr)
-        else:
-            newest = newest or state
-    if broken and newest is None:
+            return _load(path, template, config, num_steps), unusable
+        except _Unusable as error:
+            if not path.exists() and not path.is_symlink():
+                continue  # the run that is training has deleted it
+            print(f"checkpoint {path} {error}", file=sys.stderr)
+            unusable.append(path)
+    if unusable:
         raise UserError(
             f"none of the checkpoints in {directory} can be read: choose another --workdir to "
             "start again"
         )
-    return newest, broken
+    return None, []
 
 
 def restore(workdir: Path, config: ConfigDict) -> tuple[nn.Module, TrainState]:
@@ -120,23 +183,123 @@ def restore(workdir: Path, config: ConfigDict) -> tuple[nn.Module, TrainState]:
     model = task.make_network(config, axis_name=DEVICES)
     optimizer = make_optimizer(config.optimizer, num_steps=1)  # only the shapes of its state matter
     template = create_state(model, optimizer, config.seed, task.input_shape(config))
-    state, _ = restore_newest(workdir / "checkpoints", template)
+    state, _ = restore_newest(workdir / "checkpoints", template, config=config)
     if state is None:
         raise UserError(f"the run in {workdir} has saved no checkpoint yet: train it first")
     return model, state
 
 
-def _load(path: Path, template: TrainState) -> TrainState:
+def _saved(directory: Path) -> list[Path]:
+    """Returns the checkpoints in the order of their steps; other names are none of ours."""
+    names = os.listdir(directory) if directory.is_dir() else []
+    steps = sorted(int(name) for name in names if name.isascii() and name.isdigit())
+    return [directory / str(step) for step in steps if str(step) in names]
+
+
+def _load(
+    path: Path, template: TrainState, config: ConfigDict | None, num_steps: int | None
+) -> TrainState:
+    if num_steps is not None and int(path.name) > num_steps:
+        _refuse("is of another run", f"this one ends at step {num_steps}")
     path = path.absolute()
-    state = ocp.load(path, jax.tree.map(np.array, template), checkpointable_name="state")
-    metadata = ocp.metadata(path).custom_metadata
-    if metadata is None or metadata["sha256"] != _digest(state):
-        raise ValueError("its values differ from those that were saved")
-    # The checkpointer reads the metrics when it opens the folder, and would fail on a damaged file.
-    metrics = path / "metrics" / "metrics"
-    if metrics.exists():
-        json.loads(metrics.read_text())[METRIC]
+    template = jax.tree.map(np.array, template)
+    try:
+        contents = _verified_contents(path)
+        if contents is not None:
+            _check_origin(contents, template, config)
+    # A missing file is damage; any other failure to read one says nothing about the checkpoint.
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        _refuse("is broken", f"{error.filename}: {error.strerror}")
+    except OSError as error:
+        raise UserError(
+            f"checkpoint {path} cannot be read ({error.filename}: {error.strerror})"
+        ) from error
+    try:
+        state = ocp.load(path, template, checkpointable_name="state")
+        metadata = ocp.metadata(path).custom_metadata
+        if metadata is None or metadata["sha256"] != _digest(state):
+            raise ValueError("its values differ from those that were saved")
+    except MemoryError:
+        raise
+    # Orbax does not document which exceptions it raises.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:100]
+        if contents is None or not path.exists():
+            _refuse("is broken", reason)
+        raise UserError(f"checkpoint {path} cannot be read ({reason})") from error
+    if int(state.step) != int(path.name):
+        _refuse("is broken", f"it is the state of step {int(state.step)}")
     return state
+
+
+def _refuse(what: str, reason: str) -> NoReturn:
+    raise _Unusable(f"{what} and was skipped ({reason})")
+
+
+def _verified_contents(path: Path) -> Mapping[str, Any] | None:
+    """Returns what a checkpoint holds if its files are those that were written.
+
+    Returns None for a checkpoint of a version before 0.3, whose files can only be read.
+    """
+    try:
+        text = (path / _CONTENTS).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        for folder, _, files in os.walk(path, onerror=_raise):
+            for file in files:
+                _file_digest(Path(folder, file))
+        return None
+    try:
+        contents = json.loads(text)
+        files = contents["files"].items()
+        changed = [name for name, digest in files if _file_digest(path / name) != digest]
+        if not isinstance(contents["settings"], dict) or not isinstance(contents["arrays"], dict):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        changed = [_CONTENTS]
+    if changed:
+        _refuse("is broken", f"{changed[0]} is damaged")
+    return contents
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
+def _check_origin(
+    contents: Mapping[str, Any], template: TrainState, config: ConfigDict | None
+) -> None:
+    there, here = contents["settings"], {} if config is None else _origin(config)
+    for name in sorted(there.keys() & here.keys()):
+        if there[name] != here[name]:
+            _refuse("is of another run", f"{name}: {there[name]!r} there, {here[name]!r} here")
+    if contents["arrays"] != _arrays(template):
+        _refuse("is of another run", "its network or its optimizer has other arrays")
+
+
+def _origin(config: ConfigDict) -> dict[str, object]:
+    return {key: value for key, value in settings(config).items() if key.startswith(_ORIGIN)}
+
+
+def _arrays(state: TrainState) -> dict[str, list]:
+    """Returns each array's shape and type by name."""
+    return {
+        jax.tree_util.keystr(path): [list(leaf.shape), str(leaf.dtype)]
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+
+
+def _test_error_percent(path: Path) -> float:
+    """Returns the error that was saved with a checkpoint, or infinity if there is none."""
+    try:
+        error = float(json.loads((path / "metrics" / "metrics").read_bytes())[METRIC])
+    except (OSError, ValueError, KeyError, TypeError):
+        return math.inf
+    return error if math.isfinite(error) else math.inf
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(state: TrainState) -> str:

@@ -8,9 +8,11 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from stn_jax.experiments.data.examples import Batch
 from stn_jax.experiments.data.loader import evaluation_batches
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.training.checkpoints import restore
+from stn_jax.experiments.training.memory import compile_within_memory
 from stn_jax.experiments.training.parallel import parallel_eval, replicate
 from stn_jax.experiments.training.seeds import eval_many
 from stn_jax.experiments.training.setup import Setup, make_setup
@@ -48,12 +50,18 @@ def make_evaluate(
         preprocess=setup.data.preprocessing.test,
     )
     run = parallel_eval(eval_many(step) if stacked else step)
+    programs: list[jax.stages.Compiled] = []
+
+    def compiled(state: TrainState, batch: Batch) -> jax.stages.Compiled:
+        if not programs:
+            programs.append(compile_within_memory(run, state, batch))
+        return programs[0]
 
     def evaluate(state: TrainState) -> Evaluation:
         batches = evaluation_batches(
             setup.data.test, batch_size=-(-batch_size // devices) * devices
         )
-        parts = [jax.device_get(run(state, batch)) for batch in batches]
+        parts = [jax.device_get(compiled(state, batch)(state, batch)) for batch in batches]
         sums = jax.tree.map(lambda *leaves: np.sum(leaves, axis=0, dtype=float), *parts)
         return _evaluation(sums, setup.labels)
 

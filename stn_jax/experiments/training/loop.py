@@ -1,21 +1,25 @@
 """Trains a config in a workdir, until the run ends or is stopped."""
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from stn_jax.errors import UserError
 from stn_jax.experiments.data.loader import check_batch_size, prefetch
+from stn_jax.experiments.locks import locked
+from stn_jax.experiments.stopping import stop_on_signals
 from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
-from stn_jax.experiments.training.environment import environment
+from stn_jax.experiments.training.environment import environment, note_environment
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.hooks import Hook, MakeHook
+from stn_jax.experiments.training.memory import compile_within_memory
 from stn_jax.experiments.training.parallel import replicate
 from stn_jax.experiments.training.program import Program, make_program
 from stn_jax.experiments.training.progress import Progress, StepRecorder
@@ -33,30 +37,23 @@ def train_and_evaluate(
 
     Args:
         config: a config such as those in `configs/`.
-        workdir: the folder for `config.json`, `metrics.jsonl`, TensorBoard events, `checkpoints/`
-            and `result.json`.
+        workdir: the folder for `config.json`, `environment.json`, `metrics.jsonl`, TensorBoard
+            events, `checkpoints/` and `result.json`.
         make_hook: creates a hook that observes the run while it trains, such as
             `stn_jax.experiments.run_pictures.RunPictures`.
 
     Returns:
-        The content of `result.json`, or None if SIGTERM stopped the run before its end.
+        The content of `result.json`, or None if a signal (SIGINT, SIGTERM) stopped the run before
+        its end.
 
     Raises:
         UserError: if the config or the workdir cannot be used.
         TrainingDivergedError: if a loss was not finite; earlier checkpoints are kept.
     """
     setup = load(config)
-    with stop_on_sigterm() as stop_asked:
-        trained = run(
-            config,
-            setup,
-            make_program(config, setup, [config.seed]),
-            workdir,
-            stop_asked,
-            with_result=True,
-            make_hook=make_hook,
-        )
-        return None if trained is None else read_result(workdir)
+    program = make_program(config, setup, [config.seed])
+    trained = run(config, setup, program, workdir, with_result=True, make_hook=make_hook)
+    return None if trained is None else read_result(workdir)
 
 
 def load(config: ConfigDict) -> Setup:
@@ -66,8 +63,7 @@ def load(config: ConfigDict) -> Setup:
         UserError: if the config or the data cannot be used.
     """
     check_batch_size(config.batch_size, "config.batch_size")
-    with _sigterm_calls(_exit):  # half-written data must be cleaned up
-        return make_setup(config)
+    return make_setup(config)
 
 
 class Trained(NamedTuple):
@@ -83,56 +79,86 @@ def run(
     setup: Setup,
     program: Program,
     workdir: Path,
-    stop_asked: threading.Event,
     *,
     with_result: bool = False,
     make_hook: MakeHook | None = None,
 ) -> Trained | None:
-    """Trains to the end of a run; returns None if it was asked to stop earlier.
+    """Trains to the end of a run; returns None if a signal has stopped it earlier.
+
+    From the first step on, SIGINT and SIGTERM stop it between dispatches, once the state is saved;
+    a second signal does what it did before.
 
     Args:
         config: the config that `workdir` belongs to.
         setup: the data and the network of `config`.
         program: the compiled parts, made from `config` and `setup`.
         workdir: the run's folder.
-        stop_asked: stops the run when it is set; checked between dispatches.
         with_result: whether to write `result.json`; only for programs with one seed.
         make_hook: as in `train_and_evaluate`; only for programs with one seed.
 
     Raises:
         UserError, TrainingDivergedError: as in `train_and_evaluate`.
     """
-    claim_workdir(workdir, config)
-    state = _initial_or_saved_state(program.initial, workdir / "checkpoints")
-    start = int(state.step)
-    with (
-        Checkpoints(workdir / "checkpoints", keep_newest=config.keep_checkpoints) as saver,
-        MetricLog(workdir, start_step=start) as log,
-        Progress(start_step=start, num_steps=setup.num_steps) as progress,
-    ):
+    with _claimed(workdir, config):
+        state = _initial_or_saved_state(config, setup, program.initial, workdir / "checkpoints")
+        start, keep = int(state.step), config.keep_checkpoints
+        if start < setup.num_steps:
+            note_environment(workdir, start)
         if start:
-            progress.line(f"resuming at step {start} of {setup.num_steps}")
-        recorder = StepRecorder(
-            log, progress, batch_size=program.examples_per_step, log_every=config.log_every
-        )
-        hook = make_hook(config, setup, workdir, log) if make_hook else None
-        if hook:
-            hook.begin(state)
-        state, evaluation = _train(config, setup, program, state, saver, recorder, hook, stop_asked)
-        if evaluation is not None:
-            trained = Trained(state, evaluation, recorder.train_seconds)
-            if with_result:
-                write_result(workdir, _result(config, setup, trained))
+            print(f"resuming at step {start} of {setup.num_steps}", flush=True)
+        train = _compiled(program, state) if start < setup.num_steps else None
+        with (
+            stop_on_signals() as stop_asked,
+            Checkpoints(workdir / "checkpoints", keep_newest=keep, config=config) as saver,
+            MetricLog(workdir, start_step=start) as log,
+            Progress(start_step=start, num_steps=setup.num_steps) as progress,
+        ):
+            recorder = StepRecorder(
+                log, progress, batch_size=program.examples_per_step, log_every=config.log_every
+            )
+            hook = make_hook(config, setup, workdir, log) if make_hook else None
             if hook:
-                hook.finish(state)  # last, so that a failed picture does not cost the result
-            return trained
+                hook.begin(state)
+            state, evaluation = _train(
+                config, setup, program, train, state, saver, recorder, hook, stop_asked
+            )
+            if evaluation is not None:
+                trained = Trained(state, evaluation, recorder.train_seconds)
+                if with_result:
+                    write_result(workdir, _result(config, setup, trained))
+                if hook:
+                    hook.finish(state)  # last, so that a failed picture does not cost the result
+                return trained
     print(f"stopped at step {int(state.step)}: run the same command again to resume")
     return None
+
+
+@contextmanager
+def _claimed(workdir: Path, config: ConfigDict) -> Iterator[None]:
+    """Makes the folder this run's, and keeps other processes from training in it."""
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to --workdir={workdir}: {error.strerror}") from error
+    with locked(workdir, wait=False):
+        claim_workdir(workdir, config)
+        yield
+
+
+def _compiled(program: Program, state: TrainState) -> jax.stages.Compiled:
+    started = time.perf_counter()
+    step = int(state.step)
+    train = compile_within_memory(
+        program.train, state, program.batches(step, step + 1), np.int32(1)
+    )
+    print(f"compiled the training step in {time.perf_counter() - started:.1f} s", flush=True)
+    return train
 
 
 def _result(config: ConfigDict, setup: Setup, trained: Trained) -> dict:
     state, evaluation = trained.state, trained.evaluation
     examples = int(state.step) * config.batch_size
+    seconds = trained.train_seconds  # 0 if metrics.jsonl was removed after the last step
     return {
         "test_error_percent": float(evaluation.error_percent),
         **{f"test_{name}": float(value) for name, value in evaluation.details.items()},
@@ -140,8 +166,8 @@ def _result(config: ConfigDict, setup: Setup, trained: Trained) -> dict:
         "num_params": state.num_params,
         "steps": int(state.step),
         "epochs": examples / len(setup.data.train.labels),
-        "examples_per_second": examples / trained.train_seconds,
-        "train_seconds": trained.train_seconds,
+        "examples_per_second": examples / seconds if seconds else 0.0,
+        "train_seconds": seconds,
         "dataset": setup.data.name,
         "model": setup.model_name,
         "seed": config.seed,
@@ -153,6 +179,7 @@ def _train(
     config: ConfigDict,
     setup: Setup,
     program: Program,
+    train: jax.stages.Compiled | None,
     state: TrainState,
     checkpoints: Checkpoints,
     recorder: StepRecorder,
@@ -162,10 +189,6 @@ def _train(
     """Runs the loop. The evaluation is None if the loop was asked to stop before the end."""
     step = saved_step = int(state.step)
     evaluation = None
-    if step < setup.num_steps:
-        started = time.perf_counter()
-        train = program.train.lower(state, program.batches(step, step + 1), np.int32(1)).compile()
-        recorder.compiled(time.perf_counter() - started)
     dispatches = _dispatches(setup, step, config.steps_per_dispatch)
     with closing(prefetch(program.batches, dispatches)) as stream:
         for step, end, batch in stream:
@@ -174,12 +197,13 @@ def _train(
                 if step > saved_step:
                     checkpoints.save(state)
                 return state, None
+            assert train is not None
             state, metrics = train(state, batch, np.int32(end - step))
             recorder.dispatched(step, end, metrics)
             if hook and hook.wants(step, end):
                 with recorder.paused(state):
                     hook.look(end, state)
-            if end % setup.eval_every == 0 or end == setup.num_steps:
+            if end == setup.next_evaluation(step):
                 recorder.finish()
                 evaluation = program.evaluate(state)
                 recorder.evaluated(end, evaluation)
@@ -193,42 +217,18 @@ def _train(
 def _dispatches(setup: Setup, start: int, longest: int) -> Iterator[tuple[int, int]]:
     """Yields ranges of steps from `start` to the end, split where evaluations are due."""
     while start < setup.num_steps:
-        next_evaluation = (start // setup.eval_every + 1) * setup.eval_every
-        end = min(start + longest, next_evaluation, setup.num_steps)
+        end = min(start + longest, setup.next_evaluation(start))
         yield start, end
         start = end
 
 
-def _initial_or_saved_state(initial: TrainState, directory: Path) -> TrainState:
-    """Returns the state to start from, on all devices, and moves broken checkpoints aside."""
-    saved, broken = restore_newest(directory, initial)
-    for path in broken:
+def _initial_or_saved_state(
+    config: ConfigDict, setup: Setup, initial: TrainState, directory: Path
+) -> TrainState:
+    """Returns the state to start from, on all devices, and moves unusable checkpoints aside."""
+    saved, unusable = restore_newest(directory, initial, config=config, num_steps=setup.num_steps)
+    for path in unusable:
         aside = directory.with_name("broken_checkpoints") / f"{path.name}-{time.time_ns()}"
         aside.parent.mkdir(exist_ok=True)
         path.rename(aside)
     return replicate(saved or initial)
-
-
-@contextmanager
-def stop_on_sigterm() -> Iterator[threading.Event]:
-    """Makes SIGTERM set an event instead of ending the process at once."""
-    stop_asked = threading.Event()
-    with _sigterm_calls(stop_asked.set):
-        yield stop_asked
-
-
-@contextmanager
-def _sigterm_calls(function: Callable[[], None]) -> Iterator[None]:
-    """Makes SIGTERM call `function` instead of ending the process at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, lambda *_: function())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _exit() -> None:
-    raise SystemExit(128 + signal.SIGTERM)

@@ -1,13 +1,10 @@
 """Optimisers and learning-rate schedules, built from `config.optimizer`."""
 
-import math
 from typing import Any
 
 import jax
 import optax
 from ml_collections import ConfigDict
-
-from stn_jax.errors import UserError, check_choice
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("staircase", "one_cycle")
@@ -21,21 +18,12 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
       With no drops it is constant.
     - one_cycle: rises to `learning_rate` over the first 30% of the training, then falls to almost
       0.
-
-    Raises:
-        UserError: if the schedule does not exist, or a number is out of range.
     """
-    check_choice(config.schedule, SCHEDULES, "config.optimizer.schedule")
-    rate = config.learning_rate
-    if not 0 < rate < math.inf:
-        raise UserError(f"config.optimizer.learning_rate must be positive, got {rate}")
-    if config.drops < 0:
-        raise UserError(f"config.optimizer.drops must not be negative, got {config.drops}")
     if config.schedule == "one_cycle":
-        return optax.cosine_onecycle_schedule(num_steps, rate)
+        return optax.cosine_onecycle_schedule(num_steps, config.learning_rate)
     parts = config.drops + 1
     drops = {num_steps * part // parts: 0.1 for part in range(1, parts)}
-    return optax.piecewise_constant_schedule(rate, drops)
+    return optax.piecewise_constant_schedule(config.learning_rate, drops)
 
 
 def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:
@@ -43,18 +31,7 @@ def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransfor
 
     The parameters below any module named `localisation` are trained at `localisation_multiplier`
     times the learning rate: a transformer that changes too fast zooms out and never recovers.
-
-    Raises:
-        UserError: if a name is unknown or a number is out of range.
     """
-    check_choice(config.name, OPTIMIZERS, "config.optimizer.name")
-    for name in ("localisation_multiplier", "weight_decay"):
-        if not 0 <= config[name] < math.inf:
-            raise UserError(f"config.optimizer.{name} must not be negative, got {config[name]}")
-    if not 0 <= config.momentum < 1:
-        raise UserError(
-            f"config.optimizer.momentum must be at least 0 and less than 1, got {config.momentum}"
-        )
     schedule = make_schedule(config, num_steps)
     # Biases do not decay: theta's bias holds the identity, and its decay would blank the image.
     decay = optax.add_decayed_weights(

@@ -73,7 +73,7 @@ class Progress:
 class StepRecorder:
     """Records the steps' metrics one dispatch late, so that the device never waits for the host.
 
-    The loss and the gradient norm of every step are checked. Means over `log_every` steps, or over
+    All metrics of every step must be finite. Means over `log_every` steps, or over
     a dispatch if it has more steps, are logged.
 
     Attributes:
@@ -98,10 +98,6 @@ class StepRecorder:
     @property
     def examples_per_second(self) -> float:
         return self._steps * self._batch_size / self._seconds if self._seconds else 0.0
-
-    def compiled(self, seconds: float) -> None:
-        """Prints how long the compilation of the training step took."""
-        self._progress.line(f"compiled the training step in {seconds:.1f} s")
 
     def dispatched(self, begin: int, end: int, metrics: Metrics) -> None:
         """Notes that steps begin..end-1 were dispatched, and records the dispatch before them."""
@@ -146,10 +142,10 @@ class StepRecorder:
         host = {name: value[: end - begin] for name, value in jax.device_get(metrics).items()}
         now = time.perf_counter()
         seconds, self._clock = now - self._clock, now
-        for name in ("loss", "gradient_norm"):
+        for name in ("loss", "gradient_norm", *host):  # the first of these is named
             broken = np.argwhere(~np.isfinite(host[name]))
             if broken.size:
-                first = tuple(broken[0])  # (step,), or (step, seed) with many seeds
+                first = tuple(broken[0])  # (step, ...): also the seed and theta's entry, if any
                 raise _diverged(name, begin + int(first[0]) + 1, host[name][first])
         self.train_seconds += seconds
         self._seconds += seconds

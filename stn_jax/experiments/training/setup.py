@@ -1,7 +1,6 @@
 """Builds the parts of a run from a config: data, preprocessing, model, optimiser."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,11 +10,14 @@ from ml_collections import ConfigDict
 from optax import GradientTransformation
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.config_check import check_config
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.optimizer import make_optimizer
 from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state, train_step
+
+_MOST_STEPS = 2**31 - 1  # steps are counted in int32
 
 
 class Setup(NamedTuple):
@@ -28,7 +30,17 @@ class Setup(NamedTuple):
     model_name: str
     optimizer: GradientTransformation
     num_steps: int
-    eval_every: int  # steps
+    eval_every: float  # steps
+
+    def next_evaluation(self, step: int) -> int:
+        """Returns the first step after `step` that is followed by an evaluation.
+
+        Evaluation n is due after n times `eval_every` steps, rounded; the last one after the end.
+        """
+        number = int(step / self.eval_every)
+        while (due := round(round(number * self.eval_every, 6))) <= step:
+            number += 1
+        return min(due, self.num_steps)
 
     def initial_state(self, seed: int) -> TrainState:
         """Returns the state before the first step."""
@@ -49,23 +61,20 @@ def make_setup(config: ConfigDict) -> Setup:
     """Loads the data and builds the other parts of the run.
 
     Raises:
-        UserError: if a setting is unknown or invalid.
+        UserError: if a setting is unknown or invalid, or the data cannot be used.
     """
-    for name in (
-        *("num_epochs", "eval_every_epochs", "batch_size", "eval_batch_size"),
-        *("steps_per_dispatch", "keep_checkpoints", "log_every"),
-    ):
-        if not 0 < config[name] < math.inf:
-            raise UserError(f"config.{name} must be a positive number, got {config[name]}")
-    if not 0 <= config.seed < 2**32:
-        raise UserError(f"config.seed must be in 0..2^32-1, got {config.seed}")
+    check_config(config)
     task = find_task(config)
     input_shape = task.input_shape(config)
     model = task.make_network(config, axis_name=DEVICES)
-    make_optimizer(config.optimizer, num_steps=1)  # reports errors before data are loaded
     data = task.load_data(config)
     steps_per_epoch = len(data.train.labels) / config.batch_size
     num_steps = max(1, round(config.num_epochs * steps_per_epoch))
+    if num_steps > _MOST_STEPS:
+        raise UserError(
+            f"config.num_epochs={config.num_epochs} are {num_steps} steps of config.batch_size="
+            f"{config.batch_size}: use at most {_MOST_STEPS / steps_per_epoch:.0f} epochs"
+        )
     return Setup(
         data=data,
         input_shape=input_shape,
@@ -74,5 +83,5 @@ def make_setup(config: ConfigDict) -> Setup:
         model_name=task.model_name(config),
         optimizer=make_optimizer(config.optimizer, num_steps),
         num_steps=num_steps,
-        eval_every=max(1, round(config.eval_every_epochs * steps_per_epoch)),
+        eval_every=max(1.0, config.eval_every_epochs * steps_per_epoch),
     )

@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from stn_jax.experiments.data.examples import Batch
 from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.training.memory import compile_within_memory
 
 DEVICES = "devices"
 """The name of the axis over which gradients, batch statistics and metrics are averaged."""
@@ -41,7 +42,9 @@ def create_state(
     input_shape: tuple[int, int, int],
 ) -> TrainState:
     """Returns the state before the first step, for images [B, *input_shape]."""
-    variables = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, *input_shape)))
+    # Gradients and the state of the optimiser are at least as large as the parameters.
+    arguments = jax.random.key(seed), jnp.zeros((1, *input_shape))
+    variables = compile_within_memory(jax.jit(model.init), *arguments, copies=3)(*arguments)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

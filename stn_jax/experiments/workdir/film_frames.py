@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from stn_jax.errors import UserError
 from stn_jax.experiments.inference import Inference
 from stn_jax.experiments.workdir.npz_files import read_arrays
 from stn_jax.files import write_atomically
 from stn_jax.visualization.film import Frame
-from stn_jax.visualization.style import as_picture
+from stn_jax.visualization.style import as_picture, check_images, check_same_length
 
 MOST_FRAMES = 80
 
@@ -39,7 +40,8 @@ def keep_frame(
         inputs, grids, outputs = map(np.asarray, (view.inputs, view.grid, view.outputs))
         kept = as_picture(inputs), grids, as_picture(outputs)
         for name, array in zip(_VIEW, kept, strict=True):
-            arrays[f"{number}/{name}"] = array.astype(np.float16)
+            largest = np.finfo(np.float16).max
+            arrays[f"{number}/{name}"] = array.clip(-largest, largest).astype(np.float16)
     np.savez_compressed(content, answers=np.array(answers), labels=np.array(labels), **arrays)
     path = workdir / "film" / f"{step:09d}.npz"
     path.parent.mkdir(exist_ok=True)
@@ -48,13 +50,37 @@ def keep_frame(
 
 def read_frames(workdir: Path) -> list[Frame]:
     """Reads the frames of a run, in order; raises UserError if one is damaged."""
-    return [_read_frame(path) for path in sorted((workdir / "film").glob("*.npz"))]
+    paths = sorted((workdir / "film").glob("[0-9]" * 9 + ".npz"))
+    frames = [_read_frame(path) for path in paths]
+    for path, frame in zip(paths, frames, strict=True):
+        if _shapes(frame) != _shapes(frames[0]):
+            raise UserError(f"{path} shows something else than {paths[0]}: remove one of them")
+    return frames
 
 
 def _read_frame(path: Path) -> Frame:
     arrays = read_arrays(path)
-    count = sum(name.endswith(_VIEW[0]) for name in arrays)
-    transformers = [
-        tuple(np.asarray(arrays[f"{n}/{name}"], np.float32) for name in _VIEW) for n in range(count)
-    ]
-    return Frame(int(path.stem), transformers, list(arrays["answers"]), list(arrays["labels"]))
+    try:
+        count = sum(name.endswith(_VIEW[0]) for name in arrays)
+        transformers = [
+            tuple(np.asarray(arrays[f"{n}/{name}"], np.float32) for name in _VIEW)
+            for n in range(count)
+        ]
+        texts = [arrays[name] for name in ("answers", "labels")]
+        if not transformers or any(text.ndim != 1 or text.dtype.kind != "U" for text in texts):
+            raise ValueError("it has no transformers or no texts")
+        for inputs, grids, outputs in transformers:
+            check_images(inputs=inputs, grids=grids, outputs=outputs)
+            check_same_length(inputs=inputs, answers=texts[0], labels=texts[1])
+            if grids.shape[-1] != 2:
+                raise ValueError(f"its grids have shape {grids.shape}")
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} cannot be read: {' '.join(str(error).split())}; remove it to continue without "
+            "it"
+        ) from error
+    return Frame(int(path.stem), transformers, list(texts[0]), list(texts[1]))
+
+
+def _shapes(frame: Frame) -> list:
+    return [frame.labels, *([array.shape for array in parts] for parts in frame.transformers)]

@@ -1,7 +1,5 @@
 """Reads the .npz files of a run, which may be damaged."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +8,12 @@ from stn_jax.errors import UserError
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Reads all arrays of an .npz file by name; raises UserError if the file is damaged."""
+    """Reads all arrays of an .npz file by name; raises UserError if the file cannot be read."""
     try:
         with np.load(path) as file:
             return dict(file)
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    # NumPy and zipfile do not document what they raise for damaged files.
+    except Exception as error:
         raise UserError(f"{path} cannot be read: remove it to continue without it") from error

@@ -5,8 +5,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stn_jax.errors import UserError
+from stn_jax.experiments.workdir.json_files import (
+    COUNT,
+    NUMBER,
+    TEXT,
+    TEXTS,
+    check_entries,
+    read_json,
+)
 from stn_jax.files import write_atomically
+
+_ENTRIES = {  # those that reports and model cards show
+    **dict.fromkeys(("epochs", "train_seconds"), NUMBER),
+    **dict.fromkeys(("num_params", "steps"), COUNT),
+    **dict.fromkeys(("dataset", "model", "device"), TEXT),
+    "versions": TEXTS,
+}
+
+
+def _check(result: Any) -> None:
+    check_entries(result, _ENTRIES)
+    check_entries(result["versions"], {"jax": TEXT, "flax": TEXT})
 
 
 def write_result(workdir: Path, result: Mapping[str, Any]) -> None:
@@ -20,13 +39,7 @@ def read_result(workdir: Path) -> dict[str, Any]:
     Raises:
         UserError: if the file is damaged.
     """
-    path = workdir / "result.json"
     try:
-        result = json.loads(path.read_text())
-        if not isinstance(result, dict):
-            raise ValueError("it is not a run's result")
-        return result
+        return read_json(workdir / "result.json", _check)
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read: {error}") from error

@@ -6,7 +6,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
-from stn_jax.files import write_atomically
+from stn_jax.experiments.config_check import check_config
+from stn_jax.files import remove_leftovers, write_atomically
 
 # The location of the data, the experiment's name and the pictures do not change a run's result.
 _NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "log.film", "name")
@@ -30,6 +31,8 @@ _REMOVED = {
 def claim_workdir(workdir: Path, config: ConfigDict) -> None:
     """Creates the folder with its `config.json`, or checks that it belongs to this config.
 
+    Removes the temporary files of killed processes.
+
     Raises:
         UserError: if the folder belongs to another config, or cannot be written.
     """
@@ -45,6 +48,8 @@ def claim_workdir(workdir: Path, config: ConfigDict) -> None:
         raise UserError(f"{workdir} has checkpoints but no config.json: choose another --workdir")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        for folder in (workdir, workdir / "figures", workdir / "film"):
+            remove_leftovers(folder)
         if not path.exists():
             write_atomically(path, config.to_json(indent=2, sort_keys=True) + "\n")
     except OSError as error:
@@ -59,7 +64,7 @@ def read_config(workdir: Path) -> ConfigDict:
     """
     path = workdir / "config.json"
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text("utf-8-sig"))
         parts = {"task": str, "data": dict, "model": dict}
         if not isinstance(config, dict) or not all(
             isinstance(config.get(key), kind) for key, kind in parts.items()
@@ -68,13 +73,16 @@ def read_config(workdir: Path) -> ConfigDict:
         complete = ConfigDict(_ADDED.get(config["task"], {}))
         complete.update(config)
         _drop_removed(complete, path)
+        check_config(complete)
         return complete
     except FileNotFoundError as error:
         raise UserError(
             f"no run in --workdir={workdir} (no config.json): train one there first, or name the "
             "folder of a run"
         ) from error
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 

@@ -39,7 +39,26 @@ def read_theta_history(workdir: Path) -> ThetaHistory | None:
         )
     names = [name for name in arrays if name.startswith(_THETA)]
     thetas = {name.removeprefix(_THETA): arrays[name] for name in names}
-    return ThetaHistory(arrays["steps"], thetas, arrays["labels"])
+    history = ThetaHistory(arrays["steps"], thetas, arrays["labels"])
+    if problem := _problem(history):
+        raise UserError(f"{path} is not a record of thetas: {problem}; move it away")
+    return history
+
+
+def _problem(history: ThetaHistory) -> str | None:
+    """Returns what contradicts the shapes and types of a history, if anything does."""
+    for name, array in (("steps", history.steps), ("labels", history.groups)):
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            return f"{name} must be integers in one dimension, got {array.dtype} {array.shape}"
+    if (np.diff(history.steps) <= 0).any():
+        return "steps must increase"
+    lengths = len(history.steps), len(history.groups)
+    for name, array in history.thetas.items():
+        if array.ndim != 3 or array.shape[:2] != lengths or array.dtype.kind != "f":
+            return f"{name} must be numbers [{lengths[0]}, {lengths[1]}, P], got {array.shape}"
+        if not np.isfinite(array).all():
+            return f"{name} is not finite"
+    return None
 
 
 def add_thetas(
@@ -57,11 +76,14 @@ def add_thetas(
         groups: [N], the groups of the examples in reports.
 
     Raises:
-        UserError: if the existing record is damaged.
+        UserError: if the existing record is damaged, or is of other thetas or examples.
     """
     steps, past = np.zeros(0, int), {name: theta[None][:0] for name, theta in thetas.items()}
     before = read_theta_history(workdir)
     if before is not None:
+        shapes = {name: (len(groups), theta.shape[-1]) for name, theta in thetas.items()}
+        if shapes != {name: theta.shape[1:] for name, theta in before.thetas.items()}:
+            raise UserError(f"{workdir / 'theta.npz'} is the record of another run: move it away")
         kept = before.steps < step
         steps, past = before.steps[kept], {n: theta[kept] for n, theta in before.thetas.items()}
     arrays: dict[str, Any] = {

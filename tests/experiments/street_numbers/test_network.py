@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from stn_jax.errors import UserError
 from stn_jax.experiments.street_numbers.config import make_config
 from stn_jax.experiments.street_numbers.network import make_model
 
@@ -159,19 +158,3 @@ def test_half_precision_keeps_parameters_grids_and_scores_in_float32():
     half = jax.jit(model.apply)(variables, IMAGES)
     np.testing.assert_allclose(half, full, atol=0.1)
     assert np.any(half != full)
-
-
-@pytest.mark.parametrize(
-    ("overrides", "message"),
-    [
-        ({"network": "mutli"}, "did you mean 'multi'"),
-        ({"family": "afine"}, "did you mean 'affine'"),
-        ({"dtype": "float16x"}, "config.model.dtype"),
-        ({"filters": (4, 4)}, "must be 8 widths"),
-        ({"features": (0,)}, "positive widths"),
-        ({"dropout": 1.0}, "config.model.dropout must be in"),
-    ],
-)
-def test_wrong_settings_are_told(overrides, message):
-    with pytest.raises(UserError, match=message):
-        full_width("multi", **overrides)

@@ -1,6 +1,7 @@
 """Tests of whole runs: the files they write, stopping anywhere, any number of devices."""
 
 import json
+import os
 import re
 import signal
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.locks import LOCK_FILE, locked
 from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.training import progress
 from stn_jax.experiments.training.checkpoints import restore
@@ -261,18 +263,57 @@ def interrupt(workdir, *, after_step, send):
     return run.returncode, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("send", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("send", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_was_stopped_ends_as_one_that_never_was(tmp_path, uninterrupted, send):
     code, output = interrupt(tmp_path, after_step=55, send=send)
     assert not (tmp_path / "result.json").exists()
-    if send == signal.SIGTERM:
-        assert code == 0, output
-        assert "stopped at step" in output
+    if send == signal.SIGKILL:
+        assert code == -send
     else:
-        assert code == -signal.SIGKILL
+        assert code == 128 + send, output
+        assert "stopped at step" in output
+        assert "Traceback" not in output
     run = launch(without_pictures(launch_command(tmp_path, *LONGER)))
     assert run.returncode == 0, run.stderr
     assert "resuming at step" in run.stdout
     chex.assert_trees_all_equal(final_state(tmp_path), uninterrupted)
     steps = [record["step"] for record in read_metrics(tmp_path) if "loss" in record]
     assert steps == sorted(set(steps))
+
+
+STOPPED_TWICE = """
+import os, signal
+from orbax.checkpoint import v1 as ocp
+from stn_jax.experiments.cli import flags, modes
+
+def interrupted(*arguments, save=ocp.save, **options):
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGINT)
+    return save(*arguments, **options)
+
+ocp.save = interrupted
+modes.RunPictures = None
+flags.launch()
+"""
+
+
+def test_a_second_signal_while_a_checkpoint_is_written_ends_the_run_at_once(tmp_path):
+    _, _, *flags = launch_command(tmp_path, *LONGER)
+    run = launch([sys.executable, "-c", STOPPED_TWICE, *flags])
+    assert run.returncode == 128 + signal.SIGINT, run.stderr
+    assert run.stderr == "launch.py: stopped at once\n"
+    assert not (tmp_path / "checkpoints" / "40").exists()
+
+
+def test_a_folder_in_which_a_run_trains_is_refused_and_not_changed(tmp_path):
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    with locked(workdir):
+        before = (workdir / LOCK_FILE).read_bytes()
+        run = launch(launch_command(workdir, *LONGER))
+        assert run.returncode == 2
+        assert re.fullmatch(
+            rf"launch.py: {workdir} is in use by process {os.getpid()} on .+ since .+\n", run.stderr
+        )
+        assert [path.name for path in workdir.iterdir()] == [LOCK_FILE]
+        assert (workdir / LOCK_FILE).read_bytes() == before

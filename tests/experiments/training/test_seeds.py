@@ -4,7 +4,7 @@ import chex
 import jax
 import numpy as np
 
-from stn_jax.experiments.training.loop import run, stop_on_sigterm
+from stn_jax.experiments.training.loop import run
 from stn_jax.experiments.training.program import make_program
 from stn_jax.experiments.training.setup import make_setup
 from tests.experiments.tiny import read_metrics, tiny_config
@@ -16,8 +16,7 @@ SEEDS = (3, 4_000_000_000)
 def train(config, workdir, seeds=None):
     setup = make_setup(config)
     program = make_program(config, setup, seeds or [config.seed])
-    with stop_on_sigterm() as stop_asked:
-        return run(config, setup, program, workdir, stop_asked), read_metrics(workdir)
+    return run(config, setup, program, workdir), read_metrics(workdir)
 
 
 def assert_each_is_as_alone(make_config, tmp_path):

@@ -43,6 +43,21 @@ def test_every_step_is_checked_however_seldom_one_is_logged(tmp_path):
         record(tmp_path, 50, [[1.0], [float("nan")], [1.0]])
 
 
+@pytest.mark.parametrize("name", ["error", "gradient_norm", "theta/mean"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_every_metric_is_checked(tmp_path, name, value):
+    with (
+        MetricLog(tmp_path, start_step=0) as log,
+        Progress(start_step=0, num_steps=100) as progress,
+    ):
+        recorder = StepRecorder(log, progress, batch_size=2, log_every=1)
+        values = metrics(1.0, 2.0, 3.0) | {"theta/mean": np.ones((3, 6))}
+        values[name][1] = value
+        recorder.dispatched(4, 7, values)
+        with pytest.raises(TrainingDivergedError, match=f"the {name} of step 6 is {value}"):
+            recorder.finish()
+
+
 def test_of_many_seeds_each_is_checked_and_logged(tmp_path):
     """With many seeds, metrics are [steps, seeds], and theta's are [steps, seeds, params]."""
     nan = float("nan")

@@ -7,8 +7,11 @@ import io
 import json
 import multiprocessing
 import os
+import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +23,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from stn_jax.errors import UserError, check_choice
+from stn_jax.experiments.locks import LOCK_FILE, locked
 from stn_jax.experiments.street_numbers.drawn.drawing import LAYOUTS, draw_picture
 from stn_jax.experiments.street_numbers.svhn.format1 import Box, write_archive
 
@@ -28,6 +32,7 @@ GENERATOR_VERSION = 1
 
 RECORD = "synthetic.json"
 _SPLITS = ("train", "test")
+_BESIDE = ".drawing-"
 _CHUNK = 32  # pictures that a process draws at a time
 _MAX_PROCESSES = 16
 _WORTH_PROCESSES = 200  # pictures; starting processes takes as long as drawing a few hundred
@@ -64,16 +69,21 @@ def write_synthetic(folder: Path, *, layout: str, train: int, test: int, seed: i
         "seed": seed,
         "generator_version": GENERATOR_VERSION,
     }
-    if _is_written(folder, settings):
+    if _is_written(folder, settings) and not (folder / LOCK_FILE).exists():
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        print(f"drawing {train} + {test} street numbers into {folder}", flush=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".drawing-") as beside:
-            _write(Path(beside), settings)
-            # The record is moved first, because archives without one count as somebody else's.
-            for name in (RECORD, *map(_archive, _SPLITS)):
-                Path(beside, name).replace(folder / name)
+        with _process_pool(train + test) as pool, locked(folder):
+            for leftover in folder.glob(f"{_BESIDE}*"):  # of a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            if _is_written(folder, settings):  # by another process
+                return
+            print(f"drawing {train} + {test} street numbers into {folder}", flush=True)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=_BESIDE) as beside:
+                _write(Path(beside), settings, pool)
+                # The record is moved first, because archives without one count as somebody else's.
+                for name in (RECORD, *map(_archive, _SPLITS)):
+                    Path(beside, name).replace(folder / name)
     except (OSError, BrokenProcessPool) as error:
         raise UserError(
             f"cannot write synthetic numbers to {folder} ({getattr(error, 'strerror', error)}): "
@@ -98,7 +108,7 @@ def _is_written(folder: Path, settings: dict[str, Any]) -> bool:
                 "requested synthetic numbers: choose another folder"
             ) from None
         return False
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise UserError(f"{folder / RECORD} cannot be read ({error}): {remedy}") from error
     if recorded != settings:
         raise UserError(
@@ -108,18 +118,17 @@ def _is_written(folder: Path, settings: dict[str, Any]) -> bool:
     return len(present) == len(_SPLITS)
 
 
-def _write(folder: Path, settings: dict[str, Any]) -> None:
+def _write(folder: Path, settings: dict[str, Any], pool: ProcessPoolExecutor | None) -> None:
     (folder / RECORD).write_text(json.dumps(settings) + "\n")
-    with _process_pool(settings["train"] + settings["test"]) as pool:
-        for number, split in enumerate(_SPLITS):
-            draw = functools.partial(_draw_range, settings["layout"], (settings["seed"], number))
-            pictures = tqdm(
-                _draw_in_order(draw, settings[split], pool),
-                total=settings[split],
-                desc=f"drawing {split} numbers",
-                disable=not sys.stderr.isatty(),
-            )
-            write_archive(folder / _archive(split), split, pictures)
+    for number, split in enumerate(_SPLITS):
+        draw = functools.partial(_draw_range, settings["layout"], (settings["seed"], number))
+        pictures = tqdm(
+            _draw_in_order(draw, settings[split], pool),
+            total=settings[split],
+            desc=f"drawing {split} numbers",
+            disable=not sys.stderr.isatty(),
+        )
+        write_archive(folder / _archive(split), split, pictures)
 
 
 @contextlib.contextmanager
@@ -130,12 +139,41 @@ def _process_pool(pictures: int) -> Iterator[ProcessPoolExecutor | None]:
         return
     # Spawned, because JAX's threads may hold locks that a forked process would wait for.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, _MAX_PROCESSES), context)
+    processes = min(os.cpu_count() or 1, _MAX_PROCESSES)
+    pool = ProcessPoolExecutor(processes, context, initializer=_end_with_the_parent)
     try:
+        # The first process starts before the caller takes a lock: without a `__main__` guard it
+        # would get here too, fail, and must not wait.
+        _submit(pool, os.getpid)
         yield pool
     finally:
         # Does not wait, because a thread that was interrupted during its start cannot be joined.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_the_parent() -> None:
+    """Ends this process as soon as its parent has ended, even if that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Future:
+    """Gives work to a pool, which starts its processes then, without SIGINT.
+
+    A terminal sends Ctrl-C to all processes, and each would print a traceback. This one gets it
+    afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(function, *arguments)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _draw_in_order(
@@ -148,7 +186,7 @@ def _draw_in_order(
         if pool is None:
             yield from draw(start, stop)
             continue
-        ahead.append(pool.submit(draw, start, stop))
+        ahead.append(_submit(pool, draw, start, stop))
         if len(ahead) > 2 * _MAX_PROCESSES:
             yield from ahead.popleft().result()
     while ahead:

@@ -9,15 +9,18 @@ objects, which h5py's low-level interface opens ten times faster than its high-l
 import array
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5g, h5p, h5r, h5s, h5t
+from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5r, h5s, h5t
 
 FIELDS = ("left", "top", "width", "height", "label")
+_LEAST_BYTES, _MOST_BYTES = 64, 1 << 13  # of an element that is read, of a picture that is written
+_RESERVE_BYTES = 1 << 18
 _NO_MATLAB_73 = "is not in MATLAB's format 7.3 (HDF5)"
 
 
@@ -43,52 +46,83 @@ def read_digit_struct(path: Path) -> DigitStruct:
     try:
         with h5py.File(path, "r") as file:
             _limit_cache(file)
-            return _read(file)
-    except Exception as error:  # h5py raises anything from KeyError to RuntimeError
+            return _Reader(file.id, path.stat().st_size).read()
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:  # h5py raises these
         reason = " ".join(str(error).split())
         raise ValueError(f"does not have Format 1's structure ({reason})") from error
 
 
-def _read(file: h5py.File) -> DigitStruct:
-    struct = file["digitStruct"]
-    name, bbox = struct["name"], struct["bbox"]
-    if isinstance(bbox, h5py.Group):  # MATLAB stores the fields of a 1x1 struct without references
-        names, groups = [_text(name.id)], iter([bbox.id])
-    else:
-        if name.size != bbox.size:
-            raise ValueError(f"{name.size} names, {bbox.size} boxes")
-        names = [_text(h5r.dereference(ref, file.id)) for ref in name[()].flat]
-        groups = (h5r.dereference(ref, file.id) for ref in bbox[()].flat)
-    boxes = array.array("d")
-    starts = [0]
-    for group in groups:
-        if isinstance(group, h5g.GroupID):  # otherwise an empty struct: a picture without digits
-            columns = [_numbers(group, field.encode(), file) for field in FIELDS]
-            for row in zip(*columns, strict=True):
-                boxes.extend(row)
-        starts.append(len(boxes) // len(FIELDS))
-    return DigitStruct(names, np.array(boxes).reshape(-1, len(FIELDS)), np.array(starts))
+class _Reader:
+    """Reads a file that may be made to harm: only its own content, and not more than its size.
+
+    A file of this structure takes up far more than `_LEAST_BYTES` for each element of a data set.
+    Shapes and repeated references could let it claim any number of them.
+    """
+
+    def __init__(self, file: h5f.FileID, num_bytes: int):
+        self._file = file
+        self._elements_left = num_bytes // _LEAST_BYTES
+
+    def read(self) -> DigitStruct:
+        struct = _child(h5g.open(self._file, b"/"), b"digitStruct", h5g.open)
+        name = _child(struct, b"name", h5d.open)
+        bbox = _child(struct, b"bbox", h5o.open)
+        texts: Iterator[h5d.DatasetID]
+        if isinstance(bbox, h5g.GroupID):  # MATLAB stores a 1x1 struct's fields without references
+            texts, groups = iter([name]), iter([bbox])
+        else:
+            names, bboxes = self._references(name), self._references(bbox)
+            if len(names) != len(bboxes):
+                raise ValueError(f"{len(names)} names, {len(bboxes)} boxes")
+            texts, groups = self._referred(names), self._referred(bboxes)
+        boxes = array.array("d")
+        starts = [0]
+        for group in groups:
+            if isinstance(group, h5g.GroupID):  # otherwise an empty struct: no digits
+                columns = [self._numbers(group, field.encode()) for field in FIELDS]
+                for row in zip(*columns, strict=True):
+                    boxes.extend(row)
+            starts.append(len(boxes) // len(FIELDS))
+        numbers = np.array(boxes).reshape(-1, len(FIELDS))
+        return DigitStruct([self._text(text) for text in texts], numbers, np.array(starts))
+
+    def _text(self, dataset: h5d.DatasetID) -> str:
+        return self._values(dataset, "<u2", h5t.STD_U16LE).tobytes().decode("utf-16-le")
+
+    def _numbers(self, group: h5g.GroupID, field: bytes) -> list[float]:
+        dataset = _child(group, field, h5d.open)
+        if dataset.get_type().get_class() == h5t.REFERENCE:
+            cells = self._referred(self._references(dataset))
+        else:
+            cells = iter([dataset])
+        return [x for cell in cells for x in self._values(cell, "<f8", h5t.NATIVE_DOUBLE).flat]
+
+    def _references(self, dataset: h5d.DatasetID) -> np.ndarray:
+        return self._values(dataset, h5py.ref_dtype, None).ravel()
+
+    def _referred(self, references: np.ndarray) -> Iterator[Any]:
+        return (h5r.dereference(reference, self._file) for reference in references)
+
+    def _values(self, dataset: Any, dtype: Any, in_memory: h5t.TypeID | None) -> np.ndarray:
+        if not isinstance(dataset, h5d.DatasetID):
+            raise ValueError("a group instead of a data set")
+        if dataset.get_offset() is None:  # unless it is one piece of this file
+            creation = dataset.get_create_plist()
+            if creation.get_external_count() or creation.get_layout() == h5d.VIRTUAL:
+                raise ValueError("content in other files")
+        space = dataset.get_space()
+        self._elements_left -= 1 + space.get_simple_extent_npoints()
+        if self._elements_left < 0:
+            raise ValueError("more content than the file has room for")
+        values = np.empty(space.shape, dtype)
+        dataset.read(h5s.ALL, h5s.ALL, values, in_memory)
+        return values
 
 
-def _text(dataset: h5d.DatasetID) -> str:
-    codes = np.empty(dataset.shape, "<u2")
-    dataset.read(h5s.ALL, h5s.ALL, codes, h5t.STD_U16LE)
-    return codes.tobytes().decode("utf-16-le")
-
-
-def _numbers(group: h5g.GroupID, field: bytes, file: h5py.File) -> list[float]:
-    dataset = h5d.open(group, field)
-    if dataset.get_type().get_class() != h5t.REFERENCE:
-        return _floats(dataset)
-    refs = np.empty(dataset.shape, h5py.ref_dtype)
-    dataset.read(h5s.ALL, h5s.ALL, refs)
-    return [number for ref in refs.flat for number in _floats(h5r.dereference(ref, file.id))]
-
-
-def _floats(dataset: h5d.DatasetID) -> list[float]:
-    values = np.empty(dataset.shape)
-    dataset.read(h5s.ALL, h5s.ALL, values, h5t.NATIVE_DOUBLE)
-    return values.ravel().tolist()
+def _child(group: h5g.GroupID, name: bytes, open_it: Callable[..., Any]) -> Any:
+    if group.links.get_info(name).type != h5l.TYPE_HARD:
+        raise ValueError(f"a link instead of {name.decode()}")
+    return open_it(group, name)
 
 
 def _limit_cache(file: h5py.File) -> None:
@@ -117,6 +151,7 @@ def digit_struct_writer(
         bboxes: list[h5r.Reference] = []
 
         def add(name: str, rows: Sequence[Sequence[float]]) -> None:
+            _reserve(path, file.id.get_filesize() + _MOST_BYTES * (1 + len(rows)) + 64 * len(names))
             names.append(matlab.add_text(name))
             bboxes.append(matlab.add_struct(FIELDS, rows))
 
@@ -125,8 +160,24 @@ def digit_struct_writer(
         _set_class(struct.id, b"struct")
         for field, refs in (("name", names), ("bbox", bboxes)):
             matlab.write_references(struct.id, field.encode(), refs)
+        file.flush()
+        size = file.id.get_filesize()
+    os.truncate(path, size)
     with path.open("r+b") as raw:
         raw.write(_HEADER)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Lets a file take up at least `size` bytes of the disk.
+
+    HDF5 crashes the process if there is no room for what it still has to write.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    with path.open("r+b") as raw:
+        if hasattr(os, "posix_fallocate") and os.fstat(raw.fileno()).st_size < size:
+            os.posix_fallocate(raw.fileno(), 0, size + _RESERVE_BYTES)
 
 
 # MATLAB writes the current time here; a constant makes the bytes reproducible.

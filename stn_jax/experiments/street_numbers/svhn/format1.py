@@ -9,15 +9,13 @@ import contextlib
 import gzip
 import hashlib
 import io
-import os
 import posixpath
-import shutil
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.street_numbers.svhn.digit_struct import (
@@ -25,10 +23,12 @@ from stn_jax.experiments.street_numbers.svhn.digit_struct import (
     digit_struct_writer,
     read_digit_struct,
 )
+from stn_jax.experiments.street_numbers.svhn.tar_stream import TarStream
 
 URL = "http://ufldl.stanford.edu/housenumbers/"
 SPLITS = ("train", "test", "extra")
 DIGIT_STRUCT = "digitStruct.mat"
+_LARGEST_PICTURE = 1 << 26  # bytes
 _CHUNK = 1 << 20
 
 
@@ -66,7 +66,7 @@ def archives_in(folder: Path | None) -> dict[str, Path]:
     if folder is None:
         return {}
     paths = {split: folder / f"{split}.tar.gz" for split in SPLITS}
-    return {split: path for split, path in paths.items() if path.exists()}
+    return {split: path for split, path in paths.items() if path.is_file()}
 
 
 def archive_url(split: str) -> str:
@@ -74,29 +74,45 @@ def archive_url(split: str) -> str:
     return f"{URL}{split}.tar.gz"
 
 
-def check_archive(path: Path, split: str) -> Archive:
+def check_archive(path: Path, split: str, scratch: Path | None = None) -> Archive:
     """Reads an archive to its end, and its digitStruct.mat, but decodes no pictures.
 
     Args:
         path: the `.tar.gz`.
         split: "train", "test" or "extra"; an archive with the folder of another split is rejected.
+        scratch: the folder of a temporary copy of digitStruct.mat. None: the system's folder.
 
     Raises:
         UserError: the archive is missing, truncated, altered or not in Format 1, or a member leads
             outside of its folder.
     """
     places: dict[str, int] = {}
-    with tempfile.TemporaryDirectory() as scratch, _archive_errors(path), path.open("rb") as raw:
+    with (
+        tempfile.TemporaryDirectory(dir=scratch) as beside,
+        _archive_errors(path),
+        path.open("rb") as raw,
+    ):
+        copy = Path(beside, DIGIT_STRUCT)
         hashing = _HashingReader(raw)
+        stream = TarStream(hashing, path.stat().st_size)
         folders = []
-        for place, (member, tar) in enumerate(_members(hashing)):
+        for place, member in enumerate(stream.members()):
             name = _checked_name(member)
             if not member.isfile():
                 continue
             folder, base = posixpath.split(name)
             if base == DIGIT_STRUCT:
                 folders.append(folder)
-                _copy(_content(tar, member), Path(scratch, DIGIT_STRUCT))
+                try:
+                    _copy(stream, member.size, copy)
+                except gzip.BadGzipFile:
+                    raise
+                except OSError as error:
+                    remedy = "" if scratch else ", or set TMPDIR to another folder"
+                    raise UserError(
+                        f"cannot copy {DIGIT_STRUCT} to {copy.parent.parent} ({error.strerror}): "
+                        f"make room there{remedy}"
+                    ) from error
             else:
                 places[name] = place
         if not folders:
@@ -107,7 +123,7 @@ def check_archive(path: Path, split: str) -> Archive:
         if folder in SPLITS and folder != split:
             raise ValueError(f"holds the split {folder} instead of {split}")
         try:
-            digit_struct = read_digit_struct(Path(scratch, DIGIT_STRUCT))
+            digit_struct = read_digit_struct(copy)
         except ValueError as error:
             raise ValueError(f"has a {DIGIT_STRUCT} that {error}") from error
         if not digit_struct.names:
@@ -129,12 +145,13 @@ def read_pictures(archive: Archive) -> Iterator[ArchivePicture]:
     """
     names = {place: name for name, place in archive.members.items()}
     with _archive_errors(archive.path), archive.path.open("rb") as raw:
-        for place, (member, tar) in enumerate(_members(raw)):
+        stream = TarStream(raw, archive.num_bytes)
+        for place, member in enumerate(stream.members()):
             if (name := names.pop(place, None)) is None:
                 continue
-            if posixpath.basename(member.name) != posixpath.basename(name):
+            if posixpath.basename(_checked_name(member)) != posixpath.basename(name):
                 raise ValueError("has changed while it was being read")
-            png = _content(tar, member).read()
+            png = stream.read(member.size)
             yield ArchivePicture(name, png, _boxes(archive.digit_struct, archive.rows[name]))
         if names:
             raise ValueError("has changed while it was being read")
@@ -160,9 +177,8 @@ def write_archive(path: Path, split: str, pictures: Iterable[tuple[bytes, Sequen
     Raises:
         ValueError: a picture has no box, or a box's digit is not in 0..9.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    digit_struct = path.with_name(f".{path.name}.{os.getpid()}.mat")
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        beside, digit_struct = Path(folder, path.name), Path(folder, DIGIT_STRUCT)
         with (
             beside.open("wb") as raw,
             # The fastest level, because PNGs hardly get smaller.
@@ -174,14 +190,12 @@ def write_archive(path: Path, split: str, pictures: Iterable[tuple[bytes, Sequen
                 for number, (png, boxes) in enumerate(pictures, start=1):
                     add(f"{number}.png", _rows(boxes))
                     tar.addfile(_tar_info(f"{split}/{number}.png", len(png)), io.BytesIO(png))
-                    tar.members = []  # type: ignore[attr-defined]  # see _members
+                    # Otherwise `tar` keeps every member, a kilobyte each.
+                    tar.members = []  # type: ignore[attr-defined]
             with digit_struct.open("rb") as content:
                 size = digit_struct.stat().st_size
                 tar.addfile(_tar_info(f"{split}/{DIGIT_STRUCT}", size), content)
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-        digit_struct.unlink(missing_ok=True)
 
 
 def _rows(boxes: Sequence[Box]) -> list[list[float]]:
@@ -211,50 +225,18 @@ class _HashingReader:
         return content
 
 
-def _members(raw: Any) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-    """Yields the members of a gzipped tar, read to its end so that gzip verifies its checksum."""
-    with gzip.GzipFile(fileobj=raw, mode="rb") as zipped:
-        try:
-            with tarfile.open(fileobj=zipped, mode="r|", bufsize=_CHUNK) as tar:
-                while (member := tar.next()) is not None:
-                    yield member, tar
-                    # Otherwise `tar` keeps every member, a kilobyte each.
-                    tar.members = []  # type: ignore[attr-defined]
-        except tarfile.TarError:
-            _drain(zipped)  # raises gzip's error instead if the bytes are altered
-            raise
-        _drain(zipped)
-
-
-def _drain(file: gzip.GzipFile) -> None:
-    while file.read(_CHUNK):
-        pass
-
-
-def _copy(source: IO[bytes], path: Path) -> None:
-    try:
-        with path.open("wb") as target:
-            shutil.copyfileobj(source, target, _CHUNK)
-    except gzip.BadGzipFile:
-        raise
-    except OSError as error:
-        raise UserError(
-            f"cannot copy {path.name} to {path.parent.parent} ({error.strerror}): make room there, "
-            "or set TMPDIR to another folder"
-        ) from error
-
-
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    content = tar.extractfile(member)
-    assert content is not None  # it is a file
-    return content
+def _copy(stream: TarStream, size: int, path: Path) -> None:
+    with path.open("wb") as target:
+        while size > 0:
+            size -= target.write(stream.read(min(size, _CHUNK)))
 
 
 def _checked_name(member: tarfile.TarInfo) -> str:
     """Returns the member's name without "./".
 
     Raises:
-        ValueError: the name or the target of a link leads outside of the archive's folder.
+        ValueError: the name or the target of a link leads outside of the archive's folder, or the
+            member is larger than any that an archive of pictures has.
     """
     target = "."
     if member.issym():
@@ -265,7 +247,10 @@ def _checked_name(member: tarfile.TarInfo) -> str:
     if outside or member.name.startswith("/") or ".." in member.name.split("/"):
         link = f" -> {member.linkname}" if member.linkname else ""
         raise ValueError(f"has a member that leads outside of its folder ({member.name}{link})")
-    return posixpath.normpath(member.name)
+    name = posixpath.normpath(member.name)
+    if member.size > _LARGEST_PICTURE and posixpath.basename(name) != DIGIT_STRUCT:
+        raise ValueError(f"has a member of {member.size} bytes ({name}), too large for a picture")
+    return name
 
 
 @contextlib.contextmanager
@@ -273,6 +258,8 @@ def _archive_errors(path: Path) -> Iterator[None]:
     """Converts errors that are raised while an archive is read to UserError."""
     try:
         yield
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: put the archive there") from error
     except EOFError as error:

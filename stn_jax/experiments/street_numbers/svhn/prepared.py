@@ -2,10 +2,9 @@
 
 import contextlib
 import io
+import json
 import shutil
-import struct
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, printable
 from stn_jax.experiments.data import tfds_support
-from stn_jax.experiments.locks import locked
-from stn_jax.experiments.street_numbers.svhn.format1 import URL, archive_url, archives_in
+from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
+from stn_jax.experiments.street_numbers.svhn.format1 import SPLITS, URL, archive_url, archives_in
 
 OFFICIAL = "svhn"
 REQUIRED_SPLITS = ("train", "test")
 _RECORDS_AT_ONCE = 256
+_WHAT = "the street numbers"
 
 
 class Number(NamedTuple):
@@ -57,10 +57,9 @@ def prepare(data_dir: str | None, manual_dir: str | None, name: str = OFFICIAL) 
         _check_sources(root, manual_dir, name, archives)
         _prepare(builder, manual_dir)
         builder = _make_builder(root, name)
-    with _damage_reported(folder):
-        prepared_from = {
-            split: builder.info.metadata[split]["archive_bytes"] for split in builder.info.splits
-        }
+    prepared_from = {
+        split: builder.info.metadata[split]["archive_bytes"] for split in builder.info.splits
+    }
     sizes = {split: path.stat().st_size for split, path in archives.items()}
     if archives and sizes != prepared_from:
         raise UserError(
@@ -77,8 +76,28 @@ def _make_builder(root: Path, name: str) -> Any:
 
     tfds_support.progress_on_a_terminal_only()
     config = None if name == OFFICIAL else tfds.core.BuilderConfig(name=name)
-    with _damage_reported(root / Builder.name / name), _no_warnings():
+    folder = root / Builder.name / name
+    tfds_support.remove_leftovers(folder)
+    with tfds_support.damage_reported(_WHAT, folder), _no_warnings():
+        data_path = folder / str(Builder.VERSION)
+        if data_path.exists():
+            _check_prepared(data_path, str(Builder.VERSION))
         return Builder(config=config, data_dir=root, file_format="array_record")
+
+
+def _check_prepared(data_path: Path, version: str) -> None:
+    """Raises what `damage_reported` converts unless the data are described as they should be."""
+    lengths = tfds_support.split_lengths(data_path, version)
+    metadata = json.loads((data_path / "metadata.json").read_text())
+    kinds = {"archive_bytes": int, "archive_sha256": str, "official": bool, "kept": int}
+    for split in {*lengths, *REQUIRED_SPLITS}:
+        report = metadata.get(split) if isinstance(metadata, dict) else None
+        if not isinstance(report, dict) or split not in SPLITS:
+            raise ValueError(f"no description of the split {split}")
+        if any(type(report.get(key)) is not kind for key, kind in kinds.items()):
+            raise ValueError(f"an incomplete description of the split {split}")
+        if report["kept"] != lengths.get(split):
+            raise ValueError(f"{lengths.get(split)} examples of {split}, not {report['kept']}")
 
 
 @contextlib.contextmanager
@@ -105,20 +124,26 @@ def read_numbers(builder: Any, split: str) -> Iterator[Number]:
     from tensorflow_datasets.proto import tf_example_pb2
 
     raw_bytes = tfds.decode.DeserializeMethod.RAW_BYTES
-    with _damage_reported(builder.data_path.parent):
+    with tfds_support.damage_reported(_WHAT, builder.data_path.parent):
         source = builder.as_data_source(split, deserialize_method=raw_bytes)
-        for start in range(0, len(source), _RECORDS_AT_ONCE):
-            stop = min(start + _RECORDS_AT_ONCE, len(source))
-            for record in source.__getitems__(range(start, stop)):
-                yield _parse(tf_example_pb2.Example.FromString(record).features.feature)
+    for start in range(0, len(source), _RECORDS_AT_ONCE):
+        stop = min(start + _RECORDS_AT_ONCE, len(source))
+        with tfds_support.damage_reported(_WHAT, builder.data_path.parent):
+            numbers = [
+                _parse(tf_example_pb2.Example.FromString(record).features.feature)
+                for record in source.__getitems__(range(start, stop))
+            ]
+        yield from numbers
 
 
 def _parse(feature: Any) -> Number:
-    png = feature["image"].bytes_list.value[0]
-    width, height = struct.unpack(">II", png[16:24])  # from the PNG's header
+    (png,) = feature["image"].bytes_list.value
+    width, height = np.frombuffer(png, ">u4", count=2, offset=16).tolist()  # of the PNG's header
     digits = np.array(feature["digits"].int64_list.value, np.int32)
     (length,) = feature["length"].int64_list.value
     edges = np.array(feature["bboxes"].float_list.value, np.float32).reshape(length, 4)
+    if digits.shape != (MAX_DIGITS,):
+        raise ValueError(f"{len(digits)} digits")
     boxes = edges[:, [1, 0, 3, 2]] * np.array([width, height, width, height], np.float32)
     return Number(png, digits, length, boxes)
 
@@ -128,6 +153,7 @@ def _check_sources(
 ) -> None:
     """Raises UserError unless there are archives to prepare from, or a network to fetch them."""
     if manual_dir:
+        tfds_support.manual_folder(manual_dir, [f"{split}.tar.gz" for split in REQUIRED_SPLITS])
         missing = [f"{split}.tar.gz" for split in REQUIRED_SPLITS if split not in archives]
         if missing:
             raise UserError(
@@ -152,29 +178,24 @@ def _check_sources(
 def _prepare(builder: Any, manual_dir: str | None) -> None:
     import tensorflow_datasets as tfds
 
-    folder = Path(builder.data_path).parent
-    with tfds_support.user_error(
-        f"cannot prepare the street numbers in {folder}",
-        "fix that and run again, or choose another --config.data.data_dir=DIR",
-    ):
-        folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder):
-            if builder.data_path.exists():  # another process has prepared them
-                return
-            for leftover in folder.glob("incomplete.*"):  # left by a process that was killed
-                shutil.rmtree(leftover)
-            print(f"preparing street numbers in {folder}", flush=True)
-            quiet: contextlib.AbstractContextManager = contextlib.nullcontext()
-            if manual_dir:  # tfds would print that it downloads them
-                quiet = contextlib.redirect_stdout(io.StringIO())
-            with tempfile.TemporaryDirectory() as scratch, quiet:
-                # Downloads stay in tfds's folder, so that they are not fetched twice.
-                builder.download_and_prepare(
-                    download_dir=scratch if manual_dir else None,
-                    download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None),
-                )
-            for split in builder.info.splits:
-                print(_summary(split, builder.info.metadata[split]), file=sys.stderr)
+    def write(scratch: Path) -> None:
+        print(f"preparing street numbers in {scratch.parent}", flush=True)
+        # Downloads stay in tfds's folder, so that they are not fetched twice.
+        downloads = Path(builder.data_dir_root, "downloads")
+        for leftover in (downloads / builder.name).glob("*.tmp.*"):  # of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
+        quiet: contextlib.AbstractContextManager = contextlib.nullcontext()
+        if manual_dir:  # tfds would print that it downloads them
+            quiet = contextlib.redirect_stdout(io.StringIO())
+        with quiet:
+            builder.download_and_prepare(
+                download_dir=scratch if manual_dir else downloads,
+                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None),
+            )
+        for split in builder.info.splits:
+            print(printable(_summary(split, builder.info.metadata[split])), file=sys.stderr)
+
+    tfds_support.prepare_once(builder, write, _WHAT)
 
 
 def _summary(split: str, report: dict[str, Any]) -> str:
@@ -185,11 +206,3 @@ def _summary(split: str, report: dict[str, Any]) -> str:
     if report["cut_at_the_edge"]:
         line += f"; with boxes cut at the picture's edge: {report['cut_at_the_edge']}"
     return line
-
-
-def _damage_reported(folder: Path) -> contextlib.AbstractContextManager[None]:
-    return tfds_support.user_error(
-        f"cannot read the street numbers in {folder}",
-        "delete that folder to have them prepared again, or choose another "
-        "--config.data.data_dir=DIR",
-    )

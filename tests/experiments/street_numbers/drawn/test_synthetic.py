@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.locks import LOCK_FILE
 from stn_jax.experiments.street_numbers.drawn import synthetic
 from stn_jax.experiments.street_numbers.drawn.drawing import draw_picture
 from stn_jax.experiments.street_numbers.drawn.synthetic import RECORD, write_synthetic
@@ -138,6 +139,34 @@ def test_an_interruption_while_the_processes_start_comes_through(tmp_path, monke
     thread._started = event
     thread.join()
     assert not thread.is_alive()
+
+
+def test_what_a_killed_process_left_is_removed(written, tmp_path):
+    folder = copy(written, tmp_path / "copy")
+    (folder / ".drawing-abc").mkdir()
+    (folder / ".drawing-abc" / "train.tar.gz").touch()
+    (folder / LOCK_FILE).touch()
+    write_synthetic(folder, **SETTINGS)
+    assert contents(folder) == contents(written)
+
+
+def test_threads_draw_once(written, tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(generator, layout):
+        drawn.append(generator)
+        return draw_picture(generator, layout)
+
+    monkeypatch.setattr(synthetic, "draw_picture", draw)
+    threads = [
+        threading.Thread(target=write_synthetic, args=(tmp_path,), kwargs=SETTINGS)
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert contents(tmp_path) == contents(written) and len(drawn) == 8
 
 
 def test_writing_again_does_nothing(written, monkeypatch):

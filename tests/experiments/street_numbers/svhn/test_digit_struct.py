@@ -5,6 +5,7 @@ import h5py
 import numpy as np
 import pytest
 
+from stn_jax.experiments.street_numbers.svhn import digit_struct
 from stn_jax.experiments.street_numbers.svhn.format1 import Box, write_archive
 from tests.experiments.street_numbers.archives import check_refused, fields, matlab_file, read, tar
 
@@ -78,13 +79,20 @@ def hdf5(build):
     return content.getvalue()
 
 
-def without_label(file):
+def one_picture(file):
+    """Writes a valid digitStruct.mat of one picture; returns its name and its box."""
     name = file.create_dataset("n", data=np.array([[ord("a")]], np.uint16))
     bbox = file.create_group("b")
-    for field in ("left", "top", "width", "height"):
+    for field in ("left", "top", "width", "height", "label"):
         bbox[field] = [[1.0]]
     file["digitStruct/name"] = np.array([[name.ref]], h5py.ref_dtype)
     file["digitStruct/bbox"] = np.array([[bbox.ref]], h5py.ref_dtype)
+    return name, bbox
+
+
+def without_label(file):
+    one_picture(file)
+    del file["b/label"]
 
 
 def uneven(file):
@@ -123,3 +131,90 @@ def test_wrong_digit_struct(tmp_path, content, match):
 def test_damaged_digit_struct(tmp_path, mat):
     tar(tmp_path / "x.tar.gz", {"train/digitStruct.mat": mat[: len(mat) // 2]})
     check_refused(tmp_path / "x.tar.gz", "structure")
+
+
+def replace(file, path, make):
+    del file[path]
+    return make(path)
+
+
+def external_storage(file):
+    one_picture(file)
+    options = {"shape": (9, 1), "dtype": "u2", "external": [("/etc/passwd", 0, 18)]}
+    name = file.create_dataset("secret", **options)
+    file["digitStruct/name"][0, 0] = name.ref
+
+
+def external_link(file):
+    one_picture(file)
+    replace(file, "b/left", lambda path: file.__setitem__(path, h5py.ExternalLink("/tmp/x", "x")))
+
+
+def soft_link(file):
+    one_picture(file)
+    replace(file, "b/left", lambda path: file.__setitem__(path, h5py.SoftLink("/b/top")))
+
+
+def virtual(file):
+    one_picture(file)
+    layout = h5py.VirtualLayout((9, 1), "u2")
+    layout[:] = h5py.VirtualSource("/tmp/x", "x", (9, 1))
+    file["digitStruct/name"][0, 0] = file.create_virtual_dataset("secret", layout).ref
+
+
+def huge_name(file):
+    one_picture(file)
+    name = file.create_dataset("huge", shape=(1 << 40, 1), dtype="u2", chunks=(1024, 1))
+    file["digitStruct/name"][0, 0] = name.ref
+
+
+def huge_list(file):
+    one_picture(file)
+    for field in ("name", "bbox"):
+        options = {"shape": (1 << 40, 1), "dtype": h5py.ref_dtype, "chunks": (1024, 1)}
+        replace(file, f"digitStruct/{field}", lambda p, o=options: file.create_dataset(p, **o))
+
+
+def many_to_one(file):
+    """A hundred thousand boxes of a thousand digits, which are one box of one digit."""
+    name, _ = one_picture(file)
+    digits = np.full((1000, 1), file["b/left"].ref, h5py.ref_dtype)
+    many = file.create_group("many")
+    for field in ("left", "top", "width", "height", "label"):
+        many[field] = digits
+    for field, target in (("name", name.ref), ("bbox", many.ref)):
+        refs = np.full((100_000, 1), target, h5py.ref_dtype)
+        options = {"data": refs, "chunks": True, "compression": "gzip"}
+        replace(file, f"digitStruct/{field}", lambda p, o=options: file.create_dataset(p, **o))
+
+
+def itself(file):
+    one_picture(file)
+    file["digitStruct/bbox"][0, 0] = file["digitStruct"].ref
+    file["digitStruct/left"] = h5py.SoftLink("/digitStruct/left")
+
+
+@pytest.mark.parametrize(
+    ("build", "match"),
+    [
+        (external_storage, "content in other files"),
+        (virtual, "content in other files"),
+        (external_link, "a link instead of left"),
+        (soft_link, "a link instead of left"),
+        (huge_name, "more content than the file has room for"),
+        (huge_list, "more content than the file has room for"),
+        (many_to_one, "more content than the file has room for"),
+        (itself, ""),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_file_made_to_harm(tmp_path, build, match):
+    tar(tmp_path / "x.tar.gz", {"train/digitStruct.mat": hdf5(build)})
+    check_refused(tmp_path / "x.tar.gz", f"structure.*{match}")
+
+
+def test_a_mistake_of_ours_is_not_blamed_on_the_file(tmp_path, mat, monkeypatch):
+    monkeypatch.setattr(digit_struct, "FIELDS", (None,))
+    tar(tmp_path / "x.tar.gz", {"train/digitStruct.mat": mat})
+    with pytest.raises(AttributeError):
+        read(tmp_path / "x.tar.gz")

@@ -2,6 +2,8 @@ import gzip
 import io
 import os
 import resource
+import subprocess
+import sys
 import tarfile
 import tracemalloc
 import zlib
@@ -135,6 +137,24 @@ def test_writing_that_fails_leaves_what_was_there(tmp_path):
     with pytest.raises(ValueError, match=r"digits 0\.\.9"):
         write_archive(path, "train", [(b"png", [Box(0, 0, 1, 1, 10)])])
     assert os.listdir(tmp_path) == ["train.tar.gz"] and path.read_bytes() == b"older"
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room cannot be reserved")
+def test_a_full_disk_while_hdf5_writes_is_an_ordinary_error(tmp_path):
+    """HDF5 prints tracebacks and crashes the process at its end."""
+    code = (
+        "import resource; from pathlib import Path\n"
+        "from stn_jax.experiments.street_numbers.svhn.format1 import Box, write_archive\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
+        "try:\n"
+        f"    path = Path({str(tmp_path / 'x.tar.gz')!r})\n"
+        "    write_archive(path, 'train', [(b'', [Box(1, 2, 3, 4, 5)])] * 400)\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "File too large\n", "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_archive(tmp_path):

@@ -1,4 +1,3 @@
-import fcntl
 import os
 import resource
 import shutil
@@ -9,6 +8,7 @@ import pytest
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.data import tfds_support
+from stn_jax.experiments.locks import locked
 from stn_jax.experiments.street_numbers.svhn import prepared
 from stn_jax.experiments.street_numbers.svhn.prepared import prepare, read_numbers
 from tests.experiments.data.fresh_process import prepare_in_fresh_process
@@ -123,7 +123,15 @@ def test_missing_archive(archives, tmp_path, split):
     shutil.copytree(archives, tmp_path / "a")
     (tmp_path / "a" / f"{split}.tar.gz").unlink()
     prepare_refused(f"lacks {split}.tar.gz: put archives", tmp_path / "d", tmp_path / "a")
-    prepare_refused("lacks train.tar.gz, test.tar.gz", tmp_path / "d", tmp_path / "nowhere")
+    assert not (tmp_path / "d").exists()
+
+
+def test_missing_manual_dir(tmp_path):
+    prepare_refused("nowhere does not exist: name the", tmp_path / "d", tmp_path / "nowhere")
+    (tmp_path / "file").touch()
+    prepare_refused("file is not a folder: name the", tmp_path / "d", tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    prepare_refused("lacks train.tar.gz, test.tar.gz", tmp_path / "d", tmp_path / "empty")
     assert not (tmp_path / "d").exists()
 
 
@@ -181,27 +189,25 @@ def test_two_processes_prepare_once(data_dir, archives, tmp_path, monkeypatch):
     """A process waits while another one holds the folder, and then uses what that one has made."""
     folder = tmp_path / "svhn_full_numbers" / "svhn"
     folder.mkdir(parents=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
     asks = threading.Event()
-    flock = fcntl.flock
 
-    def ask(*args):
+    def ask(folder):
         asks.set()
-        flock(*args)
+        return locked(folder)
 
-    monkeypatch.setattr(fcntl, "flock", ask)
+    monkeypatch.setattr(tfds_support, "locked", ask)
     builders = []
     thread = threading.Thread(target=lambda: builders.append(prepare(tmp_path, archives)))
-    thread.start()
-    assert asks.wait(60)
-    made = data_dir / "svhn_full_numbers" / "svhn" / "1.0.0"
-    shutil.copytree(made, folder / "1.0.0")
-    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    os.close(descriptor)
+    with locked(folder):
+        thread.start()
+        assert asks.wait(60)
+        made = data_dir / "svhn_full_numbers" / "svhn" / "1.0.0"
+        shutil.copytree(made, folder / "1.0.0")
+        times = {path: path.stat().st_mtime_ns for path in (folder / "1.0.0").rglob("*")}
     thread.join()
     assert builders[0].info.splits["train"].num_examples == 12
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
+    assert {path: path.stat().st_mtime_ns for path in (folder / "1.0.0").rglob("*")} == times
+    assert os.listdir(folder) == ["1.0.0"]
 
 
 def alter(folder):

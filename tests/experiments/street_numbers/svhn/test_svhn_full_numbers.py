@@ -4,6 +4,7 @@ import http.server
 import io
 import tarfile
 import threading
+import warnings
 from pathlib import Path
 
 import h5py
@@ -213,6 +214,16 @@ def test_too_many_unreadable_pictures(tmp_path):
     pictures = [*plain(50), (b"", boxes(0, 1))]
     folder = write_archives(tmp_path / "a", train=pictures, test=plain(1))
     prepare_refused(r"train\.tar\.gz: more than 1%.*unreadable picture: 1", tmp_path / "d", folder)
+    assert not halves(tmp_path / "d")
+
+
+def test_a_picture_too_large_to_be_one_is_left_out_before_it_is_decoded(tmp_path):
+    bomb = encode(Image.new("1", (10_000, 9_500)))
+    assert len(bomb) < 20_000
+    folder = write_archives(tmp_path / "a", train=[(bomb, boxes(0, 1))], test=plain(1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow's
+        prepare_refused("picture of more than 16777216 pixels: 1", tmp_path / "d", folder)
     assert not halves(tmp_path / "d")
 
 

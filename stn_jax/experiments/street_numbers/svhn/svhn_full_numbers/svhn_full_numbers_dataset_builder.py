@@ -85,7 +85,7 @@ class Builder(tfds.core.ShardBasedBuilder):
     ) -> Mapping[str, Sequence[Callable[[], KeyedExamples]]]:
         manual_dir = None
         with contextlib.suppress(AssertionError):  # there is none, or it is empty
-            manual_dir = dl_manager.manual_dir
+            manual_dir = Path(dl_manager.manual_dir)
         if not (paths := archives_in(manual_dir)):
             urls = {split: archive_url(split) for split in SPLITS}
             paths = {split: Path(path) for split, path in dl_manager.download(urls).items()}
@@ -93,7 +93,9 @@ class Builder(tfds.core.ShardBasedBuilder):
         return {split: self._shards(split, archive) for split, archive in archives.items()}
 
     def _checked(self, path: Path, split: str) -> Archive:
-        archive = check_archive(path, split)
+        # tfds makes this folder and renames it to the data's; a killed process leaves nothing else.
+        scratch = Path(self.data_dir)
+        archive = check_archive(path, split, scratch)
         official = self.url_infos[archive_url(split)]
         has_official_size = archive.num_bytes == int(official.size)
         if has_official_size and archive.sha256 != official.checksum:

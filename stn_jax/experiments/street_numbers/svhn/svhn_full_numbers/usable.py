@@ -1,6 +1,7 @@
 """Converts a picture of an archive to an example of the data set, unless it must be left out."""
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from stn_jax.experiments.street_numbers.labels import MAX_DIGITS, NO_DIGIT
 from stn_jax.experiments.street_numbers.svhn.format1 import ArchivePicture
 
 TOO_LONG = f"more than {MAX_DIGITS} digits"
+_MOST_PIXELS = 1 << 24  # a file of 64 MB could hold 10,000 times as many
 
 
 class UnusableError(Exception):
@@ -58,10 +60,12 @@ def rgb_png(content: bytes) -> tuple[bytes, int, int]:
     colours under it are visible.
 
     Raises:
-        UnusableError: the content is not a PNG or JPEG file, or it is damaged.
+        UnusableError: the content is not a PNG or JPEG file, or it is damaged or too large.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+        with _opened(content) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise UnusableError(f"picture of more than {_MOST_PIXELS} pixels")
             image.load()
             if _is_rgb_png(image, content):
                 return content, *image.size
@@ -69,11 +73,19 @@ def rgb_png(content: bytes) -> tuple[bytes, int, int]:
                 rgb = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
             else:
                 rgb = image.convert("RGB")
-            converted = io.BytesIO()
-            rgb.save(converted, "png")
-            return converted.getvalue(), *image.size
+    except UnusableError:
+        raise
     except Exception as error:  # Pillow raises errors of any kind for damaged files
         raise UnusableError("unreadable picture") from error
+    converted = io.BytesIO()
+    rgb.save(converted, "png")
+    return converted.getvalue(), *rgb.size
+
+
+def _opened(content: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told by `rgb_png`
+        return Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
 
 
 def _is_rgb_png(image: Image.Image, content: bytes) -> bool:

@@ -1,0 +1,170 @@
+"""The kinds of settings that a config has: which values each allows, and how a flag is read.
+
+Each task has a table `FIELDS` of its settings, by dotted name, next to its config;
+`config_check.py` has the settings that all tasks share, and checks configs against both.
+"""
+
+import ast
+from dataclasses import dataclass
+from typing import Any
+
+from stn_jax.errors import UserError, check_choice, shown
+from stn_jax.experiments.user_paths import user_path
+
+_WORDS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+class Field:
+    """A kind of setting; `str(field)` describes the values that it accepts."""
+
+    def accepts(self, value: Any) -> bool:
+        """Returns whether a setting of this kind can have this value."""
+        raise NotImplementedError
+
+    def parse(self, text: str) -> Any:
+        """Returns the value that `text` stands for; may raise if it stands for none."""
+        return text
+
+    def check(self, name: str, value: object) -> None:
+        """Raises UserError unless the setting called `name` can have this value."""
+        if not self.accepts(value):
+            raise UserError(f"{name} must be {self}, got {shown(value)}")
+
+    def read(self, name: str, text: str) -> Any:
+        """Returns the value that `text` stands for; raises UserError if it stands for none."""
+        try:
+            return self.parse(text)
+        except (ValueError, LookupError, SyntaxError, TypeError, MemoryError, RecursionError):
+            raise UserError(f"{name} must be {self}, got {shown(text)}") from None
+
+
+@dataclass(frozen=True)
+class Integer(Field):
+    """An integer in least..most."""
+
+    least: int
+    most: int
+
+    def parse(self, text: str) -> int:
+        return int(text)
+
+    def accepts(self, value: Any) -> bool:
+        return type(value) is int and self.least <= value <= self.most
+
+    def __str__(self) -> str:
+        return f"an integer in {self.least}..{self.most}"
+
+
+@dataclass(frozen=True)
+class Real(Field):
+    """A number in least..most, possibly without one or both ends, and possibly 0."""
+
+    least: float
+    most: float
+    above: bool = False
+    """Whether `least` itself is excluded."""
+    below: bool = False
+    """Whether `most` itself is excluded."""
+    or_zero: bool = False
+
+    def parse(self, text: str) -> float:
+        return float(text)
+
+    def accepts(self, value: Any) -> bool:
+        if type(value) not in (int, float):
+            return False
+        if self.or_zero and value == 0:
+            return True
+        is_enough = self.least < value if self.above else self.least <= value
+        return is_enough and (value < self.most if self.below else value <= self.most)
+
+    def __str__(self) -> str:
+        low = f"{'above' if self.above else 'at least'} {self.least:g}"
+        high = f"{'below' if self.below else 'at most'} {self.most:g}"
+        return f"{'0 or ' if self.or_zero else ''}a number {low} and {high}"
+
+
+@dataclass(frozen=True)
+class Switch(Field):
+    """True or False."""
+
+    def parse(self, text: str) -> bool:
+        return _WORDS[text.lower()]
+
+    def accepts(self, value: Any) -> bool:
+        return type(value) is bool
+
+    def __str__(self) -> str:
+        return "True or False"
+
+
+@dataclass(frozen=True)
+class Choice(Field):
+    """One of a few names."""
+
+    choices: tuple[str, ...]
+
+    def check(self, name: str, value: object) -> None:
+        check_choice(value, self.choices, name)
+
+
+@dataclass(frozen=True)
+class Widths(Field):
+    """The widths of layers: a tuple or a list of positive integers."""
+
+    most_layers: int
+    most: int
+    least_layers: int = 1
+
+    def parse(self, text: str) -> tuple:
+        value = ast.literal_eval(text)
+        return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+    def accepts(self, value: Any) -> bool:
+        return (
+            isinstance(value, tuple | list)
+            and self.least_layers <= len(value) <= self.most_layers
+            and all(type(width) is int and 1 <= width <= self.most for width in value)
+        )
+
+    def __str__(self) -> str:
+        count = f"{self.least_layers} to {self.most_layers}"
+        if self.least_layers == self.most_layers:
+            count = f"{self.most_layers}"
+        return f"{count} positive widths, such as (32, 64), each at most {self.most}"
+
+
+@dataclass(frozen=True)
+class FileName(Field):
+    """A name that files and folders can have."""
+
+    most: int = 100
+
+    def accepts(self, value: Any) -> bool:
+        return (
+            isinstance(value, str)
+            and 0 < len(value) <= self.most
+            and value.isprintable()
+            and not value.startswith((".", "~"))
+            and not set(value) & set('/\\:*?"<>|')
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"the name of a folder (at most {self.most} characters, no separators such as /, and "
+            "no . or ~ at the start)"
+        )
+
+
+@dataclass(frozen=True)
+class FolderPath(Field):
+    """The path of a folder, or "" for a default."""
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and value.isprintable()
+
+    def read(self, name: str, text: str) -> str:
+        return str(user_path(text, name)) if text else ""
+
+    def __str__(self) -> str:
+        return 'the path of a folder, or "", without control characters'
