@@ -1,7 +1,26 @@
-"""Pooling whose gradient is fast on a CPU."""
+"""Pooling layers without parameters."""
 
 import jax.numpy as jnp
-from jax import Array
+from flax import linen as nn
+from jax import Array, lax
+
+
+def average_pool(inputs: Array, size: int) -> Array:
+    """Averages each window of `size` x `size` pixels; drops rows and columns that fill none.
+
+    Unlike `flax.linen.avg_pool`, it works under `jax.numpy_dtype_promotion("strict")`.
+
+    Args:
+        inputs: [B, H, W, C].
+        size: the size and the stride of the windows, in pixels.
+
+    Returns:
+        [B, H // size, W // size, C].
+
+    >>> average_pool(jnp.arange(6.0).reshape(1, 2, 3, 1), 2).squeeze().tolist()
+    2.0
+    """
+    return nn.pool(inputs, 0.0, lax.add, (size, size), (size, size), "VALID") / size**2
 
 
 def max_pool_2x2(inputs: Array) -> Array:

@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
-from stn_jax.functional.pooling import max_pool_2x2
+from stn_jax.functional.pooling import average_pool, max_pool_2x2
 from stn_jax.functional.sizes import flat_features
 from stn_jax.functional.spatial_transform import shared_family
 from stn_jax.linen.layers import BatchNorm, Conv
@@ -127,7 +127,7 @@ class ConvLocalisation(nn.Module):
         )
         x = inputs
         if self.downsample > 1:
-            x = nn.avg_pool(x, (self.downsample,) * 2, (self.downsample,) * 2)
+            x = average_pool(x, self.downsample)
         for layer, filters in enumerate(self.filters):
             if layer > 0:
                 x = max_pool_2x2(x)

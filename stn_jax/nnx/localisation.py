@@ -10,13 +10,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
 from stn_jax.functional.convolution import conv_general_dilated
-from stn_jax.functional.pooling import max_pool_2x2
+from stn_jax.functional.pooling import average_pool, max_pool_2x2
 from stn_jax.functional.sizes import flat_features
 from stn_jax.transforms import Family, FamilyName, make_family
 
@@ -165,7 +164,7 @@ class ConvLocalisation(nnx.Module):
     def __call__(self, inputs: Array) -> Array:
         x = inputs
         if self.downsample > 1:
-            x = nn.avg_pool(x, (self.downsample,) * 2, (self.downsample,) * 2)
+            x = average_pool(x, self.downsample)
         for layer, convolution in enumerate(self.convolutions):
             if layer > 0:
                 x = max_pool_2x2(x)

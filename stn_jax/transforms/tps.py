@@ -117,12 +117,12 @@ def _upper_left_influence(
         jnp.asarray(pixel_centres(size, align_corners)[: -(-size // 2), None], dtype)
         for size in shape
     )
-    axis = jnp.asarray(pixel_centres(k, align_corners=True), dtype)
+    axis = jnp.asarray(pixel_centres(k, align_corners=True)[None], dtype)
     coefficients = jnp.asarray(_coefficients(k), dtype)
-    weights, (a_0, a_x, a_y) = coefficients[:-3], coefficients[-3:]
-    squared = jnp.square(y - axis)[:, None, :, None] + jnp.square(x - axis)[:, None]
+    weights, (a_0, a_x, a_y) = coefficients[:-3], coefficients[-3:, None]
+    squared = jnp.square(y - axis)[:, None, :, None] + jnp.square(x - axis)[None, :, None]
     bent = lax.dot(_radial(squared, jnp).reshape(-1, k * k), weights, precision="highest")
-    flat = a_0 + x * a_x + (y * a_y)[:, None]
+    flat = (a_0 + x * a_x)[None] + (y * a_y)[:, None]
     return (bent.reshape(flat.shape) + flat).reshape(squared.shape)
 
 

@@ -9,7 +9,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
-from stn_jax.functional import max_pool_2x2
+from stn_jax.functional import average_pool, max_pool_2x2
 from stn_jax.linen import (
     BatchNorm,
     Conv,
@@ -85,7 +85,7 @@ class TransformedClassifier(nn.Module):
 
     def __call__(self, images: Array, train: bool = False) -> Array:
         x = self.transformer(images, train=train)
-        x = nn.avg_pool(x, (self.pool, self.pool), (self.pool, self.pool))
+        x = average_pool(x, self.pool)
         return self.classifier(x, train=train)
 
 
