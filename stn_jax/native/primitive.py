@@ -17,6 +17,7 @@ from jax.interpreters import batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 from stn_jax.native import library
+from stn_jax.native.jet_rule import add_jet_rule
 from stn_jax.native.partitioning import Lowering, partitioned
 from stn_jax.native.signature import Signature
 
@@ -116,7 +117,15 @@ def native_primitive(
         )
 
     primitive = NativePrimitive(name, whole, signature)
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames=params))
+    jitted = jax.jit(primitive.bind, static_argnames=params)
+
+    def implementation(*operands, **options):
+        # Inside `jax.disable_jit()`, JAX would call this function again and again.
+        with jax.disable_jit(False):
+            return jitted(*operands, **options)
+
+    primitive.def_impl(implementation)
+    add_jet_rule(primitive)
     primitive.def_abstract_eval(abstract)
     batching.primitive_batchers[primitive] = functools.partial(_batch, primitive)
     plain = mlir.lower_fun(whole, multiple_results=False)

@@ -72,7 +72,7 @@ def _read_transpose_on_cpu(values, grid, **params):
         values = values.reshape(count, values.shape[-1])
 
         def add(point, pixels):
-            pair = jnp.where(is_right, u[point], 1 - u[point]) * values[point]
+            pair = jnp.where(is_right, u[point], 1 - u[point]) * values[point][None]
             for step, weight in ((up, 1 - v[point]), (down, v[point])):
                 start = corner[point] + step
                 total = lax.dynamic_slice_in_dim(pixels, start, 2) + weight * pair

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import jet
 
 import stn_jax
 from stn_jax.sampling import METHODS, PADDINGS, bilinear, sample
@@ -247,3 +248,25 @@ def test_an_image_with_more_pixels_than_can_be_counted_is_refused():
     for method in METHODS:
         with pytest.raises(ValueError, match=r"\(65536, 32768\) pixels is too large"):
             jax.eval_shape(functools.partial(sample, method=method), image, grid)
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_taylor_series_agree_with_nested_forward_mode(padding):
+    rng = np.random.default_rng(4)
+    with jax.enable_x64(True):
+        image, image_dot = rng.normal(size=(2, 5, 4, 3))
+        grid = reference.grids_off_kinks(rng, (5, 4), False)[0]
+        grid_dot = rng.normal(size=grid.shape)
+
+        def along_curve(t):
+            return sample(image + t * image_dot, grid + t * grid_dot, padding=padding)
+
+        zeros = jnp.zeros_like(image), jnp.zeros_like(grid)
+        value, (first, second) = jet.jet(
+            functools.partial(sample, padding=padding),
+            (jnp.asarray(image), jnp.asarray(grid)),
+            ((jnp.asarray(image_dot), zeros[0]), (jnp.asarray(grid_dot), zeros[1])),
+        )
+        derivative = jax.jacfwd(along_curve)
+        expected = along_curve(0.0), derivative(0.0), jax.jacfwd(derivative)(0.0)
+        chex.assert_trees_all_close((value, first, second), expected, atol=1e-9)
