@@ -11,7 +11,7 @@ from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _first: int | None = None  # the first signal that asked this process to stop
-_last_word = threading.Lock()
+_final_message = threading.Lock()
 
 
 class Terminated(SystemExit):
@@ -56,8 +56,8 @@ def raise_on_signals(program: str) -> None:
     A second one ends the process at once, even while the first is still waiting for a compilation,
     or for the end of `stop_on_signals`. The program's name starts the line that says so.
     """
-    global _last_word
-    _last_word = threading.Lock()
+    global _final_message
+    _final_message = threading.Lock()
     received, allowed = 0, 1
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -74,7 +74,7 @@ def raise_on_signals(program: str) -> None:
             received += number in _SIGNALS
             if received > allowed:
                 with contextlib.suppress(OSError):
-                    if _last_word.acquire(blocking=False):
+                    if _final_message.acquire(blocking=False):
                         os.write(2, f"{program}: stopped at once\n".encode())
                 os._exit(128 + number)
 
@@ -102,9 +102,9 @@ def raise_on_signals(program: str) -> None:
         os.register_at_fork(after_in_child=forget)
 
 
-def take_last_word() -> None:
+def claim_final_message() -> None:
     """Lets this thread say why the process ends; does not return if a second signal ends it."""
-    _last_word.acquire()
+    _final_message.acquire()
 
 
 def handle_signals(handler: Any) -> None:

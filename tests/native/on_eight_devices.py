@@ -218,7 +218,7 @@ def test_plain_operations(name):
     assert_close(actual, both(*operands))
 
 
-@case
+@pytest.mark.parametrize("name", ["shared image", "convolution"])
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
 @pytest.mark.parametrize("mesh", ["explicit", "auto", "abstract"])
 def test_programs_for_other_machines(name, platform, mesh):

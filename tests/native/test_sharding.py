@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("native", ["1", "0"])
-def test_sharded_operands_on_eight_devices(native):
+# What does not depend on the kernels is tested once.
+@pytest.mark.parametrize(("native", "names"), [("1", ""), ("0", "its_own_examples or two_axes")])
+def test_sharded_operands_on_eight_devices(native, names):
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     tests = Path(__file__).with_name("on_eight_devices.py")
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", str(tests)],
+        [sys.executable, "-m", "pytest", "-n", "0", "-k", names, str(tests)],
         env=os.environ | {"XLA_FLAGS": flags.strip(), "STN_JAX_NATIVE": native},
         capture_output=True,
         text=True,

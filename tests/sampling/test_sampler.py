@@ -272,7 +272,7 @@ def test_theta_at_the_identity_has_a_gradient(align_corners, method):
         (np.zeros((3, 3)), np.zeros((2, 2, 2)), {}, r"\(H, W, C\).*\(3, 3\)"),
         (np.zeros((0, 3, 1)), np.zeros((2, 2, 2)), {}, r"\(0, 3, 1\)"),
         (np.zeros((3, 3, 1)), np.zeros((2, 2, 3)), {}, r"\(H', W', 2\).*\(2, 2, 3\)"),
-        (np.zeros((3, 3, 1), np.uint8), np.zeros((2, 2, 2)), {}, "uint8.*convert"),
+        (np.zeros((3, 3, 1), np.uint8), np.zeros((2, 2, 2)), {}, "uint8.*astype"),
         (np.zeros((3, 3, 1)), np.zeros((2, 2, 2)), {"method": "cubic"}, "bicubic.*'cubic'"),
         (np.zeros((3, 3, 1)), np.zeros((2, 2, 2)), {"padding": "zero"}, "zeros.*'zero'"),
     ],

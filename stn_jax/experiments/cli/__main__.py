@@ -35,8 +35,7 @@ def main() -> NoReturn:
     if command not in _MODULES:
         fail("stn-jax", f"unknown command {command!r} (commands: {', '.join(_MODULES)})")
     try:
-        with reported("stn-jax"):
-            sys.exit(_run(command, arguments))
+        sys.exit(_run(command, arguments))
     except ModuleNotFoundError as error:
         extra = "demo" if command == "demo" else "experiments"
         fail(
@@ -48,7 +47,8 @@ def main() -> NoReturn:
 def _run(command: str, arguments: list[str]) -> int:
     module = importlib.import_module(_MODULES[command])
     if command in ("reproduce", "demo"):
-        return module.main(arguments)
+        with reported("stn-jax"):
+            return module.main(arguments)
     program = f"stn-jax {command}"
     if command == "train":
         arguments = _with_config_path(program, arguments)

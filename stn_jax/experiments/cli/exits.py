@@ -28,8 +28,8 @@ _BROKEN_PIPE = 141  # as if SIGPIPE had ended the process
 def reported(program: str) -> Iterator[None]:
     """Reports what its body raises in one line, and exits.
 
-    The exit code is 1 if training diverged, 2 if something that the user gave or that the machine
-    lacks stands in the way, and 128 plus the number of a signal that stopped the process. Other
+    The exit code is 1 if training diverged, 2 if something must be changed first, such as a
+    setting or a full disk, and 128 plus the number of a signal that stopped the process. Other
     exceptions are bugs, and pass.
     """
     _open_closed_streams()
@@ -49,7 +49,7 @@ def reported(program: str) -> Iterator[None]:
 
 def _report(program: str, error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt | stopping.Terminated):
-        stopping.take_last_word()
+        stopping.claim_final_message()
         fail(program, "stopped", stopping.exit_code())
     if isinstance(error, TrainingDivergedError):
         fail(program, error, 1)
@@ -93,7 +93,7 @@ def _silence_libraries() -> None:
     """Hides what says nothing to users; what fails is reported by an exception."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    # Orbax logs the traceback of each thread that that fails.
+    # Orbax logs the traceback of each thread that fails.
     logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.locks import LOCK_FILE, locked
+from stn_jax.experiments.user_paths import expanded
 
 PROBE_SECONDS = 5.0
 _MISSING = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR)
@@ -34,7 +35,7 @@ def root(data_dir: str | None) -> Path:
         )
     import tensorflow_datasets as tfds  # takes a second to import
 
-    return Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    return expanded(str(data_dir or tfds.core.constants.DATA_DIR), "config.data.data_dir")
 
 
 def progress_on_a_terminal_only() -> None:
@@ -93,7 +94,7 @@ def manual_folder(manual_dir: str, holds: Sequence[str]) -> Path:
     Raises:
         UserError: if there is no such folder; the message says what files it should hold.
     """
-    folder = Path(manual_dir).expanduser()
+    folder = expanded(str(manual_dir), "config.data.manual_dir")
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise UserError(

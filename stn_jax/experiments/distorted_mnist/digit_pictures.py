@@ -11,14 +11,13 @@ INK_SIZE = 20
 """The length in pixels of the longer side of a digit's ink, as in MNIST."""
 
 LEAST_INK = 0.1
-"""What is no brighter is no ink."""
+"""Only brighter pixels count as ink."""
 
-_FAINT = 0.2  # ink below is taken for paper; 1 is the darkest ink
+_FAINT = 0.2  # fainter ink counts as paper; 1 is the darkest ink
 _SMALLEST_DIGIT = 8  # pixels
-# As a share of the size of the largest connected mark:
-_DUST = 0.1  # what is smaller is overlooked,
-_SPECK = 0.3  # and so is what is smaller and stands alone,
-_GAP = 0.25  # that is farther away.
+# Relative to the size of the largest connected mark: marks smaller than _DUST are ignored, and so
+# are marks smaller than _SPECK that are farther than _GAP from the others.
+_DUST, _SPECK, _GAP = 0.1, 0.3, 0.25
 
 
 def network_input(picture: Image.Image, canvas: int, *, cluttered: bool) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reads MNIST's four files, gzipped or not, under the names that they have in the wild."""
+"""Reads MNIST's four files, gzipped or not, under the names that are in use."""
 
 import gzip
 import hashlib

@@ -4,15 +4,14 @@ import contextlib
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from stn_jax.errors import UserError
 
 
-def compile_within_memory(
-    program: jax.stages.Wrapped, *arguments, copies: int = 1
-) -> jax.stages.Compiled:
+def compile_within_memory(program: jax.stages.Wrapped, *arguments: Any) -> jax.stages.Compiled:
     """Compiles a program for some arguments.
 
     On a CPU, a process that needs more memory than there is is killed without a message. On
@@ -21,7 +20,6 @@ def compile_within_memory(
     Args:
         program: a jitted or pmapped function.
         arguments: what it will be called with.
-        copies: a factor for what the program needs, to leave room for arrays beside it.
 
     Raises:
         UserError: the program needs more memory than this machine has.
@@ -35,14 +33,19 @@ def compile_within_memory(
             + analysis.output_size_in_bytes
             - analysis.alias_size_in_bytes
         )
-        needed, present = copies * on_each_device * jax.local_device_count(), memory_bytes()
-        if needed > present:
-            raise UserError(
-                f"this config needs {needed / 1e9:.0f} GB of memory, and there are "
-                f"{present / 1e9:.0f} GB: reduce batch_size, eval_batch_size or the sizes in "
-                "config.model"
-            )
+        check_memory(on_each_device * jax.local_device_count())
     return compiled
+
+
+def check_memory(needed: float) -> None:
+    """Raises `UserError` if a config needs more bytes than this machine's memory has."""
+    present = memory_bytes()
+    if needed > present:
+        raise UserError(
+            f"this config needs {needed / 1e9:.0f} GB of memory, and there are "
+            f"{present / 1e9:.0f} GB: reduce batch_size, eval_batch_size or the sizes in "
+            "config.model"
+        )
 
 
 def memory_bytes() -> float:

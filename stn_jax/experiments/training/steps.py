@@ -1,5 +1,6 @@
 """The training step and the evaluation step: pure functions of the state and a batch."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from jax import Array, lax
 
 from stn_jax.experiments.data.examples import Batch
 from stn_jax.experiments.labels import LabelKind
-from stn_jax.experiments.training.memory import compile_within_memory
+from stn_jax.experiments.training.memory import check_memory
 
 DEVICES = "devices"
 """The name of the axis over which gradients, batch statistics and metrics are averaged."""
@@ -41,17 +42,27 @@ def create_state(
     seed: int,
     input_shape: tuple[int, int, int],
 ) -> TrainState:
-    """Returns the state before the first step, for images [B, *input_shape]."""
-    # Gradients and the state of the optimiser are at least as large as the parameters.
-    arguments = jax.random.key(seed), jnp.zeros((1, *input_shape))
-    variables = compile_within_memory(jax.jit(model.init), *arguments, copies=3)(*arguments)
-    params = variables["params"]
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        batch_stats=variables.get("batch_stats", {}),
-        opt_state=optimizer.init(params),
-    )
+    """Returns the state before the first step, for images [B, *input_shape].
+
+    Raises:
+        UserError: the state needs more memory than this machine has.
+    """
+    init = jax.jit(model.init)
+
+    def make() -> TrainState:
+        variables = init(jax.random.key(seed), jnp.zeros((1, *input_shape)))
+        params = variables["params"]
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=optimizer.init(params),
+        )
+
+    shapes = jax.eval_shape(make)
+    gradients = shapes.params
+    check_memory(sum(math.prod(x.shape) * 4 for x in jax.tree.leaves((shapes, gradients))))
+    return make()
 
 
 def train_step(

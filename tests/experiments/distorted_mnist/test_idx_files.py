@@ -34,7 +34,7 @@ def write(folder, rename="{}.gz", pack=gzip.compress):
 @pytest.mark.parametrize(
     "pack", [bytes, gzip.compress, lambda content: gzip.compress(content, 1, mtime=5) + bytes(9)]
 )
-def test_files_are_taken_as_people_have_them(tmp_path, folder, ending, pack):
+def test_names_and_compressions_that_are_in_use(tmp_path, folder, ending, pack):
     assert idx_files.read(write(tmp_path, f"{folder}{{}}{ending}", pack), URL) == CONTENTS
 
 

@@ -16,6 +16,7 @@ from stn_jax.errors import UserError, printable
 from stn_jax.experiments.data import tfds_support
 from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
 from stn_jax.experiments.street_numbers.svhn.format1 import SPLITS, URL, archive_url, archives_in
+from stn_jax.experiments.user_paths import expanded
 
 OFFICIAL = "svhn"
 REQUIRED_SPLITS = ("train", "test")
@@ -49,7 +50,7 @@ def prepare(data_dir: str | None, manual_dir: str | None, name: str = OFFICIAL) 
         UserError: archives are missing or unusable, there is no network to fetch them, `data_dir`
             cannot be written, or the prepared data are damaged or were made from other archives.
     """
-    archives = archives_in(Path(manual_dir).expanduser() if manual_dir else None)
+    archives = archives_in(expanded(manual_dir, "config.data.manual_dir") if manual_dir else None)
     root = tfds_support.root(data_dir)
     builder = _make_builder(root, name)
     folder = Path(builder.data_path).parent

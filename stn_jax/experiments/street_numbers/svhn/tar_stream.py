@@ -1,4 +1,4 @@
-"""Reads gzipped tar archives from start to end, without belief in the sizes that headers claim.
+"""Reads gzipped tar archives from start to end, without trusting the sizes in its headers.
 
 `tarfile` reads a header of any size into memory, seeks to the end of any member, one buffer after
 the other, and expands sparse members. Here a claim costs no more time or memory than the bytes
