@@ -36,6 +36,7 @@ def reported(program: str) -> Iterator[None]:
     stopping.raise_on_signals(program)
     _silence_libraries()
     try:
+        _check_working_directory()
         _allow_open_files()
         yield
     except BaseException as error:
@@ -95,6 +96,13 @@ def _silence_libraries() -> None:
         warnings.simplefilter("ignore")
     # Orbax logs the traceback of each thread that fails.
     logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+
+
+def _check_working_directory() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        raise UserError("the working directory no longer exists: change to another one") from error
 
 
 def _allow_open_files() -> None:

@@ -136,3 +136,22 @@ def test_a_file_does_not_take_the_place_of_a_closed_stream(tmp_path):
     path = tmp_path / "file"
     subprocess.run([sys.executable, "-c", CLOSED, str(path)], check=True)
     assert path.read_text() == "in the file"
+
+
+WITHOUT_FOLDER = """
+import os, tempfile
+from stn_jax.experiments.cli.exits import reported
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+with reported("program"):
+    print("not reached")
+"""
+
+
+def test_a_working_directory_that_was_deleted_is_named_in_one_line():
+    command = [sys.executable, "-c", WITHOUT_FOLDER]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == (
+        "program: the working directory no longer exists: change to another one\n"
+    )
