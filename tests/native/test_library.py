@@ -268,6 +268,7 @@ def test_importing_compiles_nothing(tmp_path):
 
 AS_OTHER_USER = f"""
 import os
+import numpy.testing
 import jax, numpy as np, stn_jax
 from stn_jax.native import library
 image, grid = np.ones((4, 4, 1), np.float32), np.zeros((2, 2, 2), np.float32)
