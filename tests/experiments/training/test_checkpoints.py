@@ -34,7 +34,8 @@ DAMAGES = {
 
 def flip(path):
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
+    if content:  # an empty file has none
+        content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
