@@ -9,7 +9,10 @@ import pytest
 
 
 # What does not depend on the kernels is tested once.
-@pytest.mark.parametrize(("native", "names"), [("1", ""), ("0", "its_own_examples or two_axes")])
+@pytest.mark.parametrize(
+    ("native", "names"),
+    [("1", ""), pytest.param("0", "its_own_examples or two_axes", marks=pytest.mark.stress)],
+)
 def test_sharded_operands_on_eight_devices(native, names):
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     tests = Path(__file__).with_name("on_eight_devices.py")

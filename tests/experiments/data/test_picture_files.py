@@ -86,6 +86,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.stress
 def test_large_pictures_that_come_at_once_take_the_memory_of_one(tmp_path):
     path = tmp_path / "large.png"
     path.write_bytes(pictures.striped_png(5400, 5400, pictures.RGBA))

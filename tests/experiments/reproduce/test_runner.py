@@ -214,6 +214,7 @@ def result(out):
     return record
 
 
+@pytest.mark.stress
 def test_a_row_that_was_killed_ends_as_one_that_never_was(tmp_path):
     run_to_its_end(tmp_path / "whole")
     out = tmp_path / "killed"

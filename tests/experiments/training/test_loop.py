@@ -277,7 +277,14 @@ def interrupt(workdir, *, after_step, send):
     return run.returncode, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("send", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "send",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.stress),
+        pytest.param(signal.SIGINT, marks=pytest.mark.stress),
+    ],
+)
 def test_a_run_that_was_stopped_ends_as_one_that_never_was(tmp_path, uninterrupted, send):
     code, output = interrupt(tmp_path, after_step=55, send=send)
     assert not (tmp_path / "result.json").exists()
