@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from stn_jax.errors import UserError
+from stn_jax.errors import UserError, one_line
 from stn_jax.experiments.locks import LOCK_FILE, locked
 from stn_jax.experiments.user_paths import expanded
 
@@ -46,7 +46,7 @@ def progress_on_a_terminal_only() -> None:
         tfds.disable_progress_bar()
 
 
-def remove_leftovers(folder: Path) -> None:
+def remove_incomplete(folder: Path) -> None:
     """Removes what processes that were killed while they prepared data left in their folder."""
     if (folder / LOCK_FILE).exists() or any(folder.glob("incomplete.*")):
         with locked(folder):
@@ -177,7 +177,7 @@ def _first_cause(error: BaseException) -> BaseException:
 
 
 def _reason(error: BaseException) -> str:
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = one_line(error) or type(error).__name__
     return reason if len(reason) <= 300 else f"{reason[:150]} ... {reason[-150:]}"
 
 

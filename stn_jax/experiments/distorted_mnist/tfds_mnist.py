@@ -34,7 +34,7 @@ def load(data_dir: str | None, manual_dir: str | None) -> tuple[Arrays, Arrays]:
     tfds_support.progress_on_a_terminal_only()
     folder = tfds_support.root(data_dir) / "mnist"
     data_path = folder / VERSION
-    tfds_support.remove_leftovers(folder)
+    tfds_support.remove_incomplete(folder)
     if not data_path.exists():
         _prepare(folder.parent, manual_dir)
     with tfds_support.damage_reported("the MNIST data", folder):

@@ -242,7 +242,7 @@ def _refuse(what: str, reason: str) -> NoReturn:
 def _verified_contents(path: Path) -> Mapping[str, Any] | None:
     """Returns what a checkpoint holds if its files are those that were written.
 
-    Returns None for a checkpoint of a version before 0.3, which has no digests of its files.
+    Returns None for a checkpoint of a version before 0.2, which has no digests of its files.
     """
     try:
         text = (path / _CONTENTS).read_bytes()

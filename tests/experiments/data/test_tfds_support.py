@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.data.tfds_support import damage_reported, prepare_once, remove_leftovers
+from stn_jax.experiments.data.tfds_support import damage_reported, prepare_once, remove_incomplete
 from stn_jax.experiments.distorted_mnist import tfds_mnist
 from stn_jax.experiments.locks import LOCK_FILE
 from stn_jax.experiments.street_numbers.svhn import prepared
@@ -98,12 +98,12 @@ def test_a_mistake_of_ours_while_writing_passes(builder, kind):
 
 
 def test_what_killed_processes_left_is_removed(tmp_path):
-    remove_leftovers(tmp_path / "nowhere")
+    remove_incomplete(tmp_path / "nowhere")
     (tmp_path / "1.0.0").mkdir()
     (tmp_path / "incomplete.ABC_1.0.0").mkdir()
     (tmp_path / "incomplete.ABC_1.0.0" / "half").touch()
     (tmp_path / LOCK_FILE).touch()
-    remove_leftovers(tmp_path)
+    remove_incomplete(tmp_path)
     assert os.listdir(tmp_path) == ["1.0.0"]
 
 

@@ -18,6 +18,8 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5r, h5s, h5t
 
+from stn_jax.errors import one_line
+
 FIELDS = ("left", "top", "width", "height", "label")
 _LEAST_BYTES, _MOST_BYTES = 64, 1 << 13  # of an element that is read, of a picture that is written
 _RESERVE_BYTES = 1 << 18
@@ -48,8 +50,7 @@ def read_digit_struct(path: Path) -> DigitStruct:
             _limit_cache(file)
             return _Reader(file.id, path.stat().st_size).read()
     except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:  # h5py raises these
-        reason = " ".join(str(error).split())
-        raise ValueError(f"does not have Format 1's structure ({reason})") from error
+        raise ValueError(f"does not have Format 1's structure ({one_line(error)})") from error
 
 
 class _Reader:

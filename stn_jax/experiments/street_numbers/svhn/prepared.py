@@ -78,7 +78,7 @@ def _make_builder(root: Path, name: str) -> Any:
     tfds_support.progress_on_a_terminal_only()
     config = None if name == OFFICIAL else tfds.core.BuilderConfig(name=name)
     folder = root / Builder.name / name
-    tfds_support.remove_leftovers(folder)
+    tfds_support.remove_incomplete(folder)
     with tfds_support.damage_reported(_WHAT, folder), _no_warnings():
         data_path = folder / str(Builder.VERSION)
         if data_path.exists():
