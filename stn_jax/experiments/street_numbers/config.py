@@ -26,17 +26,21 @@ FIELDS: dict[str, Field] = {
     "data.subset": Integer(0, _MOST_NUMBERS),
     "data.held_out": Integer(0, _MOST_NUMBERS),
     "data.evaluate_on": Choice(EVALUATE_ON),
+    "data.drawn": Integer(0, _MOST_NUMBERS),
     "data.size": Integer(16, 512),  # SVHN's pictures are at most about 500 pixels high
     "data.crop": Integer(16, 512),
     "data.context": Real(1, 100, or_zero=True),
     "data.augment.brightness": Real(0, 1),
     "data.augment.contrast": Real(0, 1),
+    "data.augment.linear": Real(0, 1),
+    "data.augment.shift": Real(0, 1),
     "data.synthetic.layout": Choice(LAYOUTS),
     "data.synthetic.train": Integer(1, _MOST_NUMBERS),
     "data.synthetic.test": Integer(1, _MOST_NUMBERS),
     "data.synthetic.seed": Integer(0, 2**32 - 1),
     "model.network": Choice(NETWORKS),
     "model.filters": Widths(NUM_CONVOLUTIONS, most=4096, least_layers=NUM_CONVOLUTIONS),
+    "model.kernel_size": Integer(1, 15),
     "model.features": Widths(most_layers=16, most=16_384),
     "model.family": Choice(FAMILIES),
     "model.localisation_filters": Widths(most_layers=16, most=4096),
@@ -48,7 +52,8 @@ FIELDS: dict[str, Field] = {
 """What the settings of this task can be, besides those that all tasks have."""
 
 SIZES = ("64", "128")
-DATA = ("svhn", "synthetic", "synthetic_small")
+DATA = ("svhn", "synthetic", "synthetic_small", "real_small")
+DRAWN = ("drawn",)
 RECIPES = ("modern", "paper")
 
 
@@ -58,16 +63,22 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     Args:
         network: "cnn", "single" or "multi".
         variant: comma-separated words in any order, at most one each of `SIZES` (default 64; 128
-            for synthetic_small), `DATA` (default svhn) and `RECIPES` (default modern); None for the
-            defaults.
+            for synthetic_small; real_small has its own), `DATA` (default svhn) and `RECIPES`
+            (default modern), and drawn, which adds drawn numbers to the real ones of real_small;
+            None for the defaults.
 
     Raises:
         UserError: a word is unknown, or two words exclude each other.
     """
     words = variant.split(",") if variant else []
     for word in words:
-        check_choice(word, [*SIZES, *DATA, *RECIPES], "variant")
+        check_choice(word, [*SIZES, *DATA, *RECIPES, *DRAWN], "variant")
     data = _one_of(DATA, words) or "svhn"
+    if data == "real_small":
+        if _one_of(SIZES, words):
+            raise UserError(f"variant {variant!r}: real_small has a size of its own: leave it out")
+    elif _one_of(DRAWN, words):
+        raise UserError(f"variant {variant!r}: drawn goes with real_small: use real_small,drawn")
     size = int(_one_of(SIZES, words) or ("128" if data == "synthetic_small" else "64"))
     recipe = _one_of(RECIPES, words) or "modern"
 
@@ -83,6 +94,7 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.data.subset = 0  # number of training examples; 0: all
     config.data.held_out = 5000  # training examples set aside
     config.data.evaluate_on = "test"  # or "held_out", for choosing settings
+    config.data.drawn = 0  # synthetic numbers added to the training examples, if source is "svhn"
     config.data.size = size
     # A crop of 112 results in 7x7 pixels after four poolings. It leaves 16 of 128 pixels for random
     # shifts, which is about the same share that a crop of 54 leaves of 64.
@@ -90,7 +102,9 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     # The picture shows the box around all digits, enlarged by this factor; 0: the whole picture.
     # At 128 pixels, 2.6 shows digits of the same size as 1.3 does at 64, in four times the area.
     config.data.context = {64: 1.3, 128: 2.6}[size]
-    config.data.augment = ConfigDict({"brightness": 0.2, "contrast": 0.2})
+    config.data.augment = ConfigDict(
+        {"brightness": 0.2, "contrast": 0.2, "linear": 0.0, "shift": 0.0}
+    )
     config.data.synthetic = ConfigDict(
         {"layout": "close", "train": 20_000, "test": 2000, "seed": 0}  # if source is "synthetic"
     )
@@ -98,6 +112,7 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.model = ConfigDict()
     config.model.network = network
     config.model.filters = (48, 64, 128, 160, 192, 192, 192, 192)
+    config.model.kernel_size = 5
     config.model.features = (3072, 3072, 3072)
     config.model.family = "affine"
     config.model.localisation_filters = (32, 32)
@@ -114,7 +129,7 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.keep_checkpoints = 2
     config.optimizer = ConfigDict()
     {"paper": _paper_recipe, "modern": _modern_recipe}[recipe](config)
-    if data != "svhn":
+    if data.startswith("synthetic"):
         config.data.source = "synthetic"
         config.data.held_out = 0
         if size == 128:
@@ -122,6 +137,11 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
             config.data.context = 0.0
     if data == "synthetic_small":
         _shrink(config)
+    if data == "real_small":
+        _fit_small_pictures(config)
+        config.name = f"svhn_{network}-{data}-{recipe}"
+    if _one_of(DRAWN, words):
+        _add_drawn(config)
     return config
 
 
@@ -180,3 +200,30 @@ def _shrink(config: ConfigDict) -> None:
         config.model.dropout = 0.0  # unnecessary in such a short training
         config.optimizer.learning_rate = 2e-3
         config.optimizer.localisation_multiplier = 1.0
+
+
+def _fit_small_pictures(config: ConfigDict) -> None:
+    """Fits pictures of about 50x33 pixels that show little beside the digits, a few thousand."""
+    config.data.held_out = 0
+    config.data.size = config.data.crop = 48
+    config.data.context = 0.0
+    config.data.synthetic.layout = "tight"
+    config.model.kernel_size = 3
+    config.model.filters = (16, 32, 32, 64, 64, 96, 96, 128)
+    config.model.features = (256,)
+    config.model.localisation_filters = (8, 16, 16)
+    config.batch_size = 64
+    config.eval_every_epochs = 5.0
+    config.log_every = 10
+    if config.optimizer.name == "adam":
+        config.data.augment.update({"linear": 0.08, "shift": 0.08})
+        config.num_epochs = 50.0
+        config.model.dropout = 0.3
+        config.optimizer.learning_rate = 3e-3
+
+
+def _add_drawn(config: ConfigDict) -> None:
+    """Adds drawn numbers, for as many steps as with real numbers alone."""
+    config.data.drawn = 12_000
+    config.num_epochs /= 4
+    config.eval_every_epochs /= 4

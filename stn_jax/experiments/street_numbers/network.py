@@ -29,12 +29,13 @@ DTYPES = ("float32", "bfloat16")
 class StreetNumberNetwork(nn.Module):
     """The paper's CNN for whole numbers, with transformers before its first convolutions.
 
-    The network consists of 5x5 convolutions, with 2x2 max-pooling after every other one starting
-    with the first, fully connected layers, and an output layer. The output layer scores the ten
+    The network consists of eight convolutions, 5x5 in the paper, with 2x2 max-pooling after every
+    other one starting with the first, fully connected layers, and an output layer. The output layer scores the ten
     digits and "none" at each of five places. Images [B, H, W, 3] give logits [B, 5, 11] in float32.
 
     Attributes:
         filters, features: widths of the convolutions and of the fully connected layers.
+        kernel_size: height and width of the convolutions' kernels.
         transformers: the i-th one is applied before the i-th convolution: none for the CNN, one for
             ST-CNN Single, four for ST-CNN Multi.
         dropout: the dropout rate after every layer except the first convolution and the scores.
@@ -45,6 +46,7 @@ class StreetNumberNetwork(nn.Module):
 
     filters: Sequence[int]
     features: Sequence[int]
+    kernel_size: int = 5
     transformers: Sequence[SpatialTransformer] = ()
     dropout: float = 0.0
     batch_norm: bool = False
@@ -57,7 +59,8 @@ class StreetNumberNetwork(nn.Module):
         for layer, filters in enumerate(self.filters):
             if layer < len(self.transformers):
                 x = self.transformers[layer](x, train=train)
-            x = self._activated(Conv(filters, (5, 5), dtype=self.dtype)(x), train)
+            kernel = (self.kernel_size, self.kernel_size)
+            x = self._activated(Conv(filters, kernel, dtype=self.dtype)(x), train)
             if layer % 2 == 0:
                 x = max_pool_2x2(x)
             if layer > 0:
@@ -80,7 +83,8 @@ def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
 
     Args:
         config: the `model` part of a config: `network` ("cnn", "single" or "multi"), `filters`
-            (widths of the eight convolutions), `features` (widths of the fully connected layers),
+            (widths of the eight convolutions), `kernel_size` (of the convolutions, except those of
+            localisation networks), `features` (widths of the fully connected layers),
             `family` (of the transformers), `localisation_filters` and `localisation_features`
             (widths of the localisation networks; those of Multi have no convolutions), `dropout`,
             `batch_norm`, `dtype` ("float32" or "bfloat16").
@@ -112,6 +116,7 @@ def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
     return StreetNumberNetwork(
         filters=tuple(config.filters),
         features=tuple(config.features),
+        kernel_size=config.kernel_size,
         transformers=tuple(SpatialTransformer(part, family) for part in localisations),
         dropout=config.dropout,
         **options,

@@ -1,20 +1,25 @@
 """Preprocessing of stored street numbers to network inputs, on the device."""
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.data.augmentation import make_jitter, random_crop
+from stn_jax.experiments.data.augmentation import make_jitter, random_crop, random_linear_map
 from stn_jax.experiments.data.examples import Preprocessing
+from stn_jax.sampling import sample
+from stn_jax.transforms import affine_grid
 
 
 def make_preprocessing(config: ConfigDict) -> Preprocessing:
     """Returns the preprocessing for `config.data`: jitter, crop and subtraction of the mean.
 
-    A training image is changed in brightness and contrast at random and cropped at a random place;
-    a test image is cropped at its centre. Then the mean over all pixels and colours of the crop is
+    A training image is changed in brightness and contrast at random and cropped at a random place,
+    turned, stretched and sheared if `augment` says so; a test image is cropped at its centre. Then the mean over all pixels and colours of the crop is
     subtracted (Goodfellow et al., 2013). Images [B, size, size, 3] uint8 give [B, crop, crop, 3]
     float32 in -1..1.
 
@@ -23,12 +28,13 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     """
     check_crop(config)
     jitter = make_jitter(config.augment)
+    crop = _make_crop(config)
     shape = (config.crop, config.crop)
     margin = (config.size - config.crop) // 2
 
     def train_image(image: Array, key: Array) -> Array:
         light_key, crop_key = jax.random.split(key)
-        image = random_crop(jitter(image, light_key), crop_key, shape)
+        image = crop(jitter(image, light_key), crop_key)
         return image - image.mean()
 
     def test_image(image: Array) -> Array:
@@ -44,6 +50,25 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
         return jax.vmap(test_image)(images.astype(jnp.float32) / 255)
 
     return Preprocessing(preprocess_train, preprocess_test)
+
+
+def _make_crop(config: ConfigDict) -> Callable[[Array, Array], Array]:
+    """Returns a function (image, key) that takes a random crop."""
+    linear, shift = config.augment.linear, config.augment.shift
+    shape = (config.crop, config.crop)
+    if linear == shift == 0:
+        return functools.partial(random_crop, shape=shape)
+    share = config.crop / config.size
+
+    def crop(image: Array, key: Array) -> Array:
+        linear_key, shift_key = jax.random.split(key)
+        linear_map = share * random_linear_map(linear_key, deviation=linear)
+        room = 1 - share + shift
+        place = jax.random.uniform(shift_key, (2, 1), minval=-room, maxval=room)
+        grid = affine_grid(jnp.concatenate([linear_map, place], axis=1), shape)
+        return sample(image, grid, padding="border")
+
+    return crop
 
 
 def check_crop(config: ConfigDict) -> None:

@@ -1,5 +1,9 @@
 """The sources of street numbers: SVHN's archives, or synthetic numbers."""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
@@ -17,7 +21,8 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
     """Returns the examples to train on and the examples to evaluate on, by `config.data`.
 
     The training examples are the splits train and extra, mixed. The last `held_out` of them are set
-    aside; `subset` selects the first of the others. Images are [size, size, 3] uint8 and
+    aside; `subset` selects the first of the others. After them come `drawn` synthetic numbers, if
+    that is above 0. Images are [size, size, 3] uint8 and, without drawn ones among real ones,
     memory-mapped; labels are [5], with `NO_DIGIT` after the last digit.
 
     Raises:
@@ -28,11 +33,12 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
     check_choice(config.evaluate_on, EVALUATE_ON, "config.data.evaluate_on")
     root = tfds_support.root(config.data_dir)
     if config.source == "synthetic":
-        settings = config.synthetic.to_dict()
-        name = "synthetic-{layout}-{train}-{test}-{seed}".format(**settings)
-        folder = root / "synthetic_street_numbers" / f"{name}-v{synthetic.GENERATOR_VERSION}"
-        synthetic.write_synthetic(folder, **settings)
-        builder = prepare(str(root), str(folder), folder.name)
+        if config.drawn:
+            raise UserError(
+                "config.data.drawn adds drawn numbers to real ones: with config.data.source="
+                "synthetic, set config.data.synthetic.train instead"
+            )
+        builder = _prepare_synthetic(root, **config.synthetic.to_dict())
     else:
         builder = prepare(str(root), config.manual_dir)
         if not all(builder.info.metadata[split]["official"] for split in builder.info.splits):
@@ -53,9 +59,22 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
         raise UserError("config.data.evaluate_on=held_out needs a config.data.held_out above 0")
     train = load_crops(cache, builder, splits, **kind, shuffled=True)
     learned = _rows(train, 0, config.subset or last)
+    if config.drawn:
+        drawn = config.synthetic.to_dict() | {"train": config.drawn, "test": 1}
+        builder_of_drawn = _prepare_synthetic(root, **drawn)
+        added = load_crops(cache, builder_of_drawn, ["train"], **kind, shuffled=False)
+        learned = Examples(*map(np.concatenate, zip(learned, added, strict=True)))
     if config.evaluate_on == "held_out":
         return learned, _rows(train, last, count)
     return learned, load_crops(cache, builder, ["test"], **kind, shuffled=False)
+
+
+def _prepare_synthetic(root: Path, **settings: Any) -> Any:
+    """Returns the builder of synthetic numbers, which are drawn first if necessary."""
+    name = "synthetic-{layout}-{train}-{test}-{seed}".format(**settings)
+    folder = root / "synthetic_street_numbers" / f"{name}-v{synthetic.GENERATOR_VERSION}"
+    synthetic.write_synthetic(folder, **settings)
+    return prepare(str(root), str(folder), folder.name)
 
 
 def _rows(examples: Examples, start: int, stop: int) -> Examples:

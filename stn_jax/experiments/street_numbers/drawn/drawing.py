@@ -10,14 +10,18 @@ from PIL import Image, ImageFilter
 from stn_jax.errors import check_choice
 from stn_jax.experiments.street_numbers.drawn import backgrounds, signs
 from stn_jax.experiments.street_numbers.drawn.glyphs import FONTS
+from stn_jax.experiments.street_numbers.drawn.tight import draw_tight
 from stn_jax.experiments.street_numbers.svhn.format1 import Box
 
-LAYOUTS = ("close", "wide")
+LAYOUTS = ("close", "wide", "tight")
 WIDE_SIZE = 128
 WIDE_MARGIN = 16  # any crop of 112 pixels contains the whole number
 
 LENGTH_COUNTS = (5137, 18130, 8691, 1434, 9)
 """The counts of SVHN's training numbers with 1, 2, 3, 4 and 5 digits."""
+
+TIGHT_LENGTH_COUNTS = (18, 56, 20, 5, 1)
+"""The same for "tight", where numbers of 4 and 5 digits, hardly seen otherwise, are more common."""
 
 
 def draw_picture(
@@ -32,7 +36,8 @@ def draw_picture(
         rng: the source of all random choices.
         layout: "close", a picture cropped around the number like those of SVHN, 35..200 pixels
             wide, or "wide", 128x128 pixels with the number anywhere in it, at most 60% of its width
-            and at least 16 pixels from its edges.
+            and at least 16 pixels from its edges; or "tight", a picture of 32 or a little more
+            pixels in height that shows hardly more than the digits.
         digits: the digits of the number; those of a `random_number` if None.
 
     Returns:
@@ -43,6 +48,8 @@ def draw_picture(
     """
     check_choice(layout, LAYOUTS, "layout")
     font = str(rng.choice(FONTS))
+    if layout == "tight":
+        return draw_tight(rng, font, random_tight_number(rng) if digits is None else digits)
     sign = signs.make_sign(rng, font, random_number(rng) if digits is None else digits)
     view = _close_view(rng, sign) if layout == "close" else _wide_view(rng, sign)
     canvas = _paint(rng, layout, font, sign, view)
@@ -58,6 +65,18 @@ def random_number(rng: np.random.Generator) -> list[int]:
     counts = np.array(LENGTH_COUNTS)
     length = 1 + int(rng.choice(len(counts), p=counts / counts.sum()))
     return [int(rng.integers(1, 10)), *rng.integers(0, 10, length - 1).tolist()]
+
+
+def random_tight_number(rng: np.random.Generator) -> list[int]:
+    """Returns the digits of a number for the layout "tight".
+
+    Its first digit is d with the probability log10(1 + 1/d) (Benford's law), as that of house
+    numbers nearly is.
+    """
+    counts = np.array(TIGHT_LENGTH_COUNTS)
+    length = 1 + int(rng.choice(len(counts), p=counts / counts.sum()))
+    first = 1 + int(rng.choice(9, p=np.log10(1 + 1 / np.arange(1, 10))))
+    return [first, *rng.integers(0, 10, length - 1).tolist()]
 
 
 class _View(NamedTuple):

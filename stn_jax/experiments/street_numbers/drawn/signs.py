@@ -34,14 +34,29 @@ class Sign(NamedTuple):
     outlines: list[np.ndarray]  # [N, 2] for each digit
 
 
-def make_sign(rng: np.random.Generator, font: str, digits: Sequence[int]) -> Sign:
-    """Lays digits out in a level row, or sometimes a stepped row or (at most three) a column."""
+def make_sign(
+    rng: np.random.Generator,
+    font: str,
+    digits: Sequence[int],
+    *,
+    gaps: tuple[float, float] = (0.12, 0.4),
+    arrangements: Sequence[float] = (0.9, 0.06, 0.04),
+) -> Sign:
+    """Lays digits out in a level row, or sometimes a stepped row or (at most three) a column.
+
+    Args:
+        rng: the source of all random choices.
+        font: one of `FONTS`.
+        digits: the digits of the number.
+        gaps: the least and the largest gap between two digits, in units of a digit's height.
+        arrangements: the probabilities of a level row, a stepped row and a column.
+    """
     glyphs = [glyph(font, str(digit)) for digit in digits]
     widths = np.array([g.width for g in glyphs])
-    gap = CAP * rng.uniform(0.12, 0.4)
+    gap = CAP * rng.uniform(*gaps)
     order = np.arange(len(digits))
     row = np.cumsum(widths + gap) - widths - gap
-    arrangement = rng.choice(["level", "stepped", "column"], p=[0.9, 0.06, 0.04])
+    arrangement = rng.choice(["level", "stepped", "column"], p=arrangements)
     if arrangement == "column" and len(digits) <= 3:
         places = np.stack([-widths / 2, order * (CAP + gap)], axis=1)
     else:
