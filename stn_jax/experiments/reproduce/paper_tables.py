@@ -37,6 +37,7 @@ class PaperTable(NamedTuple):
     rows: tuple[Row, ...]
     budgets: Mapping[str, str]  # descriptions, from small to large; the last is the paper's
     config: Callable[[str, str], ConfigDict]  # (row name, budget name) -> config
+    about: str = ""  # a paragraph below the title, if the title does not say it all
 
 
 PAPER = "paper"

@@ -111,7 +111,7 @@ def compares(table: PaperTable, record: Mapping) -> bool:
 
 def _section(name: str, table: PaperTable, records: Records, notes: Mapping) -> str:
     budgets = [budget for budget in table.budgets if any(b == budget for b, _ in records)]
-    parts = [f"## {table.title}\n", ABOUT_CELLS]
+    parts = [f"## {table.title}\n", ABOUT_CELLS, *filter(None, [table.about])]
     of_other_recipes = {row.name for row in table.rows if row.recipe}
     if any(row in of_other_recipes for _, row in records):
         comparable = {key: record for key, record in records.items() if compares(table, record)}

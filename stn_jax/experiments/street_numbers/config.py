@@ -34,6 +34,7 @@ FIELDS: dict[str, Field] = {
     "data.augment.contrast": Real(0, 1),
     "data.augment.linear": Real(0, 1),
     "data.augment.shift": Real(0, 1),
+    "data.augment.invert": Switch(),
     "data.synthetic.layout": Choice(LAYOUTS),
     "data.synthetic.train": Integer(1, _MOST_NUMBERS),
     "data.synthetic.test": Integer(1, _MOST_NUMBERS),
@@ -103,7 +104,7 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     # At 128 pixels, 2.6 shows digits of the same size as 1.3 does at 64, in four times the area.
     config.data.context = {64: 1.3, 128: 2.6}[size]
     config.data.augment = ConfigDict(
-        {"brightness": 0.2, "contrast": 0.2, "linear": 0.0, "shift": 0.0}
+        {"brightness": 0.2, "contrast": 0.2, "linear": 0.0, "shift": 0.0, "invert": False}
     )
     config.data.synthetic = ConfigDict(
         {"layout": "close", "train": 20_000, "test": 2000, "seed": 0}  # if source is "synthetic"

@@ -29,9 +29,9 @@ DTYPES = ("float32", "bfloat16")
 class StreetNumberNetwork(nn.Module):
     """The paper's CNN for whole numbers, with transformers before its first convolutions.
 
-    The network consists of eight convolutions, 5x5 in the paper, with 2x2 max-pooling after every
-    other one starting with the first, fully connected layers, and an output layer. The output layer scores the ten
-    digits and "none" at each of five places. Images [B, H, W, 3] give logits [B, 5, 11] in float32.
+    The network consists of convolutions, with 2x2 max-pooling after every other one starting with
+    the first, fully connected layers, and an output layer. The output layer scores the ten digits
+    and "none" at each of five places. Images [B, H, W, 3] give logits [B, 5, 11] in float32.
 
     Attributes:
         filters, features: widths of the convolutions and of the fully connected layers.

@@ -18,10 +18,15 @@ from stn_jax.transforms import affine_grid
 def make_preprocessing(config: ConfigDict) -> Preprocessing:
     """Returns the preprocessing for `config.data`: jitter, crop and subtraction of the mean.
 
-    A training image is changed in brightness and contrast at random and cropped at a random place,
-    turned, stretched and sheared if `augment` says so; a test image is cropped at its centre. Then the mean over all pixels and colours of the crop is
+    A training image is changed in brightness and contrast at random and cropped at a random place;
+    a test image is cropped at its centre. Then the mean over all pixels and colours of the crop is
     subtracted (Goodfellow et al., 2013). Images [B, size, size, 3] uint8 give [B, crop, crop, 3]
     float32 in -1..1.
+
+    With `augment.linear`, a crop is also turned, stretched and sheared, as in `random_linear_map`;
+    with `augment.shift`, it may go beyond the picture by this share of half its width and height.
+    With `augment.invert`, every other training image is inverted: pale digits on dark walls are as
+    common as dark ones on pale walls.
 
     Raises:
         UserError: the crop does not fit the images.
@@ -35,7 +40,10 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     def train_image(image: Array, key: Array) -> Array:
         light_key, crop_key = jax.random.split(key)
         image = crop(jitter(image, light_key), crop_key)
-        return image - image.mean()
+        image = image - image.mean()
+        if config.augment.invert:
+            image = image * jax.random.rademacher(jax.random.fold_in(key, 0), (), image.dtype)
+        return image
 
     def test_image(image: Array) -> Array:
         image = image[margin : margin + shape[0], margin : margin + shape[1]]

@@ -16,6 +16,13 @@ from stn_jax.experiments.street_numbers.svhn.prepared import prepare
 SOURCES = ("svhn", "synthetic")
 EVALUATE_ON = ("test", "held_out")
 
+_STITCHED = "4,827 real house numbers stitched from SVHN's test crops"
+_STITCHED_SHA256 = {
+    "train": "baf2c14abbc37db23ea69aeead306e2822f4f3badd70ef6b984dce275e269935",
+    "test": "84ec5af9563e26b56a232cf81a421d19aea15cae4ef135a36bc64cb7c88f63ce",
+}
+"""Of the archives of the numbers that are called `_STITCHED`."""
+
 
 def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
     """Returns the examples to train on and the examples to evaluate on, by `config.data`.
@@ -32,17 +39,16 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
     check_choice(config.source, SOURCES, "config.data.source")
     check_choice(config.evaluate_on, EVALUATE_ON, "config.data.evaluate_on")
     root = tfds_support.root(config.data_dir)
-    if config.source == "synthetic":
-        if config.drawn:
-            raise UserError(
-                "config.data.drawn adds drawn numbers to real ones: with config.data.source="
-                "synthetic, set config.data.synthetic.train instead"
-            )
-        builder = _prepare_synthetic(root, **config.synthetic.to_dict())
-    else:
-        builder = prepare(str(root), config.manual_dir)
-        if not all(builder.info.metadata[split]["official"] for split in builder.info.splits):
-            print("note: these are not SVHN's official archives, but others of the same format")
+    if config.source == "synthetic" and config.drawn:
+        raise UserError(
+            "config.data.drawn adds drawn numbers to real ones: with config.data.source=synthetic, "
+            "set config.data.synthetic.train instead"
+        )
+    builder = _prepare(config)
+    is_official = all(report["official"] for report in _reports(builder).values())
+    if config.source == "svhn" and not is_official:
+        name = _STITCHED if _is_stitched(builder) else "others of the same format"
+        print(f"note: these are not SVHN's official archives, but {name}")
     cache = root / "street_number_crops"
     kind = {"size": config.size, "context": config.context}
     splits = [split for split in ("train", "extra") if split in builder.info.splits]
@@ -60,13 +66,36 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
     train = load_crops(cache, builder, splits, **kind, shuffled=True)
     learned = _rows(train, 0, config.subset or last)
     if config.drawn:
-        drawn = config.synthetic.to_dict() | {"train": config.drawn, "test": 1}
-        builder_of_drawn = _prepare_synthetic(root, **drawn)
-        added = load_crops(cache, builder_of_drawn, ["train"], **kind, shuffled=False)
+        settings = config.synthetic.to_dict() | {"train": config.drawn, "test": 1}
+        added = load_crops(
+            cache, _prepare_synthetic(root, **settings), ["train"], **kind, shuffled=False
+        )
         learned = Examples(*map(np.concatenate, zip(learned, added, strict=True)))
     if config.evaluate_on == "held_out":
         return learned, _rows(train, last, count)
     return learned, load_crops(cache, builder, ["test"], **kind, shuffled=False)
+
+
+def describe(config: ConfigDict) -> str:
+    """Returns a name for the numbers that `load_street_numbers` returns, without drawn ones."""
+    return _STITCHED if _is_stitched(_prepare(config)) else config.source
+
+
+def _is_stitched(builder: Any) -> bool:
+    found = {name: report["archive_sha256"] for name, report in _reports(builder).items()}
+    return found == _STITCHED_SHA256
+
+
+def _reports(builder: Any) -> dict[str, dict[str, Any]]:
+    return {split: builder.info.metadata[split] for split in builder.info.splits}
+
+
+def _prepare(config: ConfigDict) -> Any:
+    """Returns the builder of the numbers of `config.source`."""
+    root = tfds_support.root(config.data_dir)
+    if config.source == "synthetic":
+        return _prepare_synthetic(root, **config.synthetic.to_dict())
+    return prepare(str(root), config.manual_dir)
 
 
 def _prepare_synthetic(root: Path, **settings: Any) -> Any:

@@ -17,7 +17,7 @@ from stn_jax.experiments.street_numbers import published
 from stn_jax.experiments.street_numbers.labels import NumberLabels
 from stn_jax.experiments.street_numbers.network import make_model
 from stn_jax.experiments.street_numbers.preprocessing import check_crop, make_preprocessing
-from stn_jax.experiments.street_numbers.sources import load_street_numbers
+from stn_jax.experiments.street_numbers.sources import describe, load_street_numbers
 
 PAPER_SOURCE = published.SOURCE
 FIELDS = settings.FIELDS
@@ -45,12 +45,13 @@ def paper_errors(config: ConfigDict) -> Mapping[str, float]:
 def load_data(config: ConfigDict) -> Data:
     preprocessing = make_preprocessing(config.data)
     train, test = load_street_numbers(config.data)
+    drawn = f", {config.data.drawn} of them drawn" if config.data.drawn else ""
     return Data(
         train=train,
         test=test,
         preprocessing=preprocessing,
-        name=f"street numbers, {config.data.size} px ({config.data.source}: {len(train.labels)} "
-        f"train, {len(test.labels)} {config.data.evaluate_on})",
+        name=f"street numbers, {config.data.size} px ({describe(config.data)}: "
+        f"{len(train.labels)} train{drawn}, {len(test.labels)} {config.data.evaluate_on})",
     )
 
 

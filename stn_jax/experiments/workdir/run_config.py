@@ -19,6 +19,10 @@ _ADDED = {
         "data": {"augment": {"deformation": 0.0, "linear": 0.0}},
         "model": {"dropout": 0.0},
     },
+    "street_numbers": {
+        "data": {"augment": {"linear": 0.0, "shift": 0.0, "invert": False}, "drawn": 0},
+        "model": {"kernel_size": 5},
+    },
 }
 # Settings that the configs of older runs have, with the values that change nothing.
 _REMOVED = {
