@@ -60,8 +60,9 @@ def _view(rng: np.random.Generator, sign: signs.Sign) -> _View:
     """Returns a view of the area that the squares around the digits cover."""
     steep = rng.random() < 0.15
     pose = signs.random_pose(rng, sign, np.deg2rad(rng.normal(0, 14 if steep else 4)))
-    around, aside = rng.uniform(1.15, 1.6), rng.normal(0, 0.05, 2)
     boxes = signs.digit_boxes(sign, pose)
+    around = rng.uniform(1.15, 1.6)
+    aside = rng.uniform(-0.4, 0.4, 2) * (around - 1) * min(box.height for box in boxes)
     sides = np.array([around * box.height for box in boxes])
     middles = np.array([(box.left + box.width / 2, box.top + box.height / 2) for box in boxes])
     middles += aside
@@ -179,7 +180,7 @@ def _photograph(rng: np.random.Generator, scene: Image.Image, square: float) -> 
     tint -= 0.6 * (tint @ _MAGENTA)[..., None] * _MAGENTA  # walls and plates are blue or brown
     pixels = grey + rng.uniform(0.1, 1.4) * tint
     contrast = rng.uniform(0.45, 1.2)
-    pixels = 128 + contrast * (pixels - 128) + rng.uniform(-40, 30)
+    pixels = 128 + contrast * (pixels - 128) + rng.uniform(-25, 25)
     pixels *= rng.uniform(0.7, 1.1) * rng.normal((0.99, 1, 1.03), 0.04)
     noise = 5 * rng.random() ** 2
     pixels += noise * rng.standard_normal((*light.shape, 1)) + noise / 2 * rng.standard_normal(
