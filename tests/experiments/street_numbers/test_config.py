@@ -6,17 +6,21 @@ import pytest
 
 from configs import svhn_cnn, svhn_multi, svhn_single
 from stn_jax.errors import UserError
-from stn_jax.experiments.street_numbers.config import DATA, RECIPES, SIZES, make_config
+from stn_jax.experiments.street_numbers.config import RECIPES, SIZES, make_config
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.optimizer import make_optimizer
 
+DATA = [
+    *map(",".join, itertools.product(SIZES, ("svhn", "synthetic", "synthetic_small"))),
+    *("real_small", "real_small,drawn"),
+]
 FILES = {"cnn": svhn_cnn, "single": svhn_single, "multi": svhn_multi}
 
 
 @pytest.mark.parametrize("network", FILES)
 def test_every_variant_is_a_network_and_a_name_of_its_own(network):
     names = set()
-    for words in itertools.product(SIZES, DATA, RECIPES):
+    for words in itertools.product(DATA, RECIPES):
         config = FILES[network].get_config(",".join(words))
         task = find_task(config)
         images = jax.ShapeDtypeStruct((2, *task.input_shape(config)), "float32")
@@ -24,7 +28,7 @@ def test_every_variant_is_a_network_and_a_name_of_its_own(network):
         make_optimizer(config.optimizer, 10).init(variables["params"])
         names.add(config.name)
         assert network in config.name
-    assert len(names) == len(SIZES) * len(DATA) * len(RECIPES)
+    assert len(names) == len(DATA) * len(RECIPES)
 
 
 def test_the_paper_recipe_is_the_papers():
@@ -40,6 +44,19 @@ def test_the_paper_recipe_is_the_papers():
 def test_real_numbers_are_the_default_and_synthetic_ones_are_asked_for():
     assert make_config("cnn", None).data.source == "svhn"
     assert make_config("cnn", "synthetic").data.source == "synthetic"
+    assert make_config("cnn", "real_small").data.source == "svhn"
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_drawn_numbers_change_the_data_and_not_the_number_of_steps(recipe):
+    real, both = (make_config("multi", f"{data},{recipe}") for data in DATA[-2:])
+    assert real.data.drawn == 0 < both.data.drawn
+    count = 3862
+    assert math.isclose(both.num_epochs * (count + both.data.drawn), real.num_epochs * count)
+    for config in (real, both):
+        config.data.drawn = config.num_epochs = config.eval_every_epochs = 0
+        config.name = ""
+    assert real.to_dict() == both.to_dict()
 
 
 def test_the_order_of_the_words_does_not_matter():
@@ -49,7 +66,12 @@ def test_the_order_of_the_words_does_not_matter():
 
 @pytest.mark.parametrize(
     ("variant", "message"),
-    [("sinthetic", "did you mean 'synthetic'"), ("64,128", "at most one of 64, 128")],
+    [
+        ("sinthetic", "did you mean 'synthetic'"),
+        ("64,128", "at most one of 64, 128"),
+        ("64,real_small", "real_small has a size of its own"),
+        ("drawn", "drawn goes with real_small"),
+    ],
 )
 def test_wrong_variants_are_told(variant, message):
     with pytest.raises(UserError, match=message):

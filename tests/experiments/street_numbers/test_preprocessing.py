@@ -81,6 +81,41 @@ def test_a_training_image_depends_on_key_and_id_not_on_its_place():
         assert np.all(np.any(np.asarray(other != whole), axis=(1, 2, 3)))
 
 
+def test_a_random_map_is_linear_about_a_place_near_the_middle():
+    """The picture's pixels are their own coordinates, so a crop shows its map."""
+    y, x = np.meshgrid(np.arange(64), np.arange(64), indexing="ij")
+    picture = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
+    config = plain(size=64, crop=32, augment__linear=0.1, augment__shift=0.2)
+    train = jax.jit(make_preprocessing(config).train)
+    count = 500
+    images = np.broadcast_to(picture, (count, *picture.shape))
+    made = 255 * np.asarray(train(images, np.arange(count), jax.random.key(0)))
+    places = made[..., :2] - made[..., 2:]  # the mean that was subtracted is that of all colours
+    across = places[:, 16, 17] - places[:, 16, 16]
+    down = places[:, 17, 16] - places[:, 16, 16]
+    maps = np.stack([across, down], axis=-1)
+    np.testing.assert_allclose(maps.mean(axis=0), np.eye(2), atol=0.02)
+    np.testing.assert_allclose(maps.std(axis=0), 0.1, atol=0.02)
+    middles = places[:, 15:17, 15:17].mean(axis=(1, 2)) - 31.5
+    reach = (0.5 + 0.2) * 32
+    assert np.abs(middles).max() <= reach + 1e-3
+    assert np.abs(middles).max() > 0.95 * reach
+    np.testing.assert_allclose(
+        places[3, 20, 20], places[3, 16, 16] + 4 * (maps[3].sum(axis=1)), atol=1e-2
+    )
+
+
+def test_half_of_the_training_images_are_inverted_and_no_test_image():
+    images = np.repeat(pictures(64)[:1], 200, axis=0)
+    config = plain(crop=64, augment__invert=True)
+    ids = np.arange(200)
+    made = np.asarray(make_preprocessing(config).train(images, ids, jax.random.key(2)))
+    (plain_image,) = make_preprocessing(config).test(images[:1], ids[:1])
+    signs = np.sign((made * plain_image).sum(axis=(1, 2, 3)))
+    np.testing.assert_allclose(made, signs[:, None, None, None] * plain_image, atol=1e-6)
+    assert abs(signs.mean()) < 0.2
+
+
 def test_a_crop_that_does_not_fit_is_refused():
     with pytest.raises(UserError, match=r"data\.crop must be at most 64 pixels .*, got 65"):
         make_preprocessing(data_config(crop=65))

@@ -1,14 +1,24 @@
+import hashlib
+
+import chex
 import numpy as np
 import pytest
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.street_numbers import sources
 from stn_jax.experiments.street_numbers.config import make_config
-from stn_jax.experiments.street_numbers.sources import load_street_numbers
+from stn_jax.experiments.street_numbers.sources import describe, load_street_numbers
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     return str(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def real_data_dir(tmp_path_factory):
+    """Returns a folder of its own: to others, numbers prepared in theirs would be SVHN."""
+    return str(tmp_path_factory.mktemp("real"))
 
 
 def data_config(data_dir, variant="synthetic", **overrides):
@@ -49,9 +59,43 @@ def test_held_out_examples_are_kept_apart_from_what_is_learned(data_dir):
     np.testing.assert_array_equal(few.labels, everything.labels[:7])
 
 
+@pytest.mark.parametrize(("held_out", "subset"), [(0, 0), (3, 0), (3, 5)])
+def test_drawn_numbers_follow_the_real_ones_and_are_never_evaluated_on(
+    archives, real_data_dir, held_out, subset
+):
+    def load(drawn, evaluate_on):
+        config = data_config(real_data_dir, "real_small", manual_dir=str(archives))
+        config.update({"held_out": held_out, "subset": subset, "drawn": drawn})
+        config.evaluate_on = evaluate_on
+        return load_street_numbers(config)
+
+    for evaluate_on in ["test", "held_out"] if held_out else ["test"]:
+        real, evaluated = load(0, evaluate_on)
+        both, evaluated_with_drawn = load(7, evaluate_on)
+        assert len(real.labels) == (subset or 12 - held_out)
+        chex.assert_trees_all_equal(evaluated, evaluated_with_drawn)
+        for with_drawn, alone in zip(both, real, strict=True):
+            assert len(with_drawn) == len(alone) + 7
+            np.testing.assert_array_equal(with_drawn[:-7], alone)
+        more, _ = load(9, evaluate_on)
+        np.testing.assert_array_equal(more.images[:-2], both.images)
+
+
+def test_the_name_of_real_numbers_says_where_they_are_from(archives, real_data_dir, monkeypatch):
+    config = data_config(real_data_dir, "real_small", manual_dir=str(archives))
+    assert describe(config) == "svhn"
+    digests = {
+        split: hashlib.sha256((archives / f"{split}.tar.gz").read_bytes()).hexdigest()
+        for split in ("train", "test")
+    }
+    monkeypatch.setattr(sources, "_STITCHED_SHA256", digests)
+    assert describe(config) == "4,827 real house numbers stitched from SVHN's test crops"
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        ({"drawn": 3}, r"set config\.data\.synthetic\.train instead"),
         ({"source": "svnh"}, "did you mean 'svhn'"),
         ({"evaluate_on": "train"}, r"config\.data\.evaluate_on"),
         ({"held_out": 40}, r"held_out must be in 0\.\.39, got 40"),
