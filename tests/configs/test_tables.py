@@ -9,6 +9,7 @@ import pytest
 from configs import table_mnist, table_svhn
 from stn_jax.experiments.distorted_mnist.config import make_config
 from stn_jax.experiments.reproduce.paper_tables import PAPER
+from stn_jax.experiments.street_numbers.config import make_config as make_numbers_config
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.optimizer import make_optimizer
 from stn_jax.experiments.workdir.run_config import settings
@@ -61,7 +62,9 @@ def test_the_papers_budget_is_its_schedule_and_rows_of_other_recipes_see_as_much
         assert config.optimizer.name == ("adam" if is_by_adam else "sgd")
     for row in TABLES["svhn"].rows:
         config = TABLES["svhn"].config(row.name, PAPER)
-        assert config.data.source == "svhn"
+        assert config.data.source == "svhn" and config.optimizer.name == "sgd"
+        if row.paper is None:  # of the few real numbers
+            continue
         examples = 33_401 + 202_353 - config.data.held_out
         assert math.isclose(config.num_epochs * examples / 128, 400_000, rel_tol=2e-3)
 
@@ -111,12 +114,32 @@ def _differing(one, other):
     }
 
 
-def test_budgets_below_the_papers_draw_their_street_numbers():
+def test_budgets_below_the_papers_draw_their_street_numbers_unless_a_row_is_of_real_ones():
     table = TABLES["svhn"]
     for row in table.rows:
         for budget in table.budgets:
-            source = table.config(row.name, budget).data.source
-            assert source == ("svhn" if budget == PAPER else "synthetic")
+            data = table.config(row.name, budget).data
+            is_real = row.paper is None or budget == PAPER
+            assert data.source == ("svhn" if is_real else "synthetic")
+            assert (data.drawn > 0) == row.name.startswith("real_drawn-")
+            assert data.evaluate_on == "test"
+
+
+def test_rows_of_real_numbers_learn_from_all_that_are_not_test_numbers():
+    table = TABLES["svhn"]
+    rows = [row.name for row in table.rows if row.paper is None]
+    assert rows == [
+        *("real-cnn", "real-single", "real-multi"),
+        *("real_drawn-cnn", "real_drawn-single", "real_drawn-multi"),
+    ]
+    for row in rows:
+        config = table.config(row, "minutes")
+        data, network = row.replace("real", "real_small").replace("_small_", "_small,").split("-")
+        assert settings(config) == settings(make_numbers_config(network, data))
+        assert config.data.held_out == config.data.subset == 0
+    assert "4,827 real house numbers stitched from SVHN's test crops" in table.about.replace(
+        "\n", " "
+    )
 
 
 def test_every_pattern_of_a_budget_matches_rows():

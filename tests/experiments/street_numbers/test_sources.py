@@ -1,4 +1,5 @@
 import hashlib
+from pathlib import Path
 
 import chex
 import numpy as np
@@ -8,6 +9,8 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.street_numbers import sources
 from stn_jax.experiments.street_numbers.config import make_config
 from stn_jax.experiments.street_numbers.sources import describe, load_street_numbers
+
+STITCHED = Path(__file__).parents[4] / "shared" / "svhn_stitched"
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,19 @@ def test_the_name_of_real_numbers_says_where_they_are_from(archives, real_data_d
     }
     monkeypatch.setattr(sources, "_STITCHED_SHA256", digests)
     assert describe(config) == "4,827 real house numbers stitched from SVHN's test crops"
+
+
+@pytest.mark.skipif(not STITCHED.is_dir(), reason=f"needs {STITCHED}")
+def test_the_stitched_numbers_are_prepared_without_extra_and_named(tmp_path, capfd):
+    config = data_config(str(tmp_path), "real_small", manual_dir=str(STITCHED))
+    train, test = load_street_numbers(config)
+    assert train.images.shape == (3862, 48, 48, 3) and test.images.shape == (965, 48, 48, 3)
+    for examples, counts in ((train, [758, 2524, 543, 36, 1]), (test, [197, 601, 158, 9, 0])):
+        lengths = (examples.labels != 10).sum(axis=1)
+        assert np.bincount(lengths, minlength=6)[1:].tolist() == counts
+    assert describe(config) == "4,827 real house numbers stitched from SVHN's test crops"
+    out, err = capfd.readouterr()
+    assert "extra" not in out + err and "warning" not in (out + err).lower()
 
 
 @pytest.mark.parametrize(
