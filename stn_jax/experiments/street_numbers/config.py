@@ -42,6 +42,8 @@ FIELDS: dict[str, Field] = {
     "model.network": Choice(NETWORKS),
     "model.filters": Widths(NUM_CONVOLUTIONS, most=4096, least_layers=NUM_CONVOLUTIONS),
     "model.kernel_size": Integer(1, 15),
+    "model.poolings": Integer(0, NUM_CONVOLUTIONS // 2),
+    "model.attention": Switch(),
     "model.features": Widths(most_layers=16, most=16_384),
     "model.family": Choice(FAMILIES),
     "model.localisation_filters": Widths(most_layers=16, most=4096),
@@ -114,6 +116,8 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.model.network = network
     config.model.filters = (48, 64, 128, 160, 192, 192, 192, 192)
     config.model.kernel_size = 5
+    config.model.poolings = 4
+    config.model.attention = False
     config.model.features = (3072, 3072, 3072)
     config.model.family = "affine"
     config.model.localisation_filters = (32, 32)
@@ -204,22 +208,24 @@ def _shrink(config: ConfigDict) -> None:
 
 
 def _fit_small_pictures(config: ConfigDict) -> None:
-    """Fits pictures of about 50x33 pixels that show little beside the digits, a few thousand."""
+    """Fits a few thousand pictures of about 50x33 pixels that show little beside the digits."""
     config.data.held_out = 0
-    config.data.size = config.data.crop = 48
+    config.data.size = config.data.crop = 40  # random maps take the place of random crops
     config.data.context = 0.0
     config.data.synthetic.layout = "tight"
-    config.model.kernel_size = 3
+    config.data.augment.update({"linear": 0.08, "shift": 0.08, "invert": True})
     config.model.filters = (16, 32, 32, 64, 64, 96, 96, 128)
+    config.model.kernel_size = 3
+    config.model.poolings = 3
+    config.model.attention = True  # few numbers are long: each place learns from all others
     config.model.features = (256,)
-    config.model.localisation_filters = (8, 16, 16)
-    config.batch_size = 64
-    config.eval_every_epochs = 5.0
+    config.model.localisation_filters = (8, 16)
+    config.batch_size = 32
+    config.num_epochs = 100.0
+    config.eval_every_epochs = 10.0
     config.log_every = 10
     if config.optimizer.name == "adam":
-        config.data.augment.update({"linear": 0.08, "shift": 0.08})
-        config.num_epochs = 50.0
-        config.model.dropout = 0.3
+        config.model.dropout = 0.0
         config.optimizer.learning_rate = 3e-3
 
 

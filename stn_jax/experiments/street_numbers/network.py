@@ -36,6 +36,10 @@ class StreetNumberNetwork(nn.Module):
     Attributes:
         filters, features: widths of the convolutions and of the fully connected layers.
         kernel_size: height and width of the convolutions' kernels.
+        poolings: the number of max-poolings, the paper's four or fewer.
+        attention: whether the fully connected layers and the output layer are shared by all places:
+            each place has its own average of the last feature map, weighted by a softmax over its
+            positions. If not, they see the whole map, as in the paper.
         transformers: the i-th one is applied before the i-th convolution: none for the CNN, one for
             ST-CNN Single, four for ST-CNN Multi.
         dropout: the dropout rate after every layer except the first convolution and the scores.
@@ -47,6 +51,8 @@ class StreetNumberNetwork(nn.Module):
     filters: Sequence[int]
     features: Sequence[int]
     kernel_size: int = 5
+    poolings: int = 4
+    attention: bool = False
     transformers: Sequence[SpatialTransformer] = ()
     dropout: float = 0.0
     batch_norm: bool = False
@@ -61,16 +67,27 @@ class StreetNumberNetwork(nn.Module):
                 x = self.transformers[layer](x, train=train)
             kernel = (self.kernel_size, self.kernel_size)
             x = self._activated(Conv(filters, kernel, dtype=self.dtype)(x), train)
-            if layer % 2 == 0:
+            if layer % 2 == 0 and layer < 2 * self.poolings:
                 x = max_pool_2x2(x)
             if layer > 0:
                 x = Dropout(self.dropout, self.axis_name)(x, train)
-        x = x.reshape(x.shape[0], -1)
+        x = self._attended(x) if self.attention else x.reshape(x.shape[0], -1)
         for width in self.features:
             x = self._activated(nn.Dense(width, dtype=self.dtype)(x), train)
             x = Dropout(self.dropout, self.axis_name)(x, train)
-        scores = nn.Dense(MAX_DIGITS * NUM_CLASSES)(x.astype(jnp.float32))
+        width = NUM_CLASSES if self.attention else MAX_DIGITS * NUM_CLASSES
+        scores = nn.Dense(width)(x.astype(jnp.float32))
         return scores.reshape(-1, MAX_DIGITS, NUM_CLASSES)
+
+    def _attended(self, x: Array) -> Array:
+        """Returns what each place sees of the feature map, [B, H, W, C] -> [B, MAX_DIGITS, C]."""
+        x = x.reshape(x.shape[0], -1, x.shape[-1])
+        scores = nn.Dense(MAX_DIGITS, use_bias=False, name="attention_scores")(
+            x.astype(jnp.float32)
+        )
+        bias = self.param("attention_bias", nn.initializers.zeros, scores.shape[1:])
+        weights = nn.softmax(scores + bias, axis=1).astype(self.dtype)
+        return jnp.einsum("bpk,bpc->bkc", weights, x)
 
     def _activated(self, x: Array, train: bool) -> Array:
         if self.batch_norm:
@@ -84,7 +101,8 @@ def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
     Args:
         config: the `model` part of a config: `network` ("cnn", "single" or "multi"), `filters`
             (widths of the eight convolutions), `kernel_size` (of the convolutions, except those of
-            localisation networks), `features` (widths of the fully connected layers),
+            localisation networks), `poolings`, `attention` (as in `StreetNumberNetwork`),
+            `features` (widths of the fully connected layers),
             `family` (of the transformers), `localisation_filters` and `localisation_features`
             (widths of the localisation networks; those of Multi have no convolutions), `dropout`,
             `batch_norm`, `dtype` ("float32" or "bfloat16").
@@ -117,6 +135,8 @@ def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
         filters=tuple(config.filters),
         features=tuple(config.features),
         kernel_size=config.kernel_size,
+        poolings=config.poolings,
+        attention=config.attention,
         transformers=tuple(SpatialTransformer(part, family) for part in localisations),
         dropout=config.dropout,
         **options,

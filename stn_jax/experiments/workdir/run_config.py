@@ -21,7 +21,7 @@ _ADDED = {
     },
     "street_numbers": {
         "data": {"augment": {"linear": 0.0, "shift": 0.0, "invert": False}, "drawn": 0},
-        "model": {"kernel_size": 5},
+        "model": {"attention": False, "kernel_size": 5, "poolings": 4},
     },
 }
 # Settings that the configs of older runs have, with the values that change nothing.

@@ -66,6 +66,33 @@ def test_the_papers_networks_layer_by_layer(network, size):
     assert jax.eval_shape(model.apply, variables, images).shape == (2, 5, 11)
 
 
+@pytest.mark.parametrize("poolings", [0, 2, 4])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_smaller_kernels_and_fewer_poolings(kernel_size, poolings):
+    model = narrow("cnn", kernel_size=kernel_size, poolings=poolings)
+    params = jax.eval_shape(model.init, jax.random.key(0), IMAGES)["params"]
+    assert params["Conv_7"]["kernel"].shape == (kernel_size, kernel_size, 4, 4)
+    assert params["Dense_0"]["kernel"].shape == (4 * pooled(22, poolings) ** 2, 8)
+
+
+def test_with_attention_all_places_share_all_but_where_they_look():
+    model = narrow("cnn", poolings=2, attention=True)
+    variables = model.init(jax.random.key(1), IMAGES)
+    params = variables["params"]
+    positions = pooled(22, 2) ** 2
+    assert params["attention_bias"].shape == (positions, 5)
+    assert params["Dense_0"]["kernel"].shape == (4, 8)
+    assert params["Dense_2"]["kernel"].shape == (8, 11)
+    looks = jax.random.normal(jax.random.key(2), (positions, 5))
+    before = model.apply({"params": params | {"attention_bias": looks}}, IMAGES)
+    order = np.array([3, 0, 4, 1, 2])
+    scores = {"kernel": params["attention_scores"]["kernel"][:, order]}
+    moved = params | {"attention_bias": looks[:, order], "attention_scores": scores}
+    after = model.apply({"params": moved}, IMAGES)
+    assert after.shape == (2, 5, 11) and np.ptp(before, axis=1).max() > 1e-4
+    np.testing.assert_allclose(after, before[:, order], atol=1e-5)
+
+
 @pytest.mark.parametrize("network", ["single", "multi"])
 def test_with_identity_transformers_it_is_the_cnn(network):
     """Before training, with the CNN's weights, images and feature maps pass unchanged."""

@@ -20,8 +20,8 @@ WIDE_MARGIN = 16  # any crop of 112 pixels contains the whole number
 LENGTH_COUNTS = (5137, 18130, 8691, 1434, 9)
 """The counts of SVHN's training numbers with 1, 2, 3, 4 and 5 digits."""
 
-TIGHT_LENGTH_COUNTS = (18, 56, 20, 5, 1)
-"""The same for "tight", where numbers of 4 and 5 digits, hardly seen otherwise, are more common."""
+TIGHT_LENGTH_COUNTS = (12, 46, 30, 9, 3)
+"""The same for "tight", where long numbers, of which a small set has few, are more common."""
 
 
 def draw_picture(
