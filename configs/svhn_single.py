@@ -6,6 +6,11 @@ The paper's sequence errors in per cent: 64 px 3.7, 128 px 3.9.
 Measured with synthetic_small (1,875 steps of 32, 60,000 examples), on one CPU core per run:
 9.1, 16.7 and 13.3 per cent with seeds 0 to 2 (the plain CNN: 14.9, 16.0 and 18.0).
 We have not yet trained on SVHN itself, or at the full widths.
+
+For a few thousand real numbers in DIR, such as 4,827 stitched from SVHN's test crops, alone or with
+as many drawn ones:
+
+python launch.py --config=configs/svhn_single.py:real_small[,drawn] --config.data.manual_dir=DIR
 """
 
 from ml_collections import ConfigDict
