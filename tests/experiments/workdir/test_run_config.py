@@ -4,6 +4,7 @@ import pytest
 
 from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.distorted_mnist.config import make_config
+from stn_jax.experiments.street_numbers.config import make_config as make_numbers_config
 from stn_jax.experiments.workdir.run_config import claim_workdir, read_config
 from stn_jax.files import write_atomically
 from tests.experiments.tiny import tiny_config
@@ -44,6 +45,20 @@ def test_a_run_from_before_dropout_and_warps_had_none_of_either(tmp_path):
     config.model.dropout = 0.5
     with pytest.raises(UserError, match=r"model.dropout: 0.0 there, 0.5 now"):
         claim_workdir(tmp_path, config)
+
+
+def test_a_run_on_numbers_from_before_real_ones_had_the_papers_network_and_crops(tmp_path):
+    config = make_numbers_config("multi", "synthetic")
+    claim_workdir(tmp_path, config)
+    old = json.loads((tmp_path / "config.json").read_text())
+    del old["data"]["drawn"]
+    for name in ("linear", "shift", "invert"):
+        del old["data"]["augment"][name]
+    for name in ("kernel_size", "poolings", "attention"):
+        del old["model"][name]
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    claim_workdir(tmp_path, config)
+    assert read_config(tmp_path).to_dict() == json.loads(config.to_json())
 
 
 def test_settings_that_were_removed_are_dropped_if_they_changed_nothing(tmp_path):
