@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,16 +20,19 @@ from stn_jax.experiments.locks import locked
 
 _AT_ONCE = 512  # pictures decoded together before they are written
 
-Item = TypeVar("Item")
 Shape = tuple[int, ...]
 
 
 class Content(NamedTuple):
-    """What a cache holds."""
+    """What a cache holds, and how it is made of N items, such as pictures with their labels."""
 
-    items: str  # for messages, such as "street numbers"
-    settings: Mapping[str, Any]  # that the content depends on; with "count" and "size"
+    name: str  # of the items, for messages, such as "street numbers"
+    settings: Mapping[str, Any]  # that the content depends on; with "count", which is N, and "size"
     columns: Mapping[str, Shape]  # the name and shape of each int32 array, without its first axis
+    read: Callable[[], Iterator[Any]]  # gives the items
+    places: Callable[[], np.ndarray]  # gives the index of each item in the arrays, [N]
+    cut_out: Callable[[Any], np.ndarray]  # makes the image of an item
+    describe: Callable[[Any], Mapping[str, Any]]  # gives an item's entry in each column
 
 
 def crop_box(
@@ -76,25 +79,11 @@ def cut_out(png: bytes, boxes: np.ndarray, *, size: int, context: float) -> np.n
         return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, box))
 
 
-def cached_images(
-    folder: Path,
-    content: Content,
-    places: Callable[[], np.ndarray],
-    read: Callable[[], Iterator[Item]],
-    cut_out: Callable[[Item], np.ndarray],
-    describe: Callable[[Item], Mapping[str, Any]],
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def cached_images(folder: Path, content: Content) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Returns images [N, size, size, 3] uint8, memory-mapped, and the columns by name.
 
-    The first call creates the images and stores them in `folder`.
-
-    Args:
-        folder: a folder that is named after the settings; its parent holds all such caches.
-        content: what the cache holds.
-        places: gives the index of each item's image, [N], in the order of `read`.
-        read: gives all items.
-        cut_out: makes the image of an item.
-        describe: gives the entry of each column for an item.
+    The first call creates the images and stores them in `folder`, which is named after the
+    settings. Its parent holds all such caches.
 
     Raises:
         UserError: the cache is damaged, was made with other settings or cannot be written.
@@ -106,10 +95,10 @@ def cached_images(
             if not folder.exists():
                 for leftover in cache.glob("*.incomplete"):  # of a process that was killed
                     shutil.rmtree(leftover)
-                _write(folder, content, places, read, cut_out, describe)
+                _write(folder, content)
     except OSError as error:
         raise UserError(
-            f"cannot write {content.items} to {folder} ({error.strerror or error}): make room "
+            f"cannot write {content.name} to {folder} ({error.strerror or error}): make room "
             "there or choose another --config.data.data_dir=DIR"
         ) from error
     return _read(folder, content)
@@ -117,7 +106,7 @@ def cached_images(
 
 def _read(folder: Path, content: Content) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     remedy = "delete that folder to have it rebuilt, or choose another --config.data.data_dir=DIR"
-    with tfds_support.damage_reported(f"the {content.items}", folder):
+    with tfds_support.damage_reported(f"the {content.name}", folder):
         recorded = json.loads((folder / "settings.json").read_text())
         arrays = {
             name: np.load(folder / f"{name}.npy", mmap_mode="r")
@@ -132,7 +121,7 @@ def _read(folder: Path, content: Content) -> tuple[np.ndarray, dict[str, np.ndar
             if recorded.get(key) != value
         ]
         raise UserError(
-            f"the {content.items} in {folder} were made with other settings "
+            f"the {content.name} in {folder} were made with other settings "
             f"({'; '.join(differing)}): {remedy}"
         )
     count, size = content.settings["count"], content.settings["size"]
@@ -141,21 +130,14 @@ def _read(folder: Path, content: Content) -> tuple[np.ndarray, dict[str, np.ndar
     }
     expected["images"] = (count, size, size, 3), np.uint8
     if {name: (array.shape, array.dtype) for name, array in arrays.items()} != expected:
-        raise UserError(f"the {content.items} in {folder} are incomplete: {remedy}")
+        raise UserError(f"the {content.name} in {folder} are incomplete: {remedy}")
     return arrays.pop("images"), {name: np.array(array) for name, array in arrays.items()}
 
 
-def _write(
-    folder: Path,
-    content: Content,
-    places: Callable[[], np.ndarray],
-    read: Callable[[], Iterator[Item]],
-    cut_out: Callable[[Item], np.ndarray],
-    describe: Callable[[Item], Mapping[str, Any]],
-) -> None:
+def _write(folder: Path, content: Content) -> None:
     """Writes a temporary folder next to `folder`, then renames it."""
     count, size = content.settings["count"], content.settings["size"]
-    print(f"cutting out {count} {content.items} into {folder}", flush=True)
+    print(f"cutting out {count} {content.name} into {folder}", flush=True)
     beside = folder.with_name(f"{folder.name}.incomplete")
     beside.mkdir()
     try:
@@ -167,11 +149,11 @@ def _write(
             header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
             np.lib.format.write_array_header_1_0(images, header)
             start = images.tell()
-            made = _shown(_all_cut_out(read(), cut_out), content.items, count)
-            for place, (item, pixels) in zip(places(), made, strict=True):
+            made = _shown(_all_cut_out(content), content.name, count)
+            for place, (item, pixels) in zip(content.places(), made, strict=True):
                 images.seek(start + int(place) * pixels.size)
                 images.write(pixels.tobytes())
-                for name, entry in describe(item).items():
+                for name, entry in content.describe(item).items():
                     columns[name][place] = entry
         for name, column in columns.items():
             np.save(beside / f"{name}.npy", column)
@@ -182,14 +164,13 @@ def _write(
         raise
 
 
-def _all_cut_out(
-    items: Iterator[Item], cut_out: Callable[[Item], np.ndarray]
-) -> Iterator[tuple[Item, np.ndarray]]:
+def _all_cut_out(content: Content) -> Iterator[tuple[Any, np.ndarray]]:
     """Yields each item and its pixels; Pillow can decode in several threads at once."""
+    items = content.read()
     with ThreadPoolExecutor() as pool:
         while some := list(islice(items, _AT_ONCE)):
-            yield from zip(some, pool.map(cut_out, some), strict=True)
+            yield from zip(some, pool.map(content.cut_out, some), strict=True)
 
 
-def _shown(made: Iterator, items: str, total: int) -> Iterator:
-    return tqdm(made, f"cutting out {items}", total, disable=not sys.stderr.isatty())
+def _shown(made: Iterator, name: str, total: int) -> Iterator:
+    return tqdm(made, f"cutting out {name}", total, disable=not sys.stderr.isatty())

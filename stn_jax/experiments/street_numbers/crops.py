@@ -52,14 +52,17 @@ def load_crops(
         "shuffled": shuffled,
     }
     kind = f"{size}px-context{context:g}-{archives}"
-    images, columns = image_cache.cached_images(
-        cache / f"{builder.builder_config.name}-{'+'.join(splits)}-{kind}",
-        image_cache.Content("street numbers", settings, {"labels": (MAX_DIGITS,)}),
-        places=lambda: _places(settings["count"], shuffled),
+    content = image_cache.Content(
+        "street numbers",
+        settings,
+        columns={"labels": (MAX_DIGITS,)},
         read=lambda: (number for split in splits for number in read_numbers(builder, split)),
+        places=lambda: _places(settings["count"], shuffled),
         cut_out=functools.partial(cut_out, size=size, context=context),
         describe=lambda number: {"labels": number.digits},
     )
+    folder = cache / f"{builder.builder_config.name}-{'+'.join(splits)}-{kind}"
+    images, columns = image_cache.cached_images(folder, content)
     return Examples(images, columns["labels"])
 
 

@@ -132,14 +132,17 @@ def load_signs(
     def cut_out(sign: Sign) -> np.ndarray:
         return image_cache.cut_out(sign.png, sign.roi, size=size, context=context)
 
-    images, columns = image_cache.cached_images(
-        cache / f"{split}-{size}px-context{context:g}-out{held_out:g}-{archives}",
-        image_cache.Content("traffic signs", settings, {"labels": (), "tracks": ()}),
-        places=places,
+    content = image_cache.Content(
+        "traffic signs",
+        settings,
+        columns={"labels": (), "tracks": ()},
         read=lambda: read_signs(builder, split),
+        places=places,
         cut_out=cut_out,
         describe=lambda sign: {"labels": sign.label, "tracks": sign.track},
     )
+    folder = cache / f"{split}-{size}px-context{context:g}-out{held_out:g}-{archives}"
+    images, columns = image_cache.cached_images(folder, content)
     labels, tracks = columns["labels"], columns["tracks"]
     num_learned = count - int(held_out_tracks(labels, tracks, held_out).sum())
     return Signs(Examples(images, labels), tracks, num_learned)

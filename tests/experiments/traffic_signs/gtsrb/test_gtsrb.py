@@ -81,7 +81,7 @@ def test_tfds_reads_the_same(builder):
 
 def test_the_builder_describes_the_data(builder):
     info = builder.info
-    assert "one of 43 classes" in info.description
+    assert info.name == "gtsrb" and "one of 43 classes" in info.description
     assert info.citation.count("Stallkamp") == 2
     assert info.redistribution_info.license == "free for research with citation"
     assert info.features["label"].num_classes == 43
