@@ -19,7 +19,6 @@ from stn_jax.visualization.style import (
     show_image,
 )
 
-
 TITLE_WIDTH = 15  # characters
 SMALLEST_FONT_SIZE = 7  # points
 MOST_LARGE_CELLS = 20  # of a confusion matrix, in each direction
