@@ -61,9 +61,9 @@ def read_image(path: Path, config: ConfigDict) -> np.ndarray:
     """
     picture = open_image(path)
     side = min(picture.size)
-    left, top = ((length - side) / 2 for length in picture.size)
+    left, top = ((length - side) // 2 for length in picture.size)
+    square = picture.crop((left, top, left + side, top + side))
     size = (config.data.size, config.data.size)
-    box = (left, top, left + side, top + side)
-    resized = picture.resize(size, Image.Resampling.BILINEAR, box)
+    resized = square.resize(size, Image.Resampling.BILINEAR)
     test = make_preprocessing(config.data).test
     return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])
