@@ -15,7 +15,8 @@ from stn_jax.transforms import affine_grid
 _LEAST_DEVIATION = 0.02
 """Flatter pictures are not stretched further: it would only make their noise visible."""
 
-_LEVELS = 64
+_EVEN_DEVIATION = 12**-0.5
+"""The standard deviation of the uniform distribution of width 1."""
 
 
 def make_preprocessing(config: ConfigDict) -> Preprocessing:
@@ -61,15 +62,17 @@ def standardise(image: Array) -> Array:
 
 
 def equalise(image: Array) -> Array:
-    """Returns an image less 0.5 whose luminance is spread evenly over 0..1.
+    """Returns an image whose luminance is spread evenly over -0.5..0.5.
 
-    The change of luminance is added to each colour, so the differences between them stay.
+    Colours are the differences from luminance; they become stronger or weaker as the contrast does.
     """
     luminance = image @ jnp.array([0.299, 0.587, 0.114])
-    levels = jnp.linspace(0, 1, _LEVELS)
-    share_below = jnp.mean(luminance[..., None] <= levels, axis=(0, 1))
-    even = jnp.interp(luminance, levels, share_below)
-    return image + (even - luminance)[..., None] - 0.5
+    ordered = jnp.sort(luminance, axis=None)
+    darker, at_most = (jnp.searchsorted(ordered, luminance, side=s) for s in ("left", "right"))
+    even = (darker + at_most) / (2 * ordered.size) - 0.5
+    colours = image - luminance[..., None]
+    change = _EVEN_DEVIATION / jnp.maximum(luminance.std(), _LEAST_DEVIATION)
+    return even[..., None] + change * colours
 
 
 CONTRASTS: dict[str, Callable[[Array], Array]] = {
