@@ -30,6 +30,7 @@ from stn_jax.experiments.reproduce.row_records import (
     row_settings,
     seeds_to_run,
 )
+from stn_jax.experiments.robustness.measure import measure
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.environment import environment
 from stn_jax.experiments.training.loop import load, run
@@ -96,7 +97,7 @@ def reproduce(
                 missing = seeds_to_run(record, config, seeds)
                 if missing:
                     group = work / _group(config, missing)
-                    runs = [run | code for run in train_seeds(config, missing, group)]
+                    runs = [run | code for run in train_seeds(config, missing, group, row.robustness)]
                     record = add_runs(out, name, table, budget, row.name, runs)
                     shutil.rmtree(group)
                     (work / TRACEBACK).unlink(missing_ok=True)
@@ -133,12 +134,21 @@ def _explain(error: Exception, work: Path) -> str:
     return f"{type(error).__name__}: {message[:200]} (more in {path})"
 
 
-def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list[dict]:
+def train_seeds(
+    config: ConfigDict, seeds: Sequence[int], workdir: Path, robustness: bool = False
+) -> list[dict]:
     """Trains seeds together; resumes the run in `workdir` if there is one.
+
+    Args:
+        config: the config of all seeds.
+        seeds: the seeds.
+        workdir: the run's folder.
+        robustness: whether to measure the error on moved test images too.
 
     Returns:
         The result and the cost of each seed. `error_curve` holds pairs of training examples seen
-        and test error in per cent; `train_seconds` is the time for all `seeds_together`.
+        and test error in per cent; `train_seconds` is the time for all `seeds_together`;
+        `robustness` is what `measure` returns, if it was asked for.
 
     Raises:
         UserError, TrainingDivergedError: as in `train_and_evaluate`.
@@ -157,6 +167,11 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
         if "test_error_percent" in r
     ]
     steps = int(trained.state.step)
+    moved = (
+        measure(setup, trained.state, config.eval_batch_size, stacked=len(seeds) > 1)
+        if robustness
+        else []
+    )
     return [
         {
             "seed": seed,
@@ -173,6 +188,7 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
             "error_curve": [
                 [examples, round(float(errors[place]), 4)] for examples, errors in curve
             ],
+            **({"robustness": moved[place]} if robustness else {}),
         }
         for place, seed in enumerate(seeds)
     ]
