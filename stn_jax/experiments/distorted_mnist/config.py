@@ -170,9 +170,9 @@ def _paper_recipe(config: ConfigDict) -> None:
 def _modern_recipe(config: ConfigDict) -> None:
     """Sets batch normalisation and Adam with a one-cycle schedule: minutes instead of hours.
 
-    For RTS, P and digits that are just centred, the transformer samples 56x56 points, which are pooled to 28x28, the size of a
-    digit. This avoids the aliasing of 28x28 points. It is finer than the paper's 21x21 for RTS, and
-    for P it trains three times as fast on a CPU as the paper's 42x42.
+    For RTS, P and centred digits, the transformer samples 56x56 points, which are pooled to 28x28,
+    the size of a digit. This avoids the aliasing of 28x28 points. It is finer than the paper's
+    21x21 for RTS, and for P it trains three times as fast on a CPU as the paper's 42x42.
     """
     if config.data.distortion in ("rts", "p", "centred"):
         config.model.output_size, config.model.pool = 56, 2

@@ -97,7 +97,9 @@ def reproduce(
                 missing = seeds_to_run(record, config, seeds)
                 if missing:
                     group = work / _group(config, missing)
-                    runs = [run | code for run in train_seeds(config, missing, group, row.robustness)]
+                    runs = [
+                        run | code for run in train_seeds(config, missing, group, row.robustness)
+                    ]
                     record = add_runs(out, name, table, budget, row.name, runs)
                     shutil.rmtree(group)
                     (work / TRACEBACK).unlink(missing_ok=True)
@@ -167,11 +169,11 @@ def train_seeds(
         if "test_error_percent" in r
     ]
     steps = int(trained.state.step)
-    moved = (
-        measure(setup, trained.state, config.eval_batch_size, stacked=len(seeds) > 1)
-        if robustness
-        else []
-    )
+    moved: list[dict] = [{} for _ in seeds]
+    if robustness:
+        stacked = len(seeds) > 1
+        curves = measure(setup, trained.state, config.eval_batch_size, stacked=stacked)
+        moved = [{"robustness": each} for each in curves]
     return [
         {
             "seed": seed,
@@ -188,7 +190,7 @@ def train_seeds(
             "error_curve": [
                 [examples, round(float(errors[place]), 4)] for examples, errors in curve
             ],
-            **({"robustness": moved[place]} if robustness else {}),
+            **moved[place],
         }
         for place, seed in enumerate(seeds)
     ]

@@ -59,7 +59,9 @@ def measure(
     num_seeds = len(errors[Move()])
     return [
         {
-            kind: [[amount, round(float(errors[moves[kind, amount]][seed]), 4)] for amount in amounts]
+            kind: [
+                [amount, round(float(errors[moves[kind, amount]][seed]), 4)] for amount in amounts
+            ]
             for kind, amounts in MOVES.items()
         }
         for seed in range(num_seeds)

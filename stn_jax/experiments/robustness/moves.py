@@ -34,9 +34,9 @@ _SEED = 2015
 def move_image(image: Array, *, rotation: Array, scale: Array, shift: Array) -> Array:
     """Turns and scales an image about its centre, then shifts it. [H, W, C] -> [H, W, C].
 
-    All lengths are in pixels, so images that are not square are not sheared. The image is read once,
-    bilinearly; outside of it, the nearest border pixel is read: the surface goes on around a
-    photograph, as does the black around a digit.
+    Lengths are in pixels, so an image that is not square is not sheared. It is read once,
+    bilinearly, with the padding "border": what is seen at its border goes on outside of it, as the
+    black around a digit does.
 
     Args:
         image: [H, W, C], of a floating-point dtype.

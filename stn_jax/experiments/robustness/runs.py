@@ -26,22 +26,25 @@ def write_robustness(workdirs: Sequence[Path], out: Path) -> list[Path]:
         UserError: as in `report.runs.read_runs`, or `out` cannot be written.
     """
     configs = read_comparable_configs(workdirs)
-    paths = [out / f"robustness.{ending}" for ending in ("md", "png", "json")]
     _check_writable(out)
-    runs = []
+    runs, lines = [], {}
     for name, workdir, config in zip(short_names(workdirs), workdirs, configs, strict=True):
         _, state = restore(workdir, config)
         step = int(state.step)
         print(f"{workdir}: measuring step {step} ...", file=sys.stderr, flush=True)
         setup = make_setup(config)
         [curves] = measure(setup, replicate(state), config.eval_batch_size)
+        lines[name] = [curves]
         named = {"run": name, "network": setup.model_name, "dataset": setup.data.name, "step": step}
         runs.append(named | {"robustness": curves})
-    lines = {run["run"]: [run["robustness"]] for run in runs}
-    contents = tables(lines), png_bytes(draw(lines)), json_text(runs)
-    for path, content in zip(paths, contents, strict=True):
-        write_atomically(path, content)
-    return paths
+    files: dict[str, str | bytes] = {
+        "robustness.md": tables(lines),
+        "robustness.png": png_bytes(draw(lines)),
+        "robustness.json": json_text(runs),
+    }
+    for name, content in files.items():
+        write_atomically(out / name, content)
+    return [out / name for name in files]
 
 
 def _check_writable(out: Path) -> None:
