@@ -36,7 +36,7 @@ def test_every_row_on_every_budget_is_a_run_of_its_own(name):
 
 
 def test_the_mnist_table_is_the_papers_and_eighteen_rows_more_a_column():
-    rows = TABLES["mnist"].rows
+    rows = [row for row in TABLES["mnist"].rows if row.column != "centred"]
     recipes = Counter("-".join(row.name.split("-")[2:]) for row in rows)
     assert recipes == {"": 9 * 5, "modern": 8 * 5, "regularised": 9 * 5}
     by_name = {row.name: row.paper for row in rows}
@@ -53,6 +53,20 @@ def test_the_mnist_table_is_the_papers_and_eighteen_rows_more_a_column():
         *("tc-st_cnn_projective-regularised", "tc-st_cnn_tps-regularised"),
     ]
     assert by_name["r-st_deep_cnn_affine-regularised"] == 0.7
+
+
+def test_rows_on_moved_digits_differ_only_in_network_and_distortion():
+    table = TABLES["mnist"]
+    rows = [row.name for row in table.rows if row.robustness]
+    assert rows == [
+        *("rts-deep_cnn-modern", "rts-st_deep_cnn_affine-modern"),
+        *("centred-deep_cnn-modern", "centred-st_deep_cnn_affine-modern"),
+    ]
+    for budget in table.budgets:
+        rts_cnn, rts_st, centred_cnn, centred_st = (table.config(row, budget) for row in rows)
+        for rts, centred in ((rts_cnn, centred_cnn), (rts_st, centred_st)):
+            assert _differing(rts, centred) == {"data.distortion": ("rts", "centred")}
+        assert _differing(rts_cnn, rts_st) == {"model.family": ("none", "affine")}
 
 
 def test_the_papers_budget_is_its_schedule_and_rows_of_other_recipes_see_as_much():

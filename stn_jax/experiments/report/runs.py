@@ -61,8 +61,18 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
     """Reads the runs and evaluates their newest checkpoints on their test sets.
 
     Raises:
-        UserError: a folder holds no run, or a run without a checkpoint; a folder is named twice;
-            or the runs belong to more than one task, so that their errors are not comparable.
+        UserError: as in `read_comparable_configs`, or a run has no checkpoint.
+    """
+    names, configs = short_names(workdirs), read_comparable_configs(workdirs)
+    return [_read(*each) for each in zip(names, workdirs, configs, strict=True)]
+
+
+def read_comparable_configs(workdirs: Sequence[Path]) -> list[ConfigDict]:
+    """Reads the configs of runs whose errors can be compared.
+
+    Raises:
+        UserError: a folder holds no run; a folder is named twice; or the runs belong to more than
+            one task, so that their errors are not comparable.
     """
     configs = [read_config(workdir) for workdir in workdirs]
     for place, (workdir, config) in enumerate(zip(workdirs, configs, strict=True)):
@@ -73,8 +83,7 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
                 f"{workdir} is a run of {config.task}, {workdirs[0]} is one of {configs[0].task}: "
                 "their errors are not comparable, write a separate report for each"
             )
-    names = short_names(workdirs)
-    return [_read(*each) for each in zip(names, workdirs, configs, strict=True)]
+    return configs
 
 
 def _read(name: str, workdir: Path, config: ConfigDict) -> Run:

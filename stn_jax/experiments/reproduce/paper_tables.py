@@ -22,6 +22,7 @@ class Row(NamedTuple):
     network: str  # its name for readers, such as "ST-CNN affine"
     paper: float | None  # the paper's error in per cent, if it reports one
     recipe: str = ""  # empty for the recipe of the budget
+    robustness: bool = False  # whether it is tested on moved test images too
 
     @property
     def label(self) -> str:

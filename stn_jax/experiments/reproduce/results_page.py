@@ -1,6 +1,6 @@
 """Writes `OUT/README.md` and its plots from the records alone, so that only real runs appear."""
 
-import io
+import functools
 import itertools
 import statistics
 import tomllib
@@ -11,14 +11,17 @@ from pathlib import Path
 from matplotlib import color_sequences
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
-from PIL import Image
 
 from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable, Row
+from stn_jax.experiments.reproduce.plots import update_plot
+from stn_jax.experiments.reproduce.robustness_section import (
+    robustness_section,
+    update_robustness_plots,
+)
 from stn_jax.experiments.reproduce.row_records import read_record, record_path, row_settings
-from stn_jax.files import digest, remove_leftovers, write_atomically
-from stn_jax.visualization.style import default_style
+from stn_jax.files import remove_leftovers, write_atomically
 
 Records = dict[tuple[str, str], dict]  # by (budget, row), in the table's order
 
@@ -65,9 +68,14 @@ def write_report(out: Path, tables: Mapping[str, PaperTable]) -> None:
             for name, table in tables.items():
                 records = _read_records(out, name, table)
                 for budget, column in _columns(table, records):
-                    _draw_curves(
-                        out / _plot_path(name, budget, column), table, records, budget, column
+                    path = out / _plot_path(name, budget, column)
+                    lines = _lines(table, records, budget, column)
+                    update_plot(
+                        path,
+                        (column, budget, lines),
+                        functools.partial(_draw_curves, column, budget, lines),
                     )
+                update_robustness_plots(out, name, table, records)
     except OSError as error:
         raise UserError(f"cannot write to --out={out}: {error.strerror}") from error
 
@@ -126,6 +134,8 @@ def _section(name: str, table: PaperTable, records: Records, notes: Mapping) -> 
         f"To reproduce a row: `stn-jax reproduce {name} --budget=BUDGET --rows=ROW "
         "--seeds=N`, with the budget, the row and the number of seeds from its line.\n"
     )
+    if section := robustness_section(name, table, records):
+        parts.append(section)
     parts.append("### Error against training examples\n")
     parts += [
         f"![{column}, budget {budget}]({_plot_path(name, budget, column)})\n"
@@ -174,8 +184,12 @@ def _cell(table: PaperTable, row: Row, record: Mapping, recipe: str = "") -> str
 
 
 def _grid(table: PaperTable, networks: list[str], cells: Mapping[tuple[str, str], str]) -> str:
-    """Returns a table with a line for each network, in this order, that has at least one cell."""
-    columns = list(dict.fromkeys(row.column for row in table.rows))
+    """Returns a table of the cells, without empty lines and columns, in the order of `networks`."""
+    columns = [
+        column
+        for column in dict.fromkeys(row.column for row in table.rows)
+        if any(column == place[1] for place in cells)
+    ]
     lines = [_line(["network", *columns]), _line(["---"] * (1 + len(columns)))]
     for network in dict.fromkeys(networks):
         errors = [cells.get((network, column), "") for column in columns]
@@ -291,23 +305,20 @@ def _plot_path(name: str, budget: str, column: str) -> str:
     return f"{name}/{budget}/{column.replace(' ', '_')}.png"
 
 
-@default_style()
-def _draw_curves(path: Path, table: PaperTable, records: Records, budget: str, column: str) -> None:
-    """Plots each row's mean test error against training examples, with the range over seeds.
-
-    A plot that already shows this is left unchanged: the file contains a digest of what it shows.
-    """
+def _lines(table: PaperTable, records: Records, budget: str, column: str) -> list[tuple]:
+    """Returns the label, the style and the curves of each row of a plot."""
     labels = dict.fromkeys(row.label for row in table.rows)
     styles = itertools.product(["-", "--", "-.", ":"], color_sequences["tab10"])
     style_of = dict(zip(labels, styles, strict=False))  # the same in all plots
-    lines = [
+    return [
         (row.label, *style_of[row.label], [run["error_curve"] for run in record["runs"]])
         for row in table.rows
         if row.column == column and (record := records.get((budget, row.name)))
     ]
-    shown = digest(repr((column, budget, lines)).encode())
-    if _shown(path) == shown:
-        return
+
+
+def _draw_curves(column: str, budget: str, lines: list[tuple]) -> Figure:
+    """Plots each row's mean test error against training examples, with the range over seeds."""
     figure = Figure(figsize=(8.5, 4.5), dpi=100, layout="constrained")
     axis = figure.subplots()
     for label, style, color, curves in lines:
@@ -329,15 +340,4 @@ def _draw_curves(path: Path, table: PaperTable, records: Records, budget: str, c
     axis.yaxis.set_minor_locator(NullLocator())
     axis.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", metadata={"Software": None, "Comment": shown})
-    write_atomically(path, content.getvalue())
-
-
-def _shown(path: Path) -> str | None:
-    """Returns the digest stored in a plot, or None if the plot is missing or damaged."""
-    try:
-        with Image.open(path) as plot:
-            return plot.info.get("Comment")
-    except OSError:
-        return None
+    return figure

@@ -9,8 +9,6 @@ Its keys are:
   finished it
 """
 
-import json
-import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from stn_jax.experiments.reproduce.paper_tables import PaperTable
+from stn_jax.experiments.robustness.moves import MOVES
 from stn_jax.experiments.workdir.json_files import (
     COUNT,
     NUMBER,
@@ -26,6 +25,7 @@ from stn_jax.experiments.workdir.json_files import (
     TEXT,
     Kind,
     check_entries,
+    json_text,
     read_json,
 )
 from stn_jax.experiments.workdir.run_config import settings
@@ -66,10 +66,13 @@ _RUN_ENTRIES = {
 }
 
 
+_ROBUSTNESS = {"robustness": Kind("the curves of its moves", lambda value: _is_robustness(value))}
+
+
 def _checked(record: Any, path: Path) -> dict:
     check_entries(record, _ENTRIES)
     for run in record["runs"]:
-        check_entries(run, _RUN_ENTRIES)
+        check_entries(run, _RUN_ENTRIES | (_ROBUSTNESS if "robustness" in run else {}))
     if len({len(run["error_curve"]) for run in record["runs"]}) > 1:
         raise ValueError("the curves of its runs have different lengths")
     if (record["row"], record["budget"]) != (path.stem, path.parent.name):
@@ -81,6 +84,14 @@ def _is_curve(value: object) -> bool:
     return isinstance(value, list) and all(
         isinstance(point, list) and len(point) == 2 and all(map(NUMBER.accepts, point))
         for point in value
+    )
+
+
+def _is_robustness(value: object) -> bool:
+    """Returns whether a value is what `measure` returns, for the moves that it measures now."""
+    return isinstance(value, dict) and all(
+        _is_curve(value.get(kind)) and tuple(amount for amount, _ in value[kind]) == amounts
+        for kind, amounts in MOVES.items()
     )
 
 
@@ -122,10 +133,7 @@ def add_runs(
         "runs": sorted(runs, key=lambda run: run["seed"]),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=1)
-    # One entry per line, with each list of numbers on a single line.
-    text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
-    write_atomically(path, text + "\n")
+    write_atomically(path, json_text(record))
     return record
 
 

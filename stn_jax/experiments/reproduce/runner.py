@@ -30,6 +30,7 @@ from stn_jax.experiments.reproduce.row_records import (
     row_settings,
     seeds_to_run,
 )
+from stn_jax.experiments.robustness.measure import measure
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.environment import environment
 from stn_jax.experiments.training.loop import load, run
@@ -96,7 +97,9 @@ def reproduce(
                 missing = seeds_to_run(record, config, seeds)
                 if missing:
                     group = work / _group(config, missing)
-                    runs = [run | code for run in train_seeds(config, missing, group)]
+                    runs = [
+                        run | code for run in train_seeds(config, missing, group, row.robustness)
+                    ]
                     record = add_runs(out, name, table, budget, row.name, runs)
                     shutil.rmtree(group)
                     (work / TRACEBACK).unlink(missing_ok=True)
@@ -135,12 +138,21 @@ def _explain(error: Exception, work: Path) -> str:
     return f"{type(error).__name__}: {message[:200]} (more in {path})"
 
 
-def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list[dict]:
+def train_seeds(
+    config: ConfigDict, seeds: Sequence[int], workdir: Path, robustness: bool = False
+) -> list[dict]:
     """Trains seeds together; resumes the run in `workdir` if there is one.
+
+    Args:
+        config: the config of all seeds.
+        seeds: the seeds.
+        workdir: the run's folder.
+        robustness: whether to measure the error on moved test images too.
 
     Returns:
         The result and the cost of each seed. `error_curve` holds pairs of training examples seen
-        and test error in per cent; `train_seconds` is the time for all `seeds_together`.
+        and test error in per cent; `train_seconds` is the time for all `seeds_together`;
+        `robustness` is what `measure` returns, if it was asked for.
 
     Raises:
         UserError, TrainingDivergedError: as in `train_and_evaluate`.
@@ -159,6 +171,11 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
         if "test_error_percent" in r
     ]
     steps = int(trained.state.step)
+    moved: list[dict] = [{} for _ in seeds]
+    if robustness:
+        stacked = len(seeds) > 1
+        curves = measure(setup, trained.state, config.eval_batch_size, stacked=stacked)
+        moved = [{"robustness": each} for each in curves]
     return [
         {
             "seed": seed,
@@ -175,6 +192,7 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
             "error_curve": [
                 [examples, round(float(errors[place]), 4)] for examples, errors in curve
             ],
+            **moved[place],
         }
         for place, seed in enumerate(seeds)
     ]

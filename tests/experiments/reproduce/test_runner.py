@@ -30,13 +30,13 @@ def trained(monkeypatch):
     """
     asked, broken = [], {}
 
-    def train(config, seeds, workdir):
+    def train(config, seeds, workdir, robustness):
         row, _ = config.name.rsplit("-", 1)
         asked.append((row, tuple(seeds)))
         if row in broken:
             raise broken[row]
         workdir.mkdir()
-        return fake_runs(row, seeds)
+        return fake_runs(row, seeds, robustness=robustness)
 
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr(runner, "train_seeds", train)
@@ -66,6 +66,13 @@ def test_rows_that_match_are_run_and_recorded(trained, tmp_path, capsys):
     assert all(run.keys() >= {"commit", "modified"} for run in record["runs"])
     printed = capsys.readouterr().out
     assert "r-fcn: 2.05 ± 0.07 (paper: 2.1); rows left: 1, about" in printed
+
+
+def test_only_some_rows_are_tested_on_moved_images(trained, tmp_path):
+    for row in ("rts-fcn", "rts-deep_cnn-modern"):
+        reproduce(tmp_path, "--seeds=2", rows=row)
+        for run in read(tmp_path, row)["runs"]:
+            assert ("robustness" in run) == (row == "rts-deep_cnn-modern")
 
 
 def test_an_error_on_other_data_than_the_papers_is_reported_as_such(trained, tmp_path, capsys):
