@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from configs import table_mnist, table_svhn
+from configs import table_gtsrb, table_mnist, table_svhn
 from stn_jax.experiments.distorted_mnist.config import make_config
 from stn_jax.experiments.reproduce.paper_tables import PAPER
 from stn_jax.experiments.street_numbers.config import make_config as make_numbers_config
@@ -14,13 +14,17 @@ from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.optimizer import make_optimizer
 from stn_jax.experiments.workdir.run_config import settings
 
-TABLES = {"mnist": table_mnist.get_table(), "svhn": table_svhn.get_table()}
+TABLES = {
+    "gtsrb": table_gtsrb.get_table(),
+    "mnist": table_mnist.get_table(),
+    "svhn": table_svhn.get_table(),
+}
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_row_on_every_budget_is_a_run_of_its_own(name):
     table = TABLES[name]
-    assert list(table.budgets)[-1] == PAPER
+    assert table.full_budget == ("hours" if name == "gtsrb" else PAPER)
     assert len({row.name for row in table.rows}) == len(table.rows)
     seen = set()
     for row in table.rows:
@@ -33,7 +37,7 @@ def test_every_row_on_every_budget_is_a_run_of_its_own(name):
 
 
 def test_the_mnist_table_is_the_papers_and_eighteen_rows_more_a_column():
-    rows = TABLES["mnist"].rows
+    rows = [row for row in TABLES["mnist"].rows if row.column != "centred"]
     recipes = Counter("-".join(row.name.split("-")[2:]) for row in rows)
     assert recipes == {"": 9 * 5, "modern": 8 * 5, "regularised": 9 * 5}
     by_name = {row.name: row.paper for row in rows}
@@ -50,6 +54,20 @@ def test_the_mnist_table_is_the_papers_and_eighteen_rows_more_a_column():
         *("tc-st_cnn_projective-regularised", "tc-st_cnn_tps-regularised"),
     ]
     assert by_name["r-st_deep_cnn_affine-regularised"] == 0.7
+
+
+def test_rows_on_moved_digits_differ_only_in_network_and_distortion():
+    table = TABLES["mnist"]
+    rows = [row.name for row in table.rows if row.robustness]
+    assert rows == [
+        *("rts-deep_cnn-modern", "rts-st_deep_cnn_affine-modern"),
+        *("centred-deep_cnn-modern", "centred-st_deep_cnn_affine-modern"),
+    ]
+    for budget in table.budgets:
+        rts_cnn, rts_st, centred_cnn, centred_st = (table.config(row, budget) for row in rows)
+        for rts, centred in ((rts_cnn, centred_cnn), (rts_st, centred_st)):
+            assert _differing(rts, centred) == {"data.distortion": ("rts", "centred")}
+        assert _differing(rts_cnn, rts_st) == {"model.family": ("none", "affine")}
 
 
 def test_the_papers_budget_is_its_schedule_and_rows_of_other_recipes_see_as_much():

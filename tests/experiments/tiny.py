@@ -9,6 +9,11 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from stn_jax.experiments.distorted_mnist.config import make_config
+from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.training.checkpoints import Checkpoints
+from stn_jax.experiments.training.optimizer import make_optimizer
+from stn_jax.experiments.training.steps import create_state
+from stn_jax.experiments.workdir.run_config import claim_workdir
 
 REPOSITORY = Path(__file__).parents[2]
 PATIENCE = 1800
@@ -32,6 +37,16 @@ def tiny_config(variant: str = "st_fcn_affine", distortion: str = "r", **overrid
     flat = {name.replace("__", "."): value for name, value in overrides.items()}
     config.update_from_flattened_dict(OVERRIDES | flat)
     return config
+
+
+def save_untrained(config: ConfigDict, workdir: Path) -> None:
+    """Makes `workdir` a run that was stopped before its first step, which takes no time."""
+    claim_workdir(workdir, config)
+    task = find_task(config)
+    optimizer = make_optimizer(config.optimizer, num_steps=1)
+    state = create_state(task.make_network(config), optimizer, 0, task.input_shape(config))
+    with Checkpoints(workdir / "checkpoints", keep_newest=1) as checkpoints:
+        checkpoints.save(state)
 
 
 def launch_command(workdir: Path, *arguments: str, variant: str = "st_fcn_affine") -> list[str]:

@@ -3,5 +3,5 @@
 - `__main__.py`: `stn-jax` and its subcommands.
 - `flags.py`: the flags of `launch.py`, which `stn-jax train`, `eval`, `predict` and `report` share.
 - `modes.py`: what these four do.
-- `parser.py`: the argument parser of `stn-jax reproduce` and `demo`.
+- `parser.py`: the argument parser of `stn-jax robustness`, `reproduce` and `demo`.
 """

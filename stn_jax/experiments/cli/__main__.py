@@ -12,6 +12,7 @@ usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
        stn-jax eval --workdir=DIR
        stn-jax predict --workdir=DIR IMAGE [IMAGE ...]
        stn-jax report --workdir=DIR [--workdir=DIR2 ...]
+       stn-jax robustness --workdir=DIR [--workdir=DIR2 ...] [--out=DIR]
        stn-jax reproduce [TABLE] [--budget=BUDGET] [--rows=PATTERN] ...
        stn-jax demo [--workdir=DIR] [--port=PORT]
 
@@ -20,6 +21,7 @@ svhn_multi:synthetic_small, or the path of a .py file.
 """
 _MODULES = {
     **dict.fromkeys(("train", "eval", "predict", "report"), "stn_jax.experiments.cli.flags"),
+    "robustness": "stn_jax.experiments.robustness.command",
     "reproduce": "stn_jax.experiments.reproduce.command",
     "demo": "stn_jax.experiments.demo.command",
 }
@@ -46,7 +48,7 @@ def main() -> NoReturn:
 
 def _run(command: str, arguments: list[str]) -> int:
     module = importlib.import_module(_MODULES[command])
-    if command in ("reproduce", "demo"):
+    if command in ("robustness", "reproduce", "demo"):
         with reported("stn-jax"):
             return module.main(arguments)
     program = f"stn-jax {command}"

@@ -32,6 +32,8 @@ class Preprocessing(NamedTuple):
 
     train: Callable[[Array, Array, Array], Array]  # (images [B, H, W, C] uint8, ids [B], key)
     test: Callable[[Array, Array], Array]  # (images, ids)
+    # The same without random choices, (images, ids); None if `test` makes none.
+    undistorted: Callable[[Array, Array], Array] | None = None
 
 
 class Data(NamedTuple):

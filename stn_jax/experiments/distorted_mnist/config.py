@@ -89,7 +89,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     """Returns the config of one distortion.
 
     Args:
-        distortion: "r", "rts", "p", "e" or "tc".
+        distortion: "r", "rts", "p", "e", "tc" or "centred".
         variant: one of `MODELS` (default st_cnn_affine) and a recipe, "modern" (the default),
             "regularised" or "paper", separated by a comma, in any order; None for the defaults.
     """
@@ -125,7 +125,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.model.localisation = "fcn" if classifier == "fcn" else "cnn"
     config.model.output_size = 0  # of the transformer, in pixels; 0: as large as its input
     # The paper average-pools the transformer's output by 2 where the canvas has room to spare.
-    config.model.pool = 2 if distortion in ("rts", "tc") else 1
+    config.model.pool = 2 if distortion in ("rts", "tc", "centred") else 1
 
     config.optimizer = ConfigDict()
     config.optimizer.momentum = 0.0
@@ -170,11 +170,11 @@ def _paper_recipe(config: ConfigDict) -> None:
 def _modern_recipe(config: ConfigDict) -> None:
     """Sets batch normalisation and Adam with a one-cycle schedule: minutes instead of hours.
 
-    For RTS and P, the transformer samples 56x56 points, which are pooled to 28x28, the size of a
-    digit. This avoids the aliasing of 28x28 points. It is finer than the paper's 21x21 for RTS, and
-    for P it trains three times as fast on a CPU as the paper's 42x42.
+    For RTS, P and centred digits, the transformer samples 56x56 points, which are pooled to 28x28,
+    the size of a digit. This avoids the aliasing of 28x28 points. It is finer than the paper's
+    21x21 for RTS, and for P it trains three times as fast on a CPU as the paper's 42x42.
     """
-    if config.data.distortion in ("rts", "p"):
+    if config.data.distortion in ("rts", "p", "centred"):
         config.model.output_size, config.model.pool = 56, 2
     config.batch_size = 64
     config.num_epochs = 8.0

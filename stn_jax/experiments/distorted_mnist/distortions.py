@@ -24,13 +24,20 @@ from stn_jax.transforms import affine_grid, projective, projective_grid, regular
 Distortion = Callable[..., Array]
 
 DIGIT_SIZE = 28
-CANVAS = {"none": 28, "r": 28, "rts": 42, "p": 42, "e": 28, "tc": 60}
+CANVAS = {"none": 28, "centred": 42, "r": 28, "rts": 42, "p": 42, "e": 28, "tc": 60}
 """Height and width in pixels of each distortion's images."""
 
 
 def _undistorted(image: Array, key: Array, warp: Array | None = None) -> Array:
     del key
     return image if warp is None else sample(image, warp)
+
+
+def centred(image: Array, key: Array | None, warp: Array | None = None, *, canvas: int) -> Array:
+    """Puts the digit, upright, in the middle of the canvas. [28, 28, 1] -> [canvas, canvas, 1]."""
+    del key
+    theta = canvas / DIGIT_SIZE * jnp.eye(2, 3)
+    return _read(image, affine_grid(theta, (canvas, canvas)), warp)
 
 
 def rotated(image: Array, key: Array, warp: Array | None = None) -> Array:
@@ -136,7 +143,10 @@ def translated_cluttered(
 
 
 def make_distortion(name: str, others: Array) -> Distortion:
-    """Returns the distortion called `name` ("none", "r", "rts", "p", "e" or "tc").
+    """Returns the distortion called `name`.
+
+    It is "r", "rts", "p", "e" or "tc", or one that leaves the digit upright: "none", or "centred",
+    with the canvas of "rts".
 
     Args:
         name: a key of `CANVAS`.
@@ -148,6 +158,7 @@ def make_distortion(name: str, others: Array) -> Distortion:
     check_choice(name, CANVAS, "config.data.distortion")
     distortions: dict[str, Distortion] = {
         "none": _undistorted,
+        "centred": functools.partial(centred, canvas=CANVAS["centred"]),
         "r": rotated,
         "rts": rotated_translated_scaled,
         "p": projected,

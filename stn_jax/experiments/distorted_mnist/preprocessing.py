@@ -5,6 +5,7 @@ key of a training image is derived from the seed, the step and the example's id,
 test image from its id alone.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -14,7 +15,12 @@ from ml_collections import ConfigDict
 
 from stn_jax.experiments.data.augmentation import random_linear_map, random_warp
 from stn_jax.experiments.data.examples import Examples, Preprocessing
-from stn_jax.experiments.distorted_mnist.distortions import DIGIT_SIZE, make_distortion
+from stn_jax.experiments.distorted_mnist.distortions import (
+    CANVAS,
+    DIGIT_SIZE,
+    centred,
+    make_distortion,
+)
 
 CLUTTER_DIGITS = 1024
 _TEST_SET_SEED = 1506_02025
@@ -23,7 +29,8 @@ _TEST_SET_SEED = 1506_02025
 def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
     """Returns the distortion and augmentations of `config.data`.
 
-    Clutter is cropped from the first digits of the training set, also for test images.
+    Clutter is cropped from the first digits of the training set, also for test images. Undistorted
+    test images show the upright digit alone, in the middle of the canvas.
     """
     others = jnp.asarray(train.images[:CLUTTER_DIGITS], jnp.float32) / 255
     distort = make_distortion(config.distortion, others)
@@ -43,7 +50,12 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(_TEST_SET_SEED), ids)
         return jax.vmap(distort)(images.astype(jnp.float32) / 255, keys)
 
-    return Preprocessing(preprocess_train, preprocess_test)
+    def preprocess_undistorted(images: Array, ids: Array) -> Array:
+        del ids
+        upright = functools.partial(centred, key=None, canvas=CANVAS[config.distortion])
+        return jax.vmap(upright)(images.astype(jnp.float32) / 255)
+
+    return Preprocessing(preprocess_train, preprocess_test, preprocess_undistorted)
 
 
 def _make_warp(config: ConfigDict) -> Callable[[Array, Array], Array | None]:

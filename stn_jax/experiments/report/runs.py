@@ -40,28 +40,39 @@ class Run(NamedTuple):
         return find_task(self.config).LABELS
 
     @property
-    def paper_errors(self) -> Mapping[str, float]:
-        """Returns the paper's test errors on such data, in per cent, by network."""
-        return find_task(self.config).paper_errors(self.config)
+    def published_errors(self) -> Mapping[str, float]:
+        """Returns published test errors on such data, in per cent, by network."""
+        return find_task(self.config).published_errors(self.config)
 
     @property
-    def paper_source(self) -> str:
-        """Returns the `config.data.source` that the paper's errors are for."""
-        return find_task(self.config).PAPER_SOURCE
+    def published_source(self) -> str | None:
+        """Returns the `config.data.source` that published errors are for."""
+        return find_task(self.config).PUBLISHED_SOURCE
 
     @property
     def compares(self) -> bool:
-        """Returns whether the test error is measured on the paper's test set."""
+        """Returns whether the test error is measured on the test set of published errors."""
         data = self.config.data
-        return data.source == self.paper_source and data.get("evaluate_on", "test") == "test"
+        is_same_source = data.get("source") == self.published_source
+        return is_same_source and data.get("evaluate_on", "test") == "test"
 
 
 def read_runs(workdirs: Sequence[Path]) -> list[Run]:
     """Reads the runs and evaluates their newest checkpoints on their test sets.
 
     Raises:
-        UserError: a folder holds no run, or a run without a checkpoint; a folder is named twice;
-            or the runs belong to more than one task, so that their errors are not comparable.
+        UserError: as in `read_comparable_configs`, or a run has no checkpoint.
+    """
+    names, configs = short_names(workdirs), read_comparable_configs(workdirs)
+    return [_read(*each) for each in zip(names, workdirs, configs, strict=True)]
+
+
+def read_comparable_configs(workdirs: Sequence[Path]) -> list[ConfigDict]:
+    """Reads the configs of runs whose errors can be compared.
+
+    Raises:
+        UserError: a folder holds no run; a folder is named twice; or the runs belong to more than
+            one task, so that their errors are not comparable.
     """
     configs = [read_config(workdir) for workdir in workdirs]
     for place, (workdir, config) in enumerate(zip(workdirs, configs, strict=True)):
@@ -72,8 +83,7 @@ def read_runs(workdirs: Sequence[Path]) -> list[Run]:
                 f"{workdir} is a run of {config.task}, {workdirs[0]} is one of {configs[0].task}: "
                 "their errors are not comparable, write a separate report for each"
             )
-    names = short_names(workdirs)
-    return [_read(*each) for each in zip(names, workdirs, configs, strict=True)]
+    return configs
 
 
 def _read(name: str, workdir: Path, config: ConfigDict) -> Run:

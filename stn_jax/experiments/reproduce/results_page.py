@@ -1,6 +1,6 @@
 """Writes `OUT/README.md` and its plots from the records alone, so that only real runs appear."""
 
-import io
+import functools
 import itertools
 import statistics
 import tomllib
@@ -11,14 +11,17 @@ from pathlib import Path
 from matplotlib import color_sequences
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
-from PIL import Image
 
 from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable, Row
+from stn_jax.experiments.reproduce.plots import update_plot
+from stn_jax.experiments.reproduce.robustness_section import (
+    robustness_section,
+    update_robustness_plots,
+)
 from stn_jax.experiments.reproduce.row_records import read_record, record_path, row_settings
-from stn_jax.files import digest, remove_leftovers, write_atomically
-from stn_jax.visualization.style import default_style
+from stn_jax.files import remove_leftovers, write_atomically
 
 Records = dict[tuple[str, str], dict]  # by (budget, row), in the table's order
 
@@ -65,9 +68,14 @@ def write_report(out: Path, tables: Mapping[str, PaperTable]) -> None:
             for name, table in tables.items():
                 records = _read_records(out, name, table)
                 for budget, column in _columns(table, records):
-                    _draw_curves(
-                        out / _plot_path(name, budget, column), table, records, budget, column
+                    path = out / _plot_path(name, budget, column)
+                    lines = _lines(table, records, budget, column)
+                    update_plot(
+                        path,
+                        (column, budget, lines),
+                        functools.partial(_draw_curves, column, budget, lines),
                     )
+                update_robustness_plots(out, name, table, records)
     except OSError as error:
         raise UserError(f"cannot write to --out={out}: {error.strerror}") from error
 
@@ -106,12 +114,13 @@ def format_paper(row: Row) -> str:
 
 def compares(table: PaperTable, record: Mapping) -> bool:
     """Returns whether the errors are for the same data as the paper's."""
-    return record["config"]["data.source"] == table.source
+    return record["config"].get("data.source") == table.source
 
 
 def _section(name: str, table: PaperTable, records: Records, notes: Mapping) -> str:
     budgets = [budget for budget in table.budgets if any(b == budget for b, _ in records)]
-    parts = [f"## {table.title}\n", ABOUT_CELLS, *filter(None, [table.about])]
+    about = [ABOUT_CELLS if table.source else "", table.about]
+    parts = [f"## {table.title}\n", *filter(None, about)]
     of_other_recipes = {row.name for row in table.rows if row.recipe}
     if any(row in of_other_recipes for _, row in records):
         comparable = {key: record for key, record in records.items() if compares(table, record)}
@@ -126,6 +135,8 @@ def _section(name: str, table: PaperTable, records: Records, notes: Mapping) -> 
         f"To reproduce a row: `stn-jax reproduce {name} --budget=BUDGET --rows=ROW "
         "--seeds=N`, with the budget, the row and the number of seeds from its line.\n"
     )
+    if section := robustness_section(name, table, records):
+        parts.append(section)
     parts.append("### Error against training examples\n")
     parts += [
         f"![{column}, budget {budget}]({_plot_path(name, budget, column)})\n"
@@ -169,12 +180,17 @@ def _cell(table: PaperTable, row: Row, record: Mapping, recipe: str = "") -> str
         error = f"**{error}**"
     budget = "" if record["budget"] == PAPER else record["budget"]
     marks = [*filter(None, (recipe, budget)), *_marks(table, record)]
-    return f"{error} ({format_paper(row)})" + (f" *{', '.join(marks)}*" if marks else "")
+    paper = f" ({format_paper(row)})" if _is_in_paper(table) else ""
+    return f"{error}{paper}" + (f" *{', '.join(marks)}*" if marks else "")
 
 
 def _grid(table: PaperTable, networks: list[str], cells: Mapping[tuple[str, str], str]) -> str:
-    """Returns a table with a line for each network, in this order, that has at least one cell."""
-    columns = list(dict.fromkeys(row.column for row in table.rows))
+    """Returns a table of the cells, without empty lines and columns, in the order of `networks`."""
+    columns = [
+        column
+        for column in dict.fromkeys(row.column for row in table.rows)
+        if any(column == place[1] for place in cells)
+    ]
     lines = [_line(["network", *columns]), _line(["---"] * (1 + len(columns)))]
     for network in dict.fromkeys(networks):
         errors = [cells.get((network, column), "") for column in columns]
@@ -184,7 +200,8 @@ def _grid(table: PaperTable, networks: list[str], cells: Mapping[tuple[str, str]
 
 
 def _details(table: PaperTable, records: Records, notes: Mapping) -> str:
-    titles = ["row", "network", "ours", "paper", "difference", "budget", "seeds"]
+    compared = ["paper", "difference"] if _is_in_paper(table) else []
+    titles = ["row", "network", "ours", *compared, "budget", "seeds"]
     titles += ["examples per seed", "training time, all seeds", "device", "notes"]
     lines = [_line(titles), _line(["---"] * len(titles))]
     for row in table.rows:
@@ -193,7 +210,9 @@ def _details(table: PaperTable, records: Records, notes: Mapping) -> str:
             if record is None:
                 continue
             runs = record["runs"]
-            difference = _difference(table, row, record)
+            if compared:
+                difference = _difference(table, row, record)
+                compared = [format_paper(row), "-" if difference is None else f"{difference:+.2f}"]
             seconds = sum(run["train_seconds"] / run["seeds_together"] for run in runs)
             lines.append(
                 _line(
@@ -201,8 +220,7 @@ def _details(table: PaperTable, records: Records, notes: Mapping) -> str:
                         f"`{row.name}`",
                         row.label,
                         format_error(record),
-                        format_paper(row),
-                        "-" if difference is None else f"{difference:+.2f}",
+                        *compared,
                         ", ".join([f"`{budget}`", *_marks(table, record)]),
                         str(len(runs)),
                         f"{runs[0]['examples']:,}",
@@ -223,6 +241,10 @@ def _marks(table: PaperTable, record: Mapping) -> list[str]:
     if record["config"] != row_settings(table.config(record["row"], record["budget"])):
         marks.append("earlier settings")
     return marks
+
+
+def _is_in_paper(table: PaperTable) -> bool:
+    return any(row.paper is not None for row in table.rows)
 
 
 def _difference(table: PaperTable, row: Row, record: Mapping) -> float | None:
@@ -284,23 +306,20 @@ def _plot_path(name: str, budget: str, column: str) -> str:
     return f"{name}/{budget}/{column.replace(' ', '_')}.png"
 
 
-@default_style()
-def _draw_curves(path: Path, table: PaperTable, records: Records, budget: str, column: str) -> None:
-    """Plots each row's mean test error against training examples, with the range over seeds.
-
-    A plot that already shows this is left unchanged: the file contains a digest of what it shows.
-    """
+def _lines(table: PaperTable, records: Records, budget: str, column: str) -> list[tuple]:
+    """Returns the label, the style and the curves of each row of a plot."""
     labels = dict.fromkeys(row.label for row in table.rows)
     styles = itertools.product(["-", "--", "-.", ":"], color_sequences["tab10"])
     style_of = dict(zip(labels, styles, strict=False))  # the same in all plots
-    lines = [
+    return [
         (row.label, *style_of[row.label], [run["error_curve"] for run in record["runs"]])
         for row in table.rows
         if row.column == column and (record := records.get((budget, row.name)))
     ]
-    shown = digest(repr((column, budget, lines)).encode())
-    if _shown(path) == shown:
-        return
+
+
+def _draw_curves(column: str, budget: str, lines: list[tuple]) -> Figure:
+    """Plots each row's mean test error against training examples, with the range over seeds."""
     figure = Figure(figsize=(8.5, 4.5), dpi=100, layout="constrained")
     axis = figure.subplots()
     for label, style, color, curves in lines:
@@ -322,15 +341,4 @@ def _draw_curves(path: Path, table: PaperTable, records: Records, budget: str, c
     axis.yaxis.set_minor_locator(NullLocator())
     axis.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", metadata={"Software": None, "Comment": shown})
-    write_atomically(path, content.getvalue())
-
-
-def _shown(path: Path) -> str | None:
-    """Returns the digest stored in a plot, or None if the plot is missing or damaged."""
-    try:
-        with Image.open(path) as plot:
-            return plot.info.get("Comment")
-    except OSError:
-        return None
+    return figure

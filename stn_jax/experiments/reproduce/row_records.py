@@ -4,13 +4,11 @@ Its keys are:
 
 - table, row, budget: their names
 - config: all settings by dotted key, except the seed, the name and the location of the data
-- scaled: what the budget changes, {key: [the row's setting on the budget `paper`, its setting]}
+- scaled: what the budget changes, {key: [the row's setting on the largest budget, its setting]}
 - runs: for each seed what `runner.train_seeds` returns, and the `code_version` of the process that
   finished it
 """
 
-import json
-import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +16,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable
+from stn_jax.experiments.reproduce.paper_tables import PaperTable
+from stn_jax.experiments.robustness.moves import MOVES
 from stn_jax.experiments.workdir.json_files import (
     COUNT,
     NUMBER,
@@ -26,6 +25,7 @@ from stn_jax.experiments.workdir.json_files import (
     TEXT,
     Kind,
     check_entries,
+    json_text,
     read_json,
 )
 from stn_jax.experiments.workdir.run_config import settings
@@ -66,11 +66,13 @@ _RUN_ENTRIES = {
 }
 
 
+_ROBUSTNESS = {"robustness": Kind("the curves of its moves", lambda value: _is_robustness(value))}
+
+
 def _checked(record: Any, path: Path) -> dict:
     check_entries(record, _ENTRIES)
-    check_entries(record["config"], {"data.source": TEXT})
     for run in record["runs"]:
-        check_entries(run, _RUN_ENTRIES)
+        check_entries(run, _RUN_ENTRIES | (_ROBUSTNESS if "robustness" in run else {}))
     if len({len(run["error_curve"]) for run in record["runs"]}) > 1:
         raise ValueError("the curves of its runs have different lengths")
     if (record["row"], record["budget"]) != (path.stem, path.parent.name):
@@ -82,6 +84,14 @@ def _is_curve(value: object) -> bool:
     return isinstance(value, list) and all(
         isinstance(point, list) and len(point) == 2 and all(map(NUMBER.accepts, point))
         for point in value
+    )
+
+
+def _is_robustness(value: object) -> bool:
+    """Returns whether a value is what `measure` returns, for the moves that it measures now."""
+    return isinstance(value, dict) and all(
+        _is_curve(value.get(kind)) and tuple(amount for amount, _ in value[kind]) == amounts
+        for kind, amounts in MOVES.items()
     )
 
 
@@ -105,7 +115,7 @@ def add_runs(
     Runs that were made with another config are dropped.
     """
     config = row_settings(table.config(row, budget))
-    paper = row_settings(table.config(row, PAPER))
+    full = row_settings(table.config(row, table.full_budget))
     path = record_path(out, table_name, budget, row)
     before = read_record(path)
     if before is not None and before["config"] == config:
@@ -116,17 +126,14 @@ def add_runs(
         "budget": budget,
         "config": config,
         "scaled": {
-            key: [paper.get(key), config.get(key)]
-            for key in sorted(config.keys() | paper.keys())
-            if paper.get(key) != config.get(key)
+            key: [full.get(key), config.get(key)]
+            for key in sorted(config.keys() | full.keys())
+            if full.get(key) != config.get(key)
         },
         "runs": sorted(runs, key=lambda run: run["seed"]),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=1)
-    # One entry per line, with each list of numbers on a single line.
-    text = re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
-    write_atomically(path, text + "\n")
+    write_atomically(path, json_text(record))
     return record
 
 

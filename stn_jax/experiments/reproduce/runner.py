@@ -30,6 +30,7 @@ from stn_jax.experiments.reproduce.row_records import (
     row_settings,
     seeds_to_run,
 )
+from stn_jax.experiments.robustness.measure import measure
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.environment import environment
 from stn_jax.experiments.training.loop import load, run
@@ -96,7 +97,9 @@ def reproduce(
                 missing = seeds_to_run(record, config, seeds)
                 if missing:
                     group = work / _group(config, missing)
-                    runs = [run | code for run in train_seeds(config, missing, group)]
+                    runs = [
+                        run | code for run in train_seeds(config, missing, group, row.robustness)
+                    ]
                     record = add_runs(out, name, table, budget, row.name, runs)
                     shutil.rmtree(group)
                     (work / TRACEBACK).unlink(missing_ok=True)
@@ -109,8 +112,10 @@ def reproduce(
         finally:
             jax.clear_caches()  # the next row compiles other programs
         assert record is not None
-        paper = format_paper(row) + ("" if compares(table, record) else ", on other data")
-        result = f"{row.name}: {format_error(record)} (paper: {paper})"
+        result = f"{row.name}: {format_error(record)}"
+        if row.paper is not None:
+            other = "" if compares(table, record) else ", on other data"
+            result += f" (paper: {format_paper(row)}{other})"
         left = len(unfinished) - place
         if spent and left:
             result += f"; rows left: {left}, about {left * np.mean(spent) / 60:.0f} min"
@@ -133,12 +138,21 @@ def _explain(error: Exception, work: Path) -> str:
     return f"{type(error).__name__}: {message[:200]} (more in {path})"
 
 
-def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list[dict]:
+def train_seeds(
+    config: ConfigDict, seeds: Sequence[int], workdir: Path, robustness: bool = False
+) -> list[dict]:
     """Trains seeds together; resumes the run in `workdir` if there is one.
+
+    Args:
+        config: the config of all seeds.
+        seeds: the seeds.
+        workdir: the run's folder.
+        robustness: whether to measure the error on moved test images too.
 
     Returns:
         The result and the cost of each seed. `error_curve` holds pairs of training examples seen
-        and test error in per cent; `train_seconds` is the time for all `seeds_together`.
+        and test error in per cent; `train_seconds` is the time for all `seeds_together`;
+        `robustness` is what `measure` returns, if it was asked for.
 
     Raises:
         UserError, TrainingDivergedError: as in `train_and_evaluate`.
@@ -157,6 +171,11 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
         if "test_error_percent" in r
     ]
     steps = int(trained.state.step)
+    moved: list[dict] = [{} for _ in seeds]
+    if robustness:
+        stacked = len(seeds) > 1
+        curves = measure(setup, trained.state, config.eval_batch_size, stacked=stacked)
+        moved = [{"robustness": each} for each in curves]
     return [
         {
             "seed": seed,
@@ -173,6 +192,7 @@ def train_seeds(config: ConfigDict, seeds: Sequence[int], workdir: Path) -> list
             "error_curve": [
                 [examples, round(float(errors[place]), 4)] for examples, errors in curve
             ],
+            **moved[place],
         }
         for place, seed in enumerate(seeds)
     ]

@@ -3,10 +3,11 @@
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax import Array
 
 from stn_jax.experiments.data.examples import Batch
 from stn_jax.experiments.data.loader import evaluation_batches
@@ -42,22 +43,36 @@ def make_evaluate(
         stacked: whether the state holds many seeds, stacked as described in
             `stn_jax.experiments.training.seeds`.
     """
-    devices = jax.device_count()
     step = functools.partial(
         eval_step,
         model=setup.model,
         labels=setup.labels,
         preprocess=setup.data.preprocessing.test,
     )
-    run = parallel_eval(eval_many(step) if stacked else step)
+    return make_evaluate_with(eval_many(step) if stacked else step, setup, batch_size)
+
+
+def make_evaluate_with(
+    step: Callable[[Any, Batch], dict[str, Array]], setup: Setup, batch_size: int
+) -> Callable[[Any], Evaluation]:
+    """Returns what `make_evaluate` does, for a step of one's own.
+
+    Args:
+        step: a function of a state, or of a tree of arrays that holds one, and a batch; it returns
+            sums as `eval_step` does.
+        setup: provides the data.
+        batch_size: as in `make_evaluate`.
+    """
+    devices = jax.device_count()
+    run = parallel_eval(step)
     programs: list[jax.stages.Compiled] = []
 
-    def compiled(state: TrainState, batch: Batch) -> jax.stages.Compiled:
+    def compiled(state: Any, batch: Batch) -> jax.stages.Compiled:
         if not programs:
             programs.append(compile_within_memory(run, state, batch))
         return programs[0]
 
-    def evaluate(state: TrainState) -> Evaluation:
+    def evaluate(state: Any) -> Evaluation:
         batches = evaluation_batches(
             setup.data.test, batch_size=-(-batch_size // devices) * devices
         )

@@ -1,6 +1,7 @@
-"""Reads the JSON files of a run, which may be damaged or edited by hand."""
+"""Writes and reads the JSON files of runs, which may be damaged or edited by hand."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -51,6 +52,12 @@ def read_json(path: Path, interpret: Callable[[Any], T], advice: str = "") -> T:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read: {error}{advice}") from error
+
+
+def json_text(content: Any) -> str:
+    """Returns the text of a file, with one entry per line, and each list of numbers on one line."""
+    text = json.dumps(content, indent=1)
+    return re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text) + "\n"
 
 
 def check_entries(content: object, kinds: Mapping[str, Kind]) -> None:

@@ -44,6 +44,14 @@ def test_a_test_image_is_not_augmented():
     np.testing.assert_array_equal(augmented.test(EXAMPLES.images, IDS), plain)
 
 
+@pytest.mark.parametrize("distortion", ["r", "rts", "tc"])
+def test_an_undistorted_image_is_the_upright_digit_in_the_middle(distortion):
+    margin = (CANVAS[distortion] - 28) // 2
+    images = jax.jit(preprocessing(distortion).undistorted)(EXAMPLES.images, IDS)
+    padded = np.pad(EXAMPLES.images / 255, ((0, 0), *[(margin, margin)] * 2, (0, 0)))
+    np.testing.assert_allclose(images, padded, atol=1e-4)
+
+
 def test_each_test_example_has_its_own_distortion_for_all_time():
     """Otherwise the results of different versions of the library could not be compared."""
     ramp = np.broadcast_to(np.arange(28, dtype=np.uint8)[:, None], (4, 28, 28))[..., None]

@@ -6,13 +6,8 @@ import pytest
 
 from stn_jax.experiments.report import render, write_report
 from stn_jax.experiments.report.runs import read_runs
-from stn_jax.experiments.tasks import find_task
-from stn_jax.experiments.training.checkpoints import Checkpoints
-from stn_jax.experiments.training.optimizer import make_optimizer
-from stn_jax.experiments.training.steps import create_state
-from stn_jax.experiments.workdir.run_config import claim_workdir
 from tests.experiments.report.fakes import digits_run, numbers_run
-from tests.experiments.tiny import tiny_config
+from tests.experiments.tiny import save_untrained, tiny_config
 
 
 @pytest.fixture(scope="session")
@@ -21,13 +16,8 @@ def workdir(tmp_path_factory):
 
     A report does not depend on what the network has learned, and training would take long.
     """
-    config, folder = tiny_config(), tmp_path_factory.mktemp("runs") / "a & <b>"
-    claim_workdir(folder, config)
-    task = find_task(config)
-    optimizer = make_optimizer(config.optimizer, num_steps=1)
-    state = create_state(task.make_network(config), optimizer, 0, task.input_shape(config))
-    with Checkpoints(folder / "checkpoints", keep_newest=1) as checkpoints:
-        checkpoints.save(state)
+    folder = tmp_path_factory.mktemp("runs") / "a & <b>"
+    save_untrained(tiny_config(), folder)
     return folder
 
 

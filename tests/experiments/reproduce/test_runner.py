@@ -30,13 +30,13 @@ def trained(monkeypatch):
     """
     asked, broken = [], {}
 
-    def train(config, seeds, workdir):
+    def train(config, seeds, workdir, robustness):
         row, _ = config.name.rsplit("-", 1)
         asked.append((row, tuple(seeds)))
         if row in broken:
             raise broken[row]
         workdir.mkdir()
-        return fake_runs(row, seeds)
+        return fake_runs(row, seeds, robustness=robustness)
 
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr(runner, "train_seeds", train)
@@ -66,6 +66,13 @@ def test_rows_that_match_are_run_and_recorded(trained, tmp_path, capsys):
     assert all(run.keys() >= {"commit", "modified"} for run in record["runs"])
     printed = capsys.readouterr().out
     assert "r-fcn: 2.05 ± 0.07 (paper: 2.1); rows left: 1, about" in printed
+
+
+def test_only_some_rows_are_tested_on_moved_images(trained, tmp_path):
+    for row in ("rts-fcn", "rts-deep_cnn-modern"):
+        reproduce(tmp_path, "--seeds=2", rows=row)
+        for run in read(tmp_path, row)["runs"]:
+            assert ("robustness" in run) == (row == "rts-deep_cnn-modern")
 
 
 def test_an_error_on_other_data_than_the_papers_is_reported_as_such(trained, tmp_path, capsys):
@@ -167,7 +174,10 @@ WRONG = {
     "table": (["mnits"], "unknown TABLE 'mnits': did you mean 'mnist'?"),
     "budget": (["mnist", "--budget=minute"], "did you mean 'minutes'?"),
     "rows": (["mnist", "--rows=fcn"], "--rows='fcn' matches no row of mnist; its rows: r-fcn,"),
-    "no table": (["--seeds=3"], "name a TABLE: mnist (section 4.1) or svhn (section 4.2)"),
+    "no table": (
+        ["--seeds=3"],
+        "name a TABLE: mnist (section 4.1), svhn (4.2) or gtsrb",
+    ),
     "no seeds": (["mnist", "--seeds=0"], "--seeds must be in 1..100, got 0"),
     "seeds": (["mnist", "--seeds=many"], "--seeds"),
     "option": (["mnist", "--bugdet=minutes"], "--bugdet=minutes"),
@@ -189,7 +199,7 @@ def test_wrong_use_is_reported_in_one_line(trained, tmp_path, capsys, case):
 
 def test_tables_are_found_in_any_folder(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert set(find_tables()) == {"mnist", "svhn"}
+    assert set(find_tables()) == {"gtsrb", "mnist", "svhn"}
 
 
 def command(out):

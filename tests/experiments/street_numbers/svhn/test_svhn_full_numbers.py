@@ -1,9 +1,5 @@
-import contextlib
-import functools
-import http.server
 import io
 import tarfile
-import threading
 import warnings
 from pathlib import Path
 
@@ -12,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stn_jax.experiments.data import picture_shards
 from stn_jax.experiments.street_numbers.svhn import format1
 from stn_jax.experiments.street_numbers.svhn.format1 import Box
 from stn_jax.experiments.street_numbers.svhn.prepared import prepare, read_numbers
+from tests.experiments.data.served import served
 from tests.experiments.street_numbers.archives import (
     HEIGHT,
     WIDTH,
@@ -64,11 +62,7 @@ def test_the_builder_describes_the_data(builder):
 
 
 def test_many_shards_hold_the_same(archives, builder, tmp_path, monkeypatch):
-    from stn_jax.experiments.street_numbers.svhn.svhn_full_numbers import (
-        svhn_full_numbers_dataset_builder,
-    )
-
-    monkeypatch.setattr(svhn_full_numbers_dataset_builder, "_SHARD_BYTES", 4000)
+    monkeypatch.setattr(picture_shards, "_SHARD_BYTES", 4000)
     sharded = prepare(tmp_path, archives)
     lengths = sharded.info.splits["train"].shard_lengths
     assert len(lengths) > 3 and max(lengths) - min(lengths) <= 1
@@ -251,23 +245,6 @@ def test_an_official_archive_that_was_altered(archives, tmp_path, monkeypatch):
     as_official(monkeypatch, archives, altered=["test"])
     prepare_refused("test.tar.gz is altered.*fetch it again from http", tmp_path, archives)
     assert not halves(tmp_path)
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def served(folder):
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_downloaded_archives_give_the_same(tmp_path, monkeypatch):

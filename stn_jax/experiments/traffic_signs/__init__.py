@@ -1,0 +1,1 @@
+"""Traffic signs of the German Traffic Sign Recognition Benchmark (GTSRB)."""
