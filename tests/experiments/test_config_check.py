@@ -28,6 +28,7 @@ from stn_jax.experiments.traffic_signs import config as signs
 from stn_jax.experiments.training.setup import make_setup
 from stn_jax.experiments.workdir.run_config import read_config
 from tests.experiments.tiny import tiny_config
+from tests.experiments.tiny_numbers import VARIANTS
 
 KINDS = {
     "digits": tiny_config,
@@ -38,7 +39,7 @@ KINDS = {
 
 def variants(name):
     if name.startswith("svhn"):
-        return map(",".join, itertools.product(numbers.SIZES, numbers.DATA, numbers.RECIPES))
+        return VARIANTS
     if name.startswith("mnist"):
         recipes = ("modern", "regularised", "paper")
         return (f"{model},{recipe}" for model in digits.MODELS for recipe in recipes)

@@ -1,11 +1,22 @@
 """Configs and commands of street-number runs that take seconds: few numbers, narrow layers."""
 
+import itertools
 import sys
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from stn_jax.experiments.street_numbers.config import make_config
+from stn_jax.experiments.street_numbers.config import DATA, RECIPES, SIZES, make_config
+
+VARIANTS = [
+    ",".join(words)
+    for data in (
+        *itertools.product(SIZES, sorted({*DATA} - {"real_small"})),
+        *(("real_small",), ("real_small", "drawn")),
+    )
+    for words in ((*data, recipe) for recipe in RECIPES)
+]
+"""All variants, with every word that has a default."""
 
 OVERRIDES = {
     "data.synthetic.train": 48,

@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import jax
@@ -6,29 +5,26 @@ import pytest
 
 from configs import svhn_cnn, svhn_multi, svhn_single
 from stn_jax.errors import UserError
-from stn_jax.experiments.street_numbers.config import RECIPES, SIZES, make_config
+from stn_jax.experiments.street_numbers.config import RECIPES, make_config
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.optimizer import make_optimizer
+from tests.experiments.tiny_numbers import VARIANTS
 
-DATA = [
-    *map(",".join, itertools.product(SIZES, ("svhn", "synthetic", "synthetic_small"))),
-    *("real_small", "real_small,drawn"),
-]
 FILES = {"cnn": svhn_cnn, "single": svhn_single, "multi": svhn_multi}
 
 
 @pytest.mark.parametrize("network", FILES)
 def test_every_variant_is_a_network_and_a_name_of_its_own(network):
     names = set()
-    for words in itertools.product(DATA, RECIPES):
-        config = FILES[network].get_config(",".join(words))
+    for variant in VARIANTS:
+        config = FILES[network].get_config(variant)
         task = find_task(config)
         images = jax.ShapeDtypeStruct((2, *task.input_shape(config)), "float32")
         variables = jax.eval_shape(task.make_network(config).init, jax.random.key(0), images)
         make_optimizer(config.optimizer, 10).init(variables["params"])
         names.add(config.name)
         assert network in config.name
-    assert len(names) == len(DATA) * len(RECIPES)
+    assert len(names) == len(VARIANTS) == 2 * (2 * 3 + 2)
 
 
 def test_the_paper_recipe_is_the_papers():
@@ -49,7 +45,9 @@ def test_real_numbers_are_the_default_and_synthetic_ones_are_asked_for():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_drawn_numbers_change_the_data_and_not_the_number_of_steps(recipe):
-    real, both = (make_config("multi", f"{data},{recipe}") for data in DATA[-2:])
+    real, both = (
+        make_config("multi", f"{data},{recipe}") for data in ("real_small", "real_small,drawn")
+    )
     assert real.data.drawn == 0 < both.data.drawn
     count = 3862
     assert math.isclose(both.num_epochs * (count + both.data.drawn), real.num_epochs * count)

@@ -79,9 +79,10 @@ def _paint(rng: np.random.Generator, font: str, sign: signs.Sign, view: _View) -
     """Paints the scene in full light: the wall, a plate, what stands beside, and the number."""
     wall = rng.uniform(0.05, 0.95)
     roughness = min(0.12 * rng.random() ** 2, wall, 1 - wall)
-    shades = [backgrounds.random_colour(rng, wall + sign * roughness) for sign in (-1, 1)]
-    dark = backgrounds.mix(*shades, rng.uniform(0, 0.4))
-    light = backgrounds.mix(*shades, rng.uniform(0.6, 1))
+    darker = backgrounds.random_colour(rng, wall - roughness)
+    lighter = backgrounds.random_colour(rng, wall + roughness)
+    dark = backgrounds.mix(darker, lighter, rng.uniform(0, 0.4))
+    light = backgrounds.mix(darker, lighter, rng.uniform(0.6, 1))
     canvas = backgrounds.paint_wall(rng, view.size, view.cap, dark, light)
     has_plate = rng.random() < 0.35
     ground = rng.uniform(0.05, 0.95) if has_plate else wall
@@ -167,9 +168,8 @@ def _paint_cut_digit(
 def _photograph(rng: np.random.Generator, scene: Image.Image, square: float) -> Image.Image:
     """Takes the scene with a camera: blur, uneven light, little contrast, noise, compression."""
     scene = scene.filter(ImageFilter.GaussianBlur(_FINER * square * rng.uniform(0.015, 0.06)))
-    scene = scene.resize(
-        tuple(max(1, round(side / _FINER)) for side in scene.size), Image.Resampling.BOX
-    )
+    width, height = (max(1, round(side / _FINER)) for side in scene.size)
+    scene = scene.resize((width, height), Image.Resampling.BOX)
     direction = rng.uniform(0, 2 * np.pi)
     x = np.linspace(-np.cos(direction), np.cos(direction), scene.width)
     y = np.linspace(-np.sin(direction), np.sin(direction), scene.height)
