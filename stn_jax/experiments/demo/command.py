@@ -67,15 +67,13 @@ def _serve(options: argparse.Namespace) -> int:
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.demo import digits, numbers
     from stn_jax.experiments.demo.server import listen, serving
-    from stn_jax.experiments.demo.shown_networks import run_network, shipped_networks
+    from stn_jax.experiments.demo.shown_networks import shown_networks
+    from stn_jax.experiments.trained_networks import run_network
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     runs = [run_network(workdir) for workdir in options.workdir]
-    networks = {
-        task: [*shipped_networks(task), *(run for run in runs if run.config.task == task)]
-        for task in ("distorted_mnist", "street_numbers")
-    }
+    networks = {task: shown_networks(task, runs) for task in ("distorted_mnist", "street_numbers")}
     host = options.host.strip("[]")
     listener = listen(host, options.port)
 

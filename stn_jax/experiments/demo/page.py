@@ -24,9 +24,10 @@ from stn_jax.experiments.demo.cards import (
     number_chart,
 )
 from stn_jax.experiments.demo.server import MAX_UPLOAD_MEGABYTES
-from stn_jax.experiments.demo.shown_networks import Network, look
+from stn_jax.experiments.demo.shown_networks import look
 from stn_jax.experiments.distorted_mnist.digit_pictures import centred
 from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.trained_networks import Network
 
 UPLOADS_KEPT_SECONDS = 60
 MAX_SCENE = 999
