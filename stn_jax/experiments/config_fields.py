@@ -135,6 +135,17 @@ class Widths(Field):
 
 
 @dataclass(frozen=True)
+class Places(Widths):
+    """Some of the layers, counted from 1, in increasing order."""
+
+    def accepts(self, value: Any) -> bool:
+        return super().accepts(value) and sorted(set(value)) == list(value)
+
+    def __str__(self) -> str:
+        return f"increasing numbers of layers, counted from 1, such as (1, 3), up to {self.most}"
+
+
+@dataclass(frozen=True)
 class FileName(Field):
     """A name that files and folders can have."""
 

@@ -47,6 +47,9 @@ class LabelKind(Protocol):
     def groups(self, labels: np.ndarray) -> np.ndarray:
         """Returns the integers [B] by which reports group the examples."""
 
+    def group_text(self, group: int) -> str:
+        """Returns a group as a person would write it."""
+
     def texts(self, labels: np.ndarray) -> list[str]:
         """Returns the labels as a person would write them."""
 
@@ -61,7 +64,7 @@ class ClassLabels:
 
     class_names: tuple[str, ...]
     group_name: str
-    group_errors_caption: None = None
+    group_errors_caption: str | None = None
 
     @property
     def confusion_caption(self) -> str:
@@ -81,6 +84,9 @@ class ClassLabels:
 
     def groups(self, labels: np.ndarray) -> np.ndarray:
         return labels
+
+    def group_text(self, group: int) -> str:
+        return self.class_names[group]
 
     def texts(self, labels: np.ndarray) -> list[str]:
         return [self.class_names[label] for label in labels]

@@ -17,13 +17,14 @@ from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.distorted_mnist import task as distorted_mnist
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.street_numbers import task as street_numbers
+from stn_jax.experiments.traffic_signs import task as traffic_signs
 
 
 class Task(Protocol):
     """The module `task.py` of an experiment; functions raise UserError if the config is invalid."""
 
-    PAPER_SOURCE: str
-    """The `config.data.source` of the data that the paper's errors were measured on."""
+    PUBLISHED_SOURCE: str | None
+    """The `config.data.source` that published errors are for; None if there is only one source."""
 
     FIELDS: dict[str, Field]
     """What the settings of the task's configs can be, by dotted name."""
@@ -39,8 +40,11 @@ class Task(Protocol):
     def model_name(self, config: ConfigDict) -> str:
         """Returns the name of the network in results."""
 
-    def paper_errors(self, config: ConfigDict) -> Mapping[str, float]:
-        """Returns the paper's test errors on the config's data in per cent, by `model_name`."""
+    def published_errors(self, config: ConfigDict) -> Mapping[str, float]:
+        """Returns published test errors on the config's data in per cent.
+
+        The errors of networks that the task has are given by their `model_name`.
+        """
 
     def load_data(self, config: ConfigDict) -> Data:
         """Loads the examples, after downloading or generating them if necessary."""
@@ -49,7 +53,11 @@ class Task(Protocol):
         """Reads an image file as an input to the network, [H, W, C] float32."""
 
 
-TASKS: dict[str, Task] = {"distorted_mnist": distorted_mnist, "street_numbers": street_numbers}
+TASKS: dict[str, Task] = {
+    "distorted_mnist": distorted_mnist,
+    "street_numbers": street_numbers,
+    "traffic_signs": traffic_signs,
+}
 
 
 def find_task(config: ConfigDict) -> Task:

@@ -59,6 +59,28 @@ def random_linear_map(key: Array, *, deviation: float) -> Array:
     return jnp.eye(2) + deviation * jax.random.normal(key, (2, 2))
 
 
+def random_affine_map(key: Array, *, rotation: float, scale: float, shift: float) -> Array:
+    """Returns a map that rotates, scales and shifts an image about its centre, [2, 3].
+
+    The map goes from the new image to the old one, as `stn_jax.affine_grid` takes it. Images must
+    be square to be rotated without shear. All three are drawn uniformly.
+
+    Args:
+        key: random key.
+        rotation: the angle is in -rotation..rotation, in degrees.
+        scale: what the image shows becomes larger by a factor in 1-scale..1+scale.
+        shift: it moves in x and in y by -shift..shift, as a fraction of the image's side.
+    """
+    rotation_key, scale_key, shift_key = jax.random.split(key, 3)
+    angle = jnp.deg2rad(jax.random.uniform(rotation_key, minval=-rotation, maxval=rotation))
+    factor = jax.random.uniform(scale_key, minval=1 - scale, maxval=1 + scale)
+    moved = 2 * jax.random.uniform(shift_key, (2,), minval=-shift, maxval=shift)
+    cos, sin = jnp.cos(angle) / factor, jnp.sin(angle) / factor
+    linear = jnp.array([[cos, sin], [-sin, cos]])
+    offset = -jnp.matmul(linear, moved, precision="highest")
+    return jnp.concatenate([linear, offset[:, None]], axis=1)
+
+
 def random_brightness_contrast(
     image: Array, key: Array, *, brightness: float, contrast: float
 ) -> Array:

@@ -20,7 +20,7 @@ from stn_jax.experiments.distorted_mnist.preprocessing import make_preprocessing
 from stn_jax.experiments.distorted_mnist.sources import first_per_class, load_mnist
 from stn_jax.experiments.labels import ClassLabels, LabelKind
 
-PAPER_SOURCE = published.SOURCE
+PUBLISHED_SOURCE = published.SOURCE
 FIELDS = settings.FIELDS
 LABELS: LabelKind = ClassLabels(tuple(map(str, range(NUM_CLASSES))), "digit")
 
@@ -40,7 +40,7 @@ def model_name(config: ConfigDict) -> str:
     return classifier if family == "none" else f"st_{classifier}_{family}"
 
 
-def paper_errors(config: ConfigDict) -> Mapping[str, float]:
+def published_errors(config: ConfigDict) -> Mapping[str, float]:
     return published.ERRORS.get(config.data.distortion, {})
 
 

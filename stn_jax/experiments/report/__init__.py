@@ -56,19 +56,19 @@ def _introduction(runs: Sequence[Run]) -> str:
 
 def _results(runs: Sequence[Run]) -> list[str]:
     parts = [html.table(text_tables.results(runs), "Newest checkpoints on the whole test set")]
-    by_group, paper = text_tables.by_group(runs), text_tables.paper(runs)
+    by_group, published = text_tables.by_group(runs), text_tables.published(runs)
     caption = runs[0].labels.group_errors_caption
     if by_group is not None and caption is not None:
         parts.append(html.table(by_group, caption))
-    if paper is not None:
+    if published is not None:
         note = ""
         others = [run.name for run in runs if not run.compares]
         if others:
             note = html.paragraph(
-                f"The paper's errors are for data.source={runs[0].paper_source}. These runs were "
-                f"tested on other data, so their errors are not comparable: {', '.join(others)}."
+                "Published errors are for the official test set. These runs were tested on other "
+                f"data, so their errors are not comparable: {', '.join(others)}."
             )
-        parts.append(html.table(paper, "The paper's test errors") + note)
+        parts.append(html.table(published, "Published test errors") + note)
     return [html.beside(*parts)]
 
 

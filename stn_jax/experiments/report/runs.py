@@ -40,20 +40,21 @@ class Run(NamedTuple):
         return find_task(self.config).LABELS
 
     @property
-    def paper_errors(self) -> Mapping[str, float]:
-        """Returns the paper's test errors on such data, in per cent, by network."""
-        return find_task(self.config).paper_errors(self.config)
+    def published_errors(self) -> Mapping[str, float]:
+        """Returns published test errors on such data, in per cent, by network."""
+        return find_task(self.config).published_errors(self.config)
 
     @property
-    def paper_source(self) -> str:
-        """Returns the `config.data.source` that the paper's errors are for."""
-        return find_task(self.config).PAPER_SOURCE
+    def published_source(self) -> str | None:
+        """Returns the `config.data.source` that published errors are for."""
+        return find_task(self.config).PUBLISHED_SOURCE
 
     @property
     def compares(self) -> bool:
-        """Returns whether the test error is measured on the paper's test set."""
+        """Returns whether the test error is measured on the test set of published errors."""
         data = self.config.data
-        return data.source == self.paper_source and data.get("evaluate_on", "test") == "test"
+        is_same_source = data.get("source") == self.published_source
+        return is_same_source and data.get("evaluate_on", "test") == "test"
 
 
 def read_runs(workdirs: Sequence[Path]) -> list[Run]:

@@ -20,10 +20,10 @@ class TextTable(NamedTuple):
 
 
 def results(runs: Sequence[Run]) -> TextTable:
-    """Returns the results of each run next to the paper's error for the same network."""
+    """Returns the results of each run next to a published error for the same network, if any."""
     rows: dict[str, Callable[[Run], str]] = {
         "test error": lambda run: f"{error_percent(run):.2f}%",
-        "paper's error, same network": _paper_error,
+        "published error, same network": _published_error,
         "difference": _difference,
         "test loss": lambda run: f"{run.findings.losses.mean():.4f} nats",
         "network": lambda run: run.network,
@@ -40,6 +40,8 @@ def results(runs: Sequence[Run]) -> TextTable:
             else NOTHING
         ),
     }
+    if not any(run.network in run.published_errors for run in runs):
+        del rows["published error, same network"], rows["difference"]
     return TextTable(
         ["", *(run.name for run in runs)],
         [[name, *(text(run) for run in runs)] for name, text in rows.items()],
@@ -52,12 +54,12 @@ def error_percent(run: Run) -> float:
     return 100 * float(run.findings.wrong.mean())
 
 
-def paper(runs: Sequence[Run]) -> TextTable | None:
-    """Returns the paper's errors of all networks on such data, or None if it has no such data."""
+def published(runs: Sequence[Run]) -> TextTable | None:
+    """Returns all published errors on such data, or None if there are none."""
     columns: dict[str, Mapping[str, float]] = {}
     for run in runs:
-        if run.paper_errors not in columns.values():
-            columns[run.name] = run.paper_errors
+        if run.published_errors not in columns.values():
+            columns[run.name] = run.published_errors
     networks = dict.fromkeys(network for errors in columns.values() for network in errors)
     if not networks:
         return None
@@ -77,7 +79,7 @@ def by_group(runs: Sequence[Run]) -> TextTable | None:
     groups = [labels.groups(run.findings.labels) for run in runs]
     rows = []
     for group in np.unique(np.concatenate(groups)):
-        row = [str(group)]
+        row = [labels.group_text(group)]
         for run, of_run in zip(runs, groups, strict=True):
             wrong = run.findings.wrong[of_run == group]
             row.append(f"{100 * wrong.mean():.2f}% of {len(wrong):,}" if len(wrong) else NOTHING)
@@ -105,20 +107,20 @@ def _setting(config: dict[str, object], key: str) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _paper_error(run: Run) -> str:
-    return _percent(run.paper_errors.get(run.network))
+def _published_error(run: Run) -> str:
+    return _percent(run.published_errors.get(run.network))
 
 
 def _difference(run: Run) -> str:
-    if run.network not in run.paper_errors:
+    if run.network not in run.published_errors:
         return NOTHING
     if not run.compares:
         return "other test data"
-    return f"{error_percent(run) - run.paper_errors[run.network]:+.2f} percentage points"
+    return f"{error_percent(run) - run.published_errors[run.network]:+.2f} percentage points"
 
 
 def _percent(error: float | None) -> str:
-    return NOTHING if error is None else f"{error:.1f}%"
+    return NOTHING if error is None else f"{error:.2f}".removesuffix("0") + "%"
 
 
 def _seconds(run: Run) -> float:

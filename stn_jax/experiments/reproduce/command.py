@@ -1,4 +1,4 @@
-"""Trains the rows of one of the paper's tables and writes the results to `results/`.
+"""Trains the rows of a table, such as one of the paper's, and writes the results to `results/`.
 
 After an interruption, the same command resumes; finished rows are not run again. Without TABLE it
 only rewrites the report, for example after notes were edited.
@@ -19,8 +19,8 @@ def main(arguments: list[str]) -> int:
     stopped it.
     """
     parser = Parser(PROGRAM, __doc__)
-    parser.add_argument("table", nargs="?", metavar="TABLE", help="mnist (4.1) or svhn (4.2)")
-    parser.add_argument("--budget", default="minutes", help="trial, minutes, ... or paper")
+    parser.add_argument("table", nargs="?", metavar="TABLE", help="mnist, svhn or gtsrb")
+    parser.add_argument("--budget", default="minutes", help="trial, minutes, hours, ..., paper")
     parser.add_argument("--rows", default="*", metavar="PATTERN", help="such as 'rts-st_cnn*'")
     parser.add_argument("--seeds", default=1, type=int, metavar="N", help="train N seeds together")
     parser.add_path("--out", default="results", metavar="DIR")
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         parser.add_path(f"--config.data.{name}", dest=name, metavar="DIR")
     options = parser.parse_args(arguments)
     if options.table is None and parser.parse_args([f"--out={options.out}"]) != options:
-        parser.error("name a TABLE: mnist (section 4.1) or svhn (section 4.2)")
+        parser.error("name a TABLE: mnist (section 4.1), svhn (4.2) or gtsrb")
 
     # These imports are slow, so the options are checked first.
     from stn_jax.cache import keep_compiled_programs

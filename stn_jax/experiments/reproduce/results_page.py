@@ -106,12 +106,12 @@ def format_paper(row: Row) -> str:
 
 def compares(table: PaperTable, record: Mapping) -> bool:
     """Returns whether the errors are for the same data as the paper's."""
-    return record["config"]["data.source"] == table.source
+    return record["config"].get("data.source") == table.source
 
 
 def _section(name: str, table: PaperTable, records: Records, notes: Mapping) -> str:
     budgets = [budget for budget in table.budgets if any(b == budget for b, _ in records)]
-    parts = [f"## {table.title}\n", ABOUT_CELLS]
+    parts = [f"## {table.title}\n", table.about or ABOUT_CELLS]
     of_other_recipes = {row.name for row in table.rows if row.recipe}
     if any(row in of_other_recipes for _, row in records):
         comparable = {key: record for key, record in records.items() if compares(table, record)}
@@ -169,7 +169,8 @@ def _cell(table: PaperTable, row: Row, record: Mapping, recipe: str = "") -> str
         error = f"**{error}**"
     budget = "" if record["budget"] == PAPER else record["budget"]
     marks = [*filter(None, (recipe, budget)), *_marks(table, record)]
-    return f"{error} ({format_paper(row)})" + (f" *{', '.join(marks)}*" if marks else "")
+    paper = f" ({format_paper(row)})" if _is_in_paper(table) else ""
+    return f"{error}{paper}" + (f" *{', '.join(marks)}*" if marks else "")
 
 
 def _grid(table: PaperTable, networks: list[str], cells: Mapping[tuple[str, str], str]) -> str:
@@ -184,7 +185,8 @@ def _grid(table: PaperTable, networks: list[str], cells: Mapping[tuple[str, str]
 
 
 def _details(table: PaperTable, records: Records, notes: Mapping) -> str:
-    titles = ["row", "network", "ours", "paper", "difference", "budget", "seeds"]
+    compared = ["paper", "difference"] if _is_in_paper(table) else []
+    titles = ["row", "network", "ours", *compared, "budget", "seeds"]
     titles += ["examples per seed", "training time, all seeds", "device", "notes"]
     lines = [_line(titles), _line(["---"] * len(titles))]
     for row in table.rows:
@@ -193,7 +195,9 @@ def _details(table: PaperTable, records: Records, notes: Mapping) -> str:
             if record is None:
                 continue
             runs = record["runs"]
-            difference = _difference(table, row, record)
+            if compared:
+                difference = _difference(table, row, record)
+                compared = [format_paper(row), "-" if difference is None else f"{difference:+.2f}"]
             seconds = sum(run["train_seconds"] / run["seeds_together"] for run in runs)
             lines.append(
                 _line(
@@ -201,8 +205,7 @@ def _details(table: PaperTable, records: Records, notes: Mapping) -> str:
                         f"`{row.name}`",
                         row.label,
                         format_error(record),
-                        format_paper(row),
-                        "-" if difference is None else f"{difference:+.2f}",
+                        *compared,
                         ", ".join([f"`{budget}`", *_marks(table, record)]),
                         str(len(runs)),
                         f"{runs[0]['examples']:,}",
@@ -223,6 +226,10 @@ def _marks(table: PaperTable, record: Mapping) -> list[str]:
     if record["config"] != row_settings(table.config(record["row"], record["budget"])):
         marks.append("earlier settings")
     return marks
+
+
+def _is_in_paper(table: PaperTable) -> bool:
+    return any(row.paper is not None for row in table.rows)
 
 
 def _difference(table: PaperTable, row: Row, record: Mapping) -> float | None:

@@ -4,7 +4,7 @@ Its keys are:
 
 - table, row, budget: their names
 - config: all settings by dotted key, except the seed, the name and the location of the data
-- scaled: what the budget changes, {key: [the row's setting on the budget `paper`, its setting]}
+- scaled: what the budget changes, {key: [the row's setting on the largest budget, its setting]}
 - runs: for each seed what `runner.train_seeds` returns, and the `code_version` of the process that
   finished it
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable
+from stn_jax.experiments.reproduce.paper_tables import PaperTable
 from stn_jax.experiments.workdir.json_files import (
     COUNT,
     NUMBER,
@@ -68,7 +68,6 @@ _RUN_ENTRIES = {
 
 def _checked(record: Any, path: Path) -> dict:
     check_entries(record, _ENTRIES)
-    check_entries(record["config"], {"data.source": TEXT})
     for run in record["runs"]:
         check_entries(run, _RUN_ENTRIES)
     if len({len(run["error_curve"]) for run in record["runs"]}) > 1:
@@ -105,7 +104,7 @@ def add_runs(
     Runs that were made with another config are dropped.
     """
     config = row_settings(table.config(row, budget))
-    paper = row_settings(table.config(row, PAPER))
+    full = row_settings(table.config(row, table.full_budget))
     path = record_path(out, table_name, budget, row)
     before = read_record(path)
     if before is not None and before["config"] == config:
@@ -116,9 +115,9 @@ def add_runs(
         "budget": budget,
         "config": config,
         "scaled": {
-            key: [paper.get(key), config.get(key)]
-            for key in sorted(config.keys() | paper.keys())
-            if paper.get(key) != config.get(key)
+            key: [full.get(key), config.get(key)]
+            for key in sorted(config.keys() | full.keys())
+            if full.get(key) != config.get(key)
         },
         "runs": sorted(runs, key=lambda run: run["seed"]),
     }

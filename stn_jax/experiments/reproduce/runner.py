@@ -109,8 +109,10 @@ def reproduce(
         finally:
             jax.clear_caches()  # the next row compiles other programs
         assert record is not None
-        paper = format_paper(row) + ("" if compares(table, record) else ", on other data")
-        result = f"{row.name}: {format_error(record)} (paper: {paper})"
+        result = f"{row.name}: {format_error(record)}"
+        if row.paper is not None:
+            other = "" if compares(table, record) else ", on other data"
+            result += f" (paper: {format_paper(row)}{other})"
         left = len(unfinished) - place
         if spent and left:
             result += f"; rows left: {left}, about {left * np.mean(spent) / 60:.0f} min"

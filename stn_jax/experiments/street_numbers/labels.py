@@ -63,6 +63,9 @@ class NumberLabels:
         """Returns the number of digits of each label, [B]."""
         return np.sum(labels != NO_DIGIT, axis=1)
 
+    def group_text(self, group: int) -> str:
+        return str(group)
+
     def texts(self, labels: np.ndarray) -> list[str]:
         """Returns the numbers in the way people write them.
 

@@ -19,7 +19,7 @@ from stn_jax.experiments.street_numbers.network import make_model
 from stn_jax.experiments.street_numbers.preprocessing import check_crop, make_preprocessing
 from stn_jax.experiments.street_numbers.sources import load_street_numbers
 
-PAPER_SOURCE = published.SOURCE
+PUBLISHED_SOURCE = published.SOURCE
 FIELDS = settings.FIELDS
 LABELS: LabelKind = NumberLabels()
 
@@ -38,7 +38,7 @@ def model_name(config: ConfigDict) -> str:
     return network if network == "cnn" else f"st_cnn_{network}"
 
 
-def paper_errors(config: ConfigDict) -> Mapping[str, float]:
+def published_errors(config: ConfigDict) -> Mapping[str, float]:
     return published.ERRORS.get(config.data.size, {})
 
 

@@ -167,7 +167,10 @@ WRONG = {
     "table": (["mnits"], "unknown TABLE 'mnits': did you mean 'mnist'?"),
     "budget": (["mnist", "--budget=minute"], "did you mean 'minutes'?"),
     "rows": (["mnist", "--rows=fcn"], "--rows='fcn' matches no row of mnist; its rows: r-fcn,"),
-    "no table": (["--seeds=3"], "name a TABLE: mnist (section 4.1) or svhn (section 4.2)"),
+    "no table": (
+        ["--seeds=3"],
+        "name a TABLE: mnist (section 4.1), svhn (4.2) or gtsrb",
+    ),
     "no seeds": (["mnist", "--seeds=0"], "--seeds must be in 1..100, got 0"),
     "seeds": (["mnist", "--seeds=many"], "--seeds"),
     "option": (["mnist", "--bugdet=minutes"], "--bugdet=minutes"),
@@ -189,7 +192,7 @@ def test_wrong_use_is_reported_in_one_line(trained, tmp_path, capsys, case):
 
 def test_tables_are_found_in_any_folder(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert set(find_tables()) == {"mnist", "svhn"}
+    assert set(find_tables()) == {"gtsrb", "mnist", "svhn"}
 
 
 def command(out):

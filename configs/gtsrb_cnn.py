@@ -1,0 +1,17 @@
+"""Traffic signs (GTSRB): the plain CNN.
+
+Command: python launch.py --config=configs/gtsrb_cnn.py[:RECIPE]
+
+Published errors in per cent: human 1.16, a committee of 25 CNNs 0.54 and a CNN with three
+transformers 0.29, both at 48 px.
+Measured:
+"""
+
+from ml_collections import ConfigDict
+
+from stn_jax.experiments.traffic_signs.config import make_config
+
+
+def get_config(variant: str | None = None) -> ConfigDict:
+    """Returns the config; `variant` names a recipe, see `make_config`."""
+    return make_config("cnn", variant)

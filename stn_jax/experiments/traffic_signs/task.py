@@ -1,0 +1,69 @@
+"""Classification of photographs of traffic signs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+from PIL import Image
+
+from stn_jax.experiments.data.examples import Data
+from stn_jax.experiments.data.picture_files import open_image
+from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.traffic_signs import config as settings
+from stn_jax.experiments.traffic_signs import published
+from stn_jax.experiments.traffic_signs.labels import SignLabels
+from stn_jax.experiments.traffic_signs.network import make_model
+from stn_jax.experiments.traffic_signs.preprocessing import make_preprocessing
+from stn_jax.experiments.traffic_signs.sources import load_traffic_signs
+
+PUBLISHED_SOURCE = None
+FIELDS = settings.FIELDS
+LABELS: LabelKind = SignLabels()
+
+
+def input_shape(config: ConfigDict) -> tuple[int, int, int]:
+    return config.data.size, config.data.size, 3
+
+
+def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
+    return make_model(config.model, axis_name)
+
+
+def model_name(config: ConfigDict) -> str:
+    network = config.model.network
+    return network if network == "cnn" else f"st_cnn_{network}"
+
+
+def published_errors(config: ConfigDict) -> Mapping[str, float]:
+    del config  # all sizes are crops of the same photographs
+    return published.ERRORS
+
+
+def load_data(config: ConfigDict) -> Data:
+    train, test = load_traffic_signs(config.data)
+    return Data(
+        train=train,
+        test=test,
+        preprocessing=make_preprocessing(config.data),
+        name=f"traffic signs, {config.data.size} px ({len(train.labels)} train, "
+        f"{len(test.labels)} {config.data.evaluate_on})",
+    )
+
+
+def read_image(path: Path, config: ConfigDict) -> np.ndarray:
+    """Reads a photograph of a sign as a network input, [size, size, 3].
+
+    Of a picture that is not square, the square at the centre is used. The sign should fill most of
+    it, with a margin of about a tenth on each side, as in the training images.
+    """
+    picture = open_image(path)
+    side = min(picture.size)
+    left, top = ((length - side) / 2 for length in picture.size)
+    size = (config.data.size, config.data.size)
+    box = (left, top, left + side, top + side)
+    resized = picture.resize(size, Image.Resampling.BILINEAR, box)
+    test = make_preprocessing(config.data).test
+    return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])
