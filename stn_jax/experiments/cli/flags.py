@@ -1,6 +1,7 @@
 """The flags of `launch.py` and of `stn-jax train`, `eval`, `predict` and `report`."""
 
 import functools
+from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -65,10 +66,10 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
-    run = {
+    run: dict[str, Callable[..., None]] = {
         "train": modes.train,
         "eval": modes.evaluate,
         "predict": functools.partial(modes.predict, pretrained=_PRETRAINED.value),
         "report": modes.report,
-    }[_MODE.value]
-    run(config, _WORKDIRS.value, arguments)
+    }
+    run[_MODE.value](config, _WORKDIRS.value, arguments)

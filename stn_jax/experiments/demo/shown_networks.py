@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stn_jax.experiments.inference import Inference, infer
+from stn_jax.experiments.pretrained import pretrained_names
 from stn_jax.experiments.trained_networks import Network, pretrained_network
 
 SHIPPED = {
@@ -16,6 +17,7 @@ SHIPPED = {
         "CNN": "cnn",
     },
     "street_numbers": {"ST-CNN Single": "street_numbers_single"},
+    "traffic_signs": {"ST-CNN Single": "traffic_signs_single"},
 }
 """The networks that come with the package, by task and by their name on the page."""
 
@@ -25,6 +27,7 @@ def shown_networks(task: str, runs: Sequence[Network]) -> list[Network]:
     shipped = [
         pretrained_network(pretrained_name)._replace(name=name)
         for name, pretrained_name in SHIPPED[task].items()
+        if pretrained_name in pretrained_names()
     ]
     return [*shipped, *(run for run in runs if run.config.task == task)]
 
