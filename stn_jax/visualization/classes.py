@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from stn_jax.visualization.style import (
     FONT_SIZE,
     SMALL_FONT_SIZE,
+    broken_into_lines,
     check_images,
     check_same_length,
     default_style,
@@ -17,6 +18,10 @@ from stn_jax.visualization.style import (
     row_title,
     show_image,
 )
+
+TITLE_WIDTH = 15  # characters
+SMALLEST_FONT_SIZE = 7  # points
+MOST_LARGE_CELLS = 20  # of a confusion matrix, in each direction
 
 
 @default_style()
@@ -29,7 +34,7 @@ def draw_class_means(images: np.ndarray, outputs: np.ndarray, labels: np.ndarray
     Args:
         images: [N, H, W, C], the transformer's inputs.
         outputs: [N, H', W', C], its outputs.
-        labels: [N], the classes.
+        labels: [N], the classes: numbers or names.
 
     Raises:
         ValueError: the shapes do not match.
@@ -50,7 +55,11 @@ def draw_class_means(images: np.ndarray, outputs: np.ndarray, labels: np.ndarray
         for axis, mean in zip(row, of_classes, strict=True):
             show_image(axis, mean, like=whole)
     for axis, c in zip(axes[0], classes, strict=True):
-        axis.set_title(f"{c}  (n = {np.sum(labels == c)})", fontsize=SMALL_FONT_SIZE)
+        count = f"(n = {np.sum(labels == c)})"
+        title = f"{c}  {count}"
+        if len(title) > TITLE_WIDTH:
+            title = f"{broken_into_lines(str(c), TITLE_WIDTH)}\n{count}"
+        axis.set_title(title, fontsize=SMALL_FONT_SIZE)
     return figure
 
 
@@ -74,7 +83,14 @@ def draw_confusion(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
             f"got {counts.shape}"
         )
     of_class = 100 * counts / counts.sum(axis=1, keepdims=True).clip(1)
-    figure = new_figure(0.45 * len(counts) + 1.8, 0.45 * len(counts) + 1.0)
+    is_small = len(counts) <= MOST_LARGE_CELLS
+    cell, size = (0.45, SMALL_FONT_SIZE) if is_small else (0.27, SMALLEST_FONT_SIZE)
+    names_size = 0.08 * max(map(len, class_names))  # inches
+    sideways = names_size > cell
+    figure = new_figure(
+        cell * len(counts) + 1.7 + names_size,
+        cell * len(counts) + 0.9 + (names_size if sideways else 0.1),
+    )
     axis = figure.subplots()
     # A good network has nearly all counts on the diagonal; the root makes single errors visible.
     cells = axis.imshow(of_class, cmap="Greys", norm=PowerNorm(0.5, vmin=0, vmax=100))
@@ -84,15 +100,18 @@ def draw_confusion(counts: np.ndarray, class_names: Sequence[str]) -> Figure:
             color="white" if of_class[row, column] > 30 else "black",
             ha="center",
             va="center",
-            fontsize=SMALL_FONT_SIZE,
+            fontsize=size,
         )
-    axis.set_xticks(range(len(counts)), class_names, fontsize=SMALL_FONT_SIZE)
+    axis.set_xticks(
+        range(len(counts)), class_names, fontsize=SMALL_FONT_SIZE, rotation=90 if sideways else 0
+    )
     axis.set_yticks(range(len(counts)), class_names, fontsize=SMALL_FONT_SIZE)
     axis.set_xlabel("the network's answer", fontsize=FONT_SIZE)
     axis.set_ylabel("true class", fontsize=FONT_SIZE)
     wrong = int(counts.sum() - np.trace(counts))
     axis.set_title(f"{wrong} of {int(counts.sum())} wrong", fontsize=FONT_SIZE)
-    bar = figure.colorbar(cells, shrink=0.9, ticks=[0, 1, 5, 10, 25, 50, 100])
+    aspect = 20 if is_small else 40
+    bar = figure.colorbar(cells, shrink=0.9, aspect=aspect, ticks=[0, 1, 5, 10, 25, 50, 100])
     bar.set_label("share of the true class (%)", fontsize=SMALL_FONT_SIZE)
     bar.ax.tick_params(labelsize=SMALL_FONT_SIZE)
     return figure

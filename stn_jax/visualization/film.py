@@ -24,9 +24,11 @@ from stn_jax.visualization.style import (
     LINE_COLOURS,
     SMALL_FONT_SIZE,
     WRONG_COLOUR,
+    broken_into_lines,
     check_same_length,
     default_style,
     draw_grid,
+    most_lines,
     plot_axis,
     row_title,
     show_image,
@@ -38,7 +40,9 @@ MOST_GIF_BYTES = 2_000_000
 
 _GREYS, _COLOURS = 24, 37  # in a GIF, in addition to those of lines and texts
 _GRID_LINES = 5
-_CELL, _GAP, _LEFT, _RIGHT, _TOP, _TITLE, _CURVE, _BOTTOM = 76, 6, 52, 18, 54, 24, 90, 44  # pixels
+_CELL, _GAP, _LEFT, _RIGHT, _TITLE, _CURVE, _BOTTOM = 76, 6, 52, 18, 24, 90, 44  # pixels
+_TOP, _LINE = 24, 14  # pixels above the answers, and for each of their lines
+_TITLE_WIDTH = 13  # characters
 
 
 class Frame(NamedTuple):
@@ -75,7 +79,9 @@ def draw_film(
     """
     check_same_length(error_steps=error_steps, error_percents=error_percents)
     with default_style():
-        stage = _Stage(columns=len(frames[0].labels), pairs=len(frames[0].transformers))
+        lines = most_lines(title for frame in frames for title in _titles(frame))
+        # At least two, so that most films have the same size.
+        stage = _Stage(len(frames[0].labels), len(frames[0].transformers), max(lines, 2))
         axis = stage.curve
         plot_axis(axis, title="", xlabel="training step", ylabel="training error (%)")
         axis.plot(error_steps, error_percents, color="0.8", linewidth=1)
@@ -101,22 +107,20 @@ def draw_film(
 class _Stage:
     """A figure that all frames share: making axes takes much longer than drawing on them."""
 
-    def __init__(self, *, columns: int, pairs: int):
+    def __init__(self, columns: int, pairs: int, lines: int):
         pitch = _CELL + _GAP
-        images_end = _TOP + 2 * pairs * pitch
+        top = _TOP + lines * _LINE + 2
+        images_end = top + 2 * pairs * pitch
         self._width = _LEFT + columns * pitch + _RIGHT
         self._height = images_end + _TITLE + _CURVE + _BOTTOM
         self.figure = Figure(figsize=(self._width / DPI, self._height / DPI), dpi=DPI)
         self.step = self._text(_LEFT, 14, fontsize=FONT_SIZE, va="center")
         self._answers = [
-            self._text(_LEFT + n * pitch + _CELL // 2, _TOP - 4, ha="center", va="bottom")
+            self._text(_LEFT + n * pitch + _CELL // 2, top - 4, ha="center", va="bottom")
             for n in range(columns)
         ]
         self._images = [  # by row, then by column
-            [
-                self._axis(_LEFT + n * pitch, _TOP + row * pitch, _CELL, _CELL)
-                for n in range(columns)
-            ]
+            [self._axis(_LEFT + n * pitch, top + row * pitch, _CELL, _CELL) for n in range(columns)]
             for row in range(2 * pairs)
         ]
         for number, row in enumerate(self._images):
@@ -126,10 +130,10 @@ class _Stage:
         self.curve = self._axis(_LEFT, images_end + _TITLE, columns * pitch - _GAP, _CURVE)
 
     def show(self, frame: Frame) -> None:
-        for text, answer, label in zip(self._answers, frame.answers, frame.labels, strict=True):
-            between = ", " if len(answer + label) < 4 else ",\n"  # numbers take two lines
-            text.set_text(answer if answer == label else f"{answer}{between}not {label}")
-            text.set_color("black" if answer == label else WRONG_COLOUR)
+        is_right = [a == b for a, b in zip(frame.answers, frame.labels, strict=True)]
+        for text, title, right in zip(self._answers, _titles(frame), is_right, strict=True):
+            text.set_text(title)
+            text.set_color("black" if right else WRONG_COLOUR)
         for number, (inputs, grids, outputs) in enumerate(frame.transformers):
             over, after = self._images[2 * number : 2 * number + 2]
             for column, axis in enumerate(over):
@@ -156,6 +160,15 @@ class _Stage:
         return self.figure.text(
             *(left / self._width, 1 - top / self._height, ""), fontsize=fontsize, **alignment
         )
+
+
+def _titles(frame: Frame) -> list[str]:
+    titles = []
+    for answer, label in zip(frame.answers, frame.labels, strict=True):
+        between = ", " if len(answer + label) < 4 else ",\n"  # numbers take two lines
+        title = answer if answer == label else f"{answer}{between}not {label}"
+        titles.append(broken_into_lines(title, _TITLE_WIDTH))
+    return titles
 
 
 def _clear(axis: Axes) -> None:

@@ -7,18 +7,23 @@ from matplotlib.figure import Figure
 
 from stn_jax.visualization.style import (
     FONT_SIZE,
+    SMALL_FONT_SIZE,
+    SMALL_LINE,
     WRONG_COLOUR,
+    broken_into_lines,
     check_images,
     check_same_length,
     default_style,
     draw_grid,
     image_axes,
+    most_lines,
     new_figure,
     row_title,
     show_image,
 )
 
 MOST_COLUMNS = 8
+TITLE_WIDTH = 16  # characters
 
 
 @default_style()
@@ -58,9 +63,17 @@ def draw_samples(
     rows = ["input", *(row + n for n in names for row in ("sampling grid", "output"))]
     if not transformers:
         rows = ["input"]
+    titles = [
+        broken_into_lines(
+            f"{answer} ({probability:.0%})" if answer == label else f"{answer}, not {label}",
+            TITLE_WIDTH,
+        )
+        for answer, label, probability in zip(answers, labels, probabilities, strict=True)
+    ]
+    lines = most_lines(titles)
     columns = min(MOST_COLUMNS, len(images))
     blocks = -(-len(images) // columns)
-    height = 1.1 * len(rows) + 0.4
+    height = 1.1 * len(rows) + 0.4 + SMALL_LINE * (lines - 1)
     figure = new_figure(1.1 * columns + 0.3, blocks * height)
     for block, part in enumerate(figure.subfigures(blocks, 1, squeeze=False)[:, 0]):
         axes = image_axes(part, len(rows), columns)
@@ -68,13 +81,10 @@ def draw_samples(
             row_title(axis, name)
         for number in range(block * columns, min((block + 1) * columns, len(images))):
             column = axes[:, number % columns]
-            answer, label = answers[number], labels[number]
             column[0].set_title(
-                f"{answer} ({probabilities[number]:.0%})"
-                if answer == label
-                else f"{answer}, not {label}",
-                color="black" if answer == label else WRONG_COLOUR,
-                fontsize=FONT_SIZE,
+                titles[number],
+                color="black" if answers[number] == labels[number] else WRONG_COLOUR,
+                fontsize=FONT_SIZE if lines == 1 else SMALL_FONT_SIZE,
             )
             show_image(column[0], images[number])
             for place, (inputs, grids, outputs) in enumerate(transformers):

@@ -6,8 +6,9 @@ in their dashes, for prints without colour.
 
 import contextlib
 import io
+import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import matplotlib
 import numpy as np
@@ -21,6 +22,7 @@ LINE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 LINE_DASHES = ("-", "--", "-.", ":")
 DPI = 100
 FONT_SIZE, SMALL_FONT_SIZE = 10, 8  # points
+SMALL_LINE = 0.14  # height of a line of small text, in inches
 
 _OUTLINE_WIDTH = 0.6  # points, on both sides of a line
 
@@ -74,6 +76,22 @@ def plot_axis(axis: Axes, *, title: str, xlabel: str, ylabel: str) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(color="0.9", linewidth=0.6)
     axis.set_axisbelow(True)
+
+
+def broken_into_lines(text: str, width: int) -> str:
+    """Returns a text with line breaks between words, at most `width` characters per line.
+
+    A longer word has a line of its own.
+    """
+    lines = text.split("\n")
+    return "\n".join(
+        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines
+    )
+
+
+def most_lines(texts: Iterable[str]) -> int:
+    """Returns the number of lines of the longest text."""
+    return max(text.count("\n") for text in texts) + 1
 
 
 def row_title(axis: Axes, text: str) -> None:

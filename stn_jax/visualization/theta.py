@@ -36,7 +36,7 @@ def draw_theta_history(
     Args:
         steps: [T], training steps.
         thetas: [T, N, P], for the same N examples at each step.
-        labels: [N], the examples' classes.
+        labels: [N], the examples' classes: numbers or names.
         names: P texts, the parameters' names with their units.
 
     Raises:
@@ -98,9 +98,13 @@ def _draw_parameter(axis: Axes, steps: np.ndarray, values: np.ndarray, labels: n
     axis.fill_between(steps, mean - spread, mean + spread, color="0.88", label="±1 std. deviation")
     for number, c in enumerate(np.unique(labels)):
         of_class = values[:, np.asarray(labels) == c].mean(axis=1)
-        axis.plot(steps, of_class, **line_style(number), linewidth=0.8, label=f"class {c}")
+        axis.plot(steps, of_class, **line_style(number), linewidth=0.8, label=_class_name(c))
     axis.plot(steps, mean, color="black", linewidth=2, label="mean")
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def _class_name(c: object) -> str:
+    return c if isinstance(c, str) else f"class {c}"
 
 
 def _draw_control_points(axis: Axes, points: np.ndarray) -> None:

@@ -8,18 +8,22 @@ from matplotlib.figure import Figure
 from stn_jax.visualization.style import (
     FONT_SIZE,
     SMALL_FONT_SIZE,
+    SMALL_LINE,
     WRONG_COLOUR,
+    broken_into_lines,
     check_images,
     check_same_length,
     default_style,
     draw_grid,
     image_axes,
+    most_lines,
     new_figure,
     row_title,
     show_image,
 )
 
 MOST_ERRORS, ERROR_COLUMNS = 16, 8
+TITLE_WIDTH, ROW_TITLE_WIDTH = 17, 18  # characters
 
 
 @default_style()
@@ -53,7 +57,7 @@ def draw_triptychs(
         draw_grid(over, grids[number], images[number].shape[:2])
         show_image(after, outputs[number], like=images[number])
         if titles:
-            row_title(before, titles[number])
+            row_title(before, broken_into_lines(titles[number], ROW_TITLE_WIDTH))
     return figure
 
 
@@ -88,21 +92,24 @@ def draw_worst(
         figure = new_figure(4.0, 1.0)
         figure.text(0.5, 0.5, f"no errors in {len(images)} examples", ha="center", va="center")
         return figure
+    titles = {
+        n: broken_into_lines(
+            f"{answers[n]}, not {labels[n]}\nloss {losses[n]:.1f} nats", TITLE_WIDTH
+        )
+        for n in worst
+    }
     rows = ["input"] if outputs is None else ["input", "output"]
     columns = min(ERROR_COLUMNS, len(worst))
     blocks = -(-len(worst) // columns)
-    figure = new_figure(1.2 * columns + 0.4, blocks * (1.15 * len(rows) + 0.5))
+    height = 1.15 * len(rows) + 0.5 + SMALL_LINE * (most_lines(titles.values()) - 2)
+    figure = new_figure(1.2 * columns + 0.4, blocks * height)
     for block, part in enumerate(figure.subfigures(blocks, 1, squeeze=False)[:, 0]):
         axes = image_axes(part, len(rows), columns)
         for name, axis in zip(rows, axes[:, 0], strict=True):
             row_title(axis, name)
         chosen = worst[block * columns : (block + 1) * columns]
         for number, column in zip(chosen, axes.T, strict=False):
-            column[0].set_title(
-                f"{answers[number]}, not {labels[number]}\nloss {losses[number]:.1f} nats",
-                color=WRONG_COLOUR,
-                fontsize=SMALL_FONT_SIZE,
-            )
+            column[0].set_title(titles[number], color=WRONG_COLOUR, fontsize=SMALL_FONT_SIZE)
             show_image(column[0], images[number])
             if outputs is not None:
                 show_image(column[1], outputs[number], like=images[number])

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.street_numbers.crops import crop_box
+from stn_jax.experiments.data.image_cache import crop_box
 from stn_jax.experiments.street_numbers.drawn.drawing import draw_picture, random_number
 from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
 from stn_jax.experiments.street_numbers.preprocessing import make_preprocessing

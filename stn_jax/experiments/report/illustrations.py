@@ -104,11 +104,12 @@ def theta_history(run: Run) -> Iterator[Illustration]:
         return
     steps, thetas, groups = run.theta_history
     names = make_family(run.config.model.family).param_names
+    texts = np.array([run.labels.group_text(group) for group in groups])
     for place, values in enumerate(thetas.values()):
         which = "the transformer" if len(thetas) == 1 else f"transformer {place + 1}"
         caption = f"Parameters of {which}, by {run.labels.group_name}"
         params = values[..., : len(names)]  # a homography's last entry is fixed
-        yield Illustration(png_bytes(draw_theta_history(steps, params, groups, names)), caption)
+        yield Illustration(png_bytes(draw_theta_history(steps, params, texts, names)), caption)
 
 
 def class_means(run: Run) -> Iterator[Illustration]:
@@ -119,7 +120,8 @@ def class_means(run: Run) -> Iterator[Illustration]:
     found = run.findings
     if found.outputs is not None:
         labels = found.labels[: len(found.images)]
-        figure = draw_class_means(found.images, found.outputs, run.labels.groups(labels))
+        groups = [run.labels.group_text(group) for group in run.labels.groups(labels)]
+        figure = draw_class_means(found.images, found.outputs, np.array(groups))
         means = f"Means of {len(labels)} test images and of {_first_of(found.first)}'s outputs"
         yield Illustration(png_bytes(figure), f"{means}, by {run.labels.group_name}")
 

@@ -1,1 +1,1 @@
-"""Photographs of German traffic signs (GTSRB) in 43 classes; this data set is not in the paper."""
+"""Traffic signs of the German Traffic Sign Recognition Benchmark (GTSRB)."""

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.data.image_cache import crop_box
 from stn_jax.experiments.street_numbers import crops
-from stn_jax.experiments.street_numbers.crops import crop_box, cut_out, load_crops
+from stn_jax.experiments.street_numbers.crops import cut_out, load_crops
 from stn_jax.experiments.street_numbers.svhn.format1 import Box, write_archive
 from stn_jax.experiments.street_numbers.svhn.prepared import Number, prepare
 

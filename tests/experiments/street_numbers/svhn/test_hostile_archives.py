@@ -11,11 +11,9 @@ import tarfile
 import pytest
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.data.unusable import UnusableError
 from stn_jax.experiments.street_numbers.svhn.format1 import check_archive, read_pictures
-from stn_jax.experiments.street_numbers.svhn.svhn_full_numbers.usable import (
-    UnusableError,
-    to_example,
-)
+from stn_jax.experiments.street_numbers.svhn.svhn_full_numbers.usable import to_example
 from tests.experiments.street_numbers.archives import plain, write_archives
 
 pytestmark = pytest.mark.stress

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.data import tfds_support
+from stn_jax.experiments.data import prepared_data, tfds_support
 from stn_jax.experiments.locks import locked
-from stn_jax.experiments.street_numbers.svhn import prepared
 from stn_jax.experiments.street_numbers.svhn.prepared import prepare, read_numbers
 from tests.experiments.data.fresh_process import prepare_in_fresh_process
 from tests.experiments.street_numbers.archives import (
@@ -83,7 +82,7 @@ def test_prepared_data_need_neither_archives_nor_network(data_dir, archives, mon
     def called(*_):
         raise AssertionError
 
-    monkeypatch.setattr(prepared, "_prepare", called)
+    monkeypatch.setattr(prepared_data, "_prepare", called)
     monkeypatch.setattr(tfds_support, "answers", called)
     for manual_dir in (None, "", archives, "/nowhere"):
         assert prepare(data_dir, manual_dir).info.splits["train"].num_examples == 12

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stn_jax.experiments.data import picture_shards
 from stn_jax.experiments.street_numbers.svhn import format1
 from stn_jax.experiments.street_numbers.svhn.format1 import Box
 from stn_jax.experiments.street_numbers.svhn.prepared import prepare, read_numbers
@@ -64,11 +65,7 @@ def test_the_builder_describes_the_data(builder):
 
 
 def test_many_shards_hold_the_same(archives, builder, tmp_path, monkeypatch):
-    from stn_jax.experiments.street_numbers.svhn.svhn_full_numbers import (
-        svhn_full_numbers_dataset_builder,
-    )
-
-    monkeypatch.setattr(svhn_full_numbers_dataset_builder, "_SHARD_BYTES", 4000)
+    monkeypatch.setattr(picture_shards, "_SHARD_BYTES", 4000)
     sharded = prepare(tmp_path, archives)
     lengths = sharded.info.splits["train"].shard_lengths
     assert len(lengths) > 3 and max(lengths) - min(lengths) <= 1

@@ -4,17 +4,16 @@ Importing this file registers the data set for `tfds.builder("svhn_full_numbers"
 """
 
 import contextlib
-import functools
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.data.picture_shards import KeyedExamples, picture_shards
+from stn_jax.experiments.data.unusable import leave_out
 from stn_jax.experiments.street_numbers.labels import MAX_DIGITS, NO_DIGIT
 from stn_jax.experiments.street_numbers.svhn.format1 import (
     SPLITS,
@@ -28,14 +27,8 @@ from stn_jax.experiments.street_numbers.svhn.format1 import (
 )
 from stn_jax.experiments.street_numbers.svhn.svhn_full_numbers.usable import (
     TOO_LONG,
-    UnusableError,
     to_example,
 )
-
-LARGEST_UNUSABLE_SHARE = 0.01
-_SHARD_BYTES = 64 << 20
-
-KeyedExamples = Iterator[tuple[int, dict[str, Any]]]
 
 
 class Builder(tfds.core.ShardBasedBuilder):
@@ -114,58 +107,25 @@ class Builder(tfds.core.ShardBasedBuilder):
         }
         for row, name in enumerate(archive.digit_struct.names):
             if archive.rows[name] != row:
-                _leave_out(report, "listed twice", name, path)
+                leave_out(report, "listed twice", name, path)
             elif name not in archive.members:
-                _leave_out(report, "not in the archive", name, path)
+                leave_out(report, "not in the archive", name, path)
         return archive
 
     def _shards(self, split: str, archive: Archive) -> list[Callable[[], KeyedExamples]]:
-        """Returns functions that take the archive's pictures one after another, each its share.
-
-        Several shards save memory, because tfds keeps a shard in memory until it is complete.
-        """
-        total = len(archive.members)
-        pictures = iter(
-            tqdm(
-                read_pictures(archive),
-                f"preparing {split}",
-                total,
-                unit=" pictures",
-                disable=None,  # shown on a terminal only
-            )
-        )
-        count = max(1, min(archive.num_bytes // _SHARD_BYTES, total))
-        sizes = np.diff([total * i // count for i in range(count + 1)])
-        shares = [*(itertools.islice(pictures, size) for size in sizes[:-1]), pictures]
-        return [functools.partial(self._examples, split, archive, share) for share in shares]
-
-    def _examples(
-        self, split: str, archive: Archive, pictures: Iterator[ArchivePicture]
-    ) -> KeyedExamples:
         report = self.info.metadata[split]
-        for picture in pictures:
-            try:
-                example, cut = to_example(picture)
-            except UnusableError as error:
-                _leave_out(report, str(error), picture.name, archive.path)
-                continue
+
+        def counted(picture: ArchivePicture) -> dict[str, Any]:
+            example, cut = to_example(picture)
             report["cut_at_the_edge"] += cut
-            report["kept"] += 1
-            yield report["kept"], example
-        if not report["kept"]:
-            raise UserError(f"{archive.path} has no picture that can be used: fetch another one")
+            return example
 
-
-def _leave_out(report: dict[str, Any], reason: str, name: str, path: Path) -> None:
-    """Counts a picture that is left out; raises UserError if there are too many of them."""
-    entry = report["left_out"].setdefault(reason, {"count": 0, "names": []})
-    entry["count"] += 1
-    if len(entry["names"]) < 5:
-        entry["names"].append(name)
-    counts = {key: entry["count"] for key, entry in report["left_out"].items() if key != TOO_LONG}
-    if sum(counts.values()) > LARGEST_UNUSABLE_SHARE * report["listed"]:
-        reasons = ", ".join(f"{key}: {count}" for key, count in counts.items())
-        raise UserError(
-            f"{path}: more than {LARGEST_UNUSABLE_SHARE:.0%} of its {report['listed']} pictures "
-            f"cannot be used (so far {reasons}; the last is {name}): fetch or make it again"
+        return picture_shards(
+            read_pictures(archive),
+            len(archive.members),
+            counted,
+            report,
+            archive.path,
+            split=split,
+            intended=(TOO_LONG,),
         )

@@ -1,0 +1,195 @@
+"""A cache on disk of pictures that were cut out and resized, as uint8 arrays, with their labels."""
+
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from stn_jax.errors import UserError
+from stn_jax.experiments.data import tfds_support
+from stn_jax.experiments.locks import locked
+
+_AT_ONCE = 512  # pictures decoded together before they are written
+
+Item = TypeVar("Item")
+Shape = tuple[int, ...]
+
+
+class Content(NamedTuple):
+    """What a cache holds."""
+
+    items: str  # for messages, such as "street numbers"
+    settings: Mapping[str, Any]  # that the content depends on; with "count" and "size"
+    columns: Mapping[str, Shape]  # the name and shape of each int32 array, without its first axis
+
+
+def crop_box(
+    boxes: np.ndarray, context: float, width: int, height: int
+) -> tuple[float, float, float, float]:
+    """Returns the box to cut out of a picture: left, top, right and bottom in pixels.
+
+    The box lies within the picture.
+
+    Args:
+        boxes: [N, 4], left, top, right and bottom of each thing to show.
+        context: the factor by which the box around all of them is enlarged about its centre, in
+            width and in height, as far as the picture reaches. 0: the whole picture.
+        width: the width of the picture, in pixels.
+        height: the height of the picture, in pixels.
+    """
+    if context == 0:
+        return 0.0, 0.0, float(width), float(height)
+    corners = boxes.reshape(-1, 2, 2)
+    low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
+    middle, half = (low + high) / 2, context * (high - low) / 2
+    left, top = np.maximum(middle - half, 0).tolist()
+    right, bottom = np.minimum(middle + half, (width, height)).tolist()
+    return left, top, right, bottom
+
+
+def check_context(context: float) -> None:
+    """Raises UserError unless `context` is one that `crop_box` accepts."""
+    if context != 0 and not context >= 1:
+        raise UserError(
+            f"config.data.context must be at least 1, or 0 for whole pictures, got {context}"
+        )
+
+
+def cut_out(png: bytes, boxes: np.ndarray, *, size: int, context: float) -> np.ndarray:
+    """Returns a picture cropped to `crop_box` and resized: [size, size, 3] uint8.
+
+    Pillow's bilinear filter averages over as many pixels as become one, so that nothing is aliased.
+    Unlike its sharper filters, it adds no bright or dark lines beside edges. A crop that already
+    has the size is not changed.
+    """
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as picture:
+        box = crop_box(boxes, context, *picture.size)
+        return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, box))
+
+
+def cached_images(
+    folder: Path,
+    content: Content,
+    places: Callable[[], np.ndarray],
+    read: Callable[[], Iterator[Item]],
+    cut_out: Callable[[Item], np.ndarray],
+    describe: Callable[[Item], Mapping[str, Any]],
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Returns images [N, size, size, 3] uint8, memory-mapped, and the columns by name.
+
+    The first call creates the images and stores them in `folder`.
+
+    Args:
+        folder: a folder that is named after the settings; its parent holds all such caches.
+        content: what the cache holds.
+        places: gives the index of each item's image, [N], in the order of `read`.
+        read: gives all items.
+        cut_out: makes the image of an item.
+        describe: gives the entry of each column for an item.
+
+    Raises:
+        UserError: the cache is damaged, was made with other settings or cannot be written.
+    """
+    cache = folder.parent
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with locked(cache):
+            if not folder.exists():
+                for leftover in cache.glob("*.incomplete"):  # of a process that was killed
+                    shutil.rmtree(leftover)
+                _write(folder, content, places, read, cut_out, describe)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {content.items} to {folder} ({error.strerror or error}): make room "
+            "there or choose another --config.data.data_dir=DIR"
+        ) from error
+    return _read(folder, content)
+
+
+def _read(folder: Path, content: Content) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    remedy = "delete that folder to have it rebuilt, or choose another --config.data.data_dir=DIR"
+    with tfds_support.damage_reported(f"the {content.items}", folder):
+        recorded = json.loads((folder / "settings.json").read_text())
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r")
+            for name in ("images", *content.columns)
+        }
+        if not isinstance(recorded, dict):
+            raise ValueError("settings.json holds no settings")
+    if recorded != content.settings:
+        differing = [
+            f"{key}: {recorded.get(key)!r} there, {value!r} now"
+            for key, value in content.settings.items()
+            if recorded.get(key) != value
+        ]
+        raise UserError(
+            f"the {content.items} in {folder} were made with other settings "
+            f"({'; '.join(differing)}): {remedy}"
+        )
+    count, size = content.settings["count"], content.settings["size"]
+    expected: dict[str, tuple[Shape, type]] = {
+        name: ((count, *shape), np.int32) for name, shape in content.columns.items()
+    }
+    expected["images"] = (count, size, size, 3), np.uint8
+    if {name: (array.shape, array.dtype) for name, array in arrays.items()} != expected:
+        raise UserError(f"the {content.items} in {folder} are incomplete: {remedy}")
+    return arrays.pop("images"), {name: np.array(array) for name, array in arrays.items()}
+
+
+def _write(
+    folder: Path,
+    content: Content,
+    places: Callable[[], np.ndarray],
+    read: Callable[[], Iterator[Item]],
+    cut_out: Callable[[Item], np.ndarray],
+    describe: Callable[[Item], Mapping[str, Any]],
+) -> None:
+    """Writes a temporary folder next to `folder`, then renames it."""
+    count, size = content.settings["count"], content.settings["size"]
+    print(f"cutting out {count} {content.items} into {folder}", flush=True)
+    beside = folder.with_name(f"{folder.name}.incomplete")
+    beside.mkdir()
+    try:
+        columns = {
+            name: np.empty((count, *shape), np.int32) for name, shape in content.columns.items()
+        }
+        # Not memory-mapped, so that a full disk raises an error and does not kill the process.
+        with (beside / "images.npy").open("wb") as images:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+            np.lib.format.write_array_header_1_0(images, header)
+            start = images.tell()
+            made = _shown(_all_cut_out(read(), cut_out), content.items, count)
+            for place, (item, pixels) in zip(places(), made, strict=True):
+                images.seek(start + int(place) * pixels.size)
+                images.write(pixels.tobytes())
+                for name, entry in describe(item).items():
+                    columns[name][place] = entry
+        for name, column in columns.items():
+            np.save(beside / f"{name}.npy", column)
+        (beside / "settings.json").write_text(json.dumps(content.settings, indent=2) + "\n")
+        beside.rename(folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _all_cut_out(
+    items: Iterator[Item], cut_out: Callable[[Item], np.ndarray]
+) -> Iterator[tuple[Item, np.ndarray]]:
+    """Yields each item and its pixels; Pillow can decode in several threads at once."""
+    with ThreadPoolExecutor() as pool:
+        while some := list(islice(items, _AT_ONCE)):
+            yield from zip(some, pool.map(cut_out, some), strict=True)
+
+
+def _shown(made: Iterator, items: str, total: int) -> Iterator:
+    return tqdm(made, f"cutting out {items}", total, disable=not sys.stderr.isatty())
