@@ -48,13 +48,13 @@ def photograph(sign: int, view: View, scene: int, size: int = 128) -> Image.Imag
     side = _SUPERSAMPLING * size
     picture = _background(rng).resize((side, side), Image.Resampling.BICUBIC)
     diameter = max(1, round(_USUAL_SHARE * view.scale * side))
-    seen = draw_sign(sign).resize((diameter, diameter), Image.Resampling.BOX)
+    seen = draw_sign(sign).resize((diameter, diameter), Image.Resampling.BICUBIC)
     seen = seen.rotate(view.turn, Image.Resampling.BICUBIC, expand=True)
-    place = (
+    left, top = (
         round((side - length) / 2 + shift / 100 * side)
         for length, shift in zip(seen.size, (view.right, view.down), strict=True)
     )
-    picture.paste(seen, tuple(place), seen)
+    picture.paste(seen, (left, top), seen)
     picture = picture.reduce(_SUPERSAMPLING).filter(
         ImageFilter.GaussianBlur(float(view.blur) * size / 100)
     )
