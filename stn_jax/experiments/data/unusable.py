@@ -90,9 +90,6 @@ def _opened(content: bytes, formats: tuple[str, ...]) -> Image.Image:
 
 
 def _is_rgb_png(image: Image.Image, content: bytes) -> bool:
-    bit_depth, colour_type = content[24:26]  # from the PNG's header; type 2 is RGB
-    return (
-        image.format == "PNG"
-        and (bit_depth, colour_type) == (8, 2)
-        and "transparency" not in image.info
-    )
+    # The PNG's header has the bit depth, and the colour type 2 for RGB.
+    is_rgb = image.format == "PNG" and content[24:26] == b"\x08\x02"
+    return is_rgb and "transparency" not in image.info

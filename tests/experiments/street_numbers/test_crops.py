@@ -4,14 +4,11 @@ import os
 import shutil
 from pathlib import Path
 
-import hypothesis
-import hypothesis.strategies as st
 import numpy as np
 import pytest
 from PIL import Image
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.data.image_cache import crop_box
 from stn_jax.experiments.street_numbers import crops
 from stn_jax.experiments.street_numbers.crops import cut_out, load_crops
 from stn_jax.experiments.street_numbers.svhn.format1 import Box, write_archive
@@ -46,35 +43,6 @@ def archives(tmp_path_factory):
 @pytest.fixture(scope="module")
 def builder(archives, tmp_path_factory):
     return prepare(str(tmp_path_factory.mktemp("data")), str(archives), "crops")
-
-
-@hypothesis.given(
-    left=st.floats(0, 90),
-    top=st.floats(0, 40),
-    width=st.floats(0.5, 10),
-    height=st.floats(0.5, 10),
-    context=st.floats(1, 5),
-)
-def test_the_crop_is_the_enlarged_box_within_the_picture(left, top, width, height, context):
-    boxes = np.array(
-        [
-            [left, top, left + width / 2, top + height],
-            [left + width / 2, top + 1e-3, left + width, top + height / 2],
-        ]
-    )
-    found = crop_box(boxes, context, 100, 50)
-    grown = (context - 1) / 2
-    expected = [
-        max(left - grown * width, 0),
-        max(top - grown * height, 0),
-        min(left + (1 + grown) * width, 100),
-        min(top + (1 + grown) * height, 50),
-    ]
-    np.testing.assert_allclose(found, expected, atol=1e-9)
-
-
-def test_no_context_is_the_whole_picture():
-    assert crop_box(np.array([[3, 4, 5, 6]]), 0, 100, 50) == (0, 0, 100, 50)
 
 
 def test_what_is_cut_out_is_what_is_in_the_box():

@@ -1,9 +1,5 @@
-import contextlib
-import functools
-import http.server
 import io
 import tarfile
-import threading
 import warnings
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from stn_jax.experiments.data import picture_shards
 from stn_jax.experiments.street_numbers.svhn import format1
 from stn_jax.experiments.street_numbers.svhn.format1 import Box
 from stn_jax.experiments.street_numbers.svhn.prepared import prepare, read_numbers
+from tests.experiments.data.served import served
 from tests.experiments.street_numbers.archives import (
     HEIGHT,
     WIDTH,
@@ -248,23 +245,6 @@ def test_an_official_archive_that_was_altered(archives, tmp_path, monkeypatch):
     as_official(monkeypatch, archives, altered=["test"])
     prepare_refused("test.tar.gz is altered.*fetch it again from http", tmp_path, archives)
     assert not halves(tmp_path)
-
-
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def served(folder):
-    handler = functools.partial(QuietHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_downloaded_archives_give_the_same(tmp_path, monkeypatch):
