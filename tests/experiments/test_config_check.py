@@ -14,6 +14,7 @@ from stn_jax.experiments.config_fields import (
     FileName,
     FolderPath,
     Integer,
+    Places,
     Real,
     Switch,
     Widths,
@@ -23,11 +24,16 @@ from stn_jax.experiments.pretrained import FOLDER, pretrained_names
 from stn_jax.experiments.reproduce.paper_tables import find_tables
 from stn_jax.experiments.shipped_configs import config_names, config_path
 from stn_jax.experiments.street_numbers import config as numbers
+from stn_jax.experiments.traffic_signs import config as signs
 from stn_jax.experiments.training.setup import make_setup
 from stn_jax.experiments.workdir.run_config import read_config
 from tests.experiments.tiny import tiny_config
 
-KINDS = {"digits": tiny_config, "numbers": lambda: numbers.make_config("multi", "synthetic")}
+KINDS = {
+    "digits": tiny_config,
+    "numbers": lambda: numbers.make_config("multi", "synthetic"),
+    "signs": lambda: signs.make_config("multi", "quick"),
+}
 
 
 def variants(name):
@@ -36,6 +42,8 @@ def variants(name):
     if name.startswith("mnist"):
         recipes = ("modern", "regularised", "paper")
         return (f"{model},{recipe}" for model in digits.MODELS for recipe in recipes)
+    if name.startswith("gtsrb"):
+        return signs.EPOCHS
     return [None]
 
 
@@ -104,6 +112,7 @@ WRONG = {
     Switch: (*NEVER, 0, 1, "true"),
     Choice: (*NEVER, "", "unknown", True, ["tfds"]),
     Widths: (*NEVER, 8, "8", (0,), (-8, 8), (8.0, 8), (True, 8), ("8", 8), (8,) * 99, (10**12, 8)),
+    Places: (*NEVER, 1, (0, 1), (2, 1), (1, 1), (1.0, 2), (1, 99), "1"),
     FileName: (
         *NEVER,
         "",
@@ -196,5 +205,5 @@ def test_more_steps_than_can_be_counted_are_refused_once_the_data_are_known():
 
 
 def test_the_shared_settings_are_those_of_no_task_alone():
-    for task_fields in (digits.FIELDS, numbers.FIELDS):
+    for task_fields in (digits.FIELDS, numbers.FIELDS, signs.FIELDS):
         assert not task_fields.keys() & SHARED_FIELDS.keys()

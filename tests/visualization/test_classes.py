@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stn_jax.visualization import draw_class_means, draw_confusion
-from tests.visualization.drawn import shown_images, texts, transformed
+from tests.visualization.drawn import pixels, shown_images, texts, transformed
 
 
 def test_class_means_are_those_of_each_class():
@@ -14,6 +14,8 @@ def test_class_means_are_those_of_each_class():
     expected = images[labels == 5].mean(axis=(0, -1))
     assert np.corrcoef(drawn[1].ravel(), expected.ravel())[0, 1] > 0.9999
     assert "5  (n = 3)" in texts(figure)
+    named = draw_class_means(images, outputs, np.where(labels == 5, "other prohibitory", "unique"))
+    assert "other\nprohibitory\n(n = 3)" in texts(named)
 
 
 def test_a_sharp_mean_is_brighter_than_a_blurred_one():
@@ -32,6 +34,19 @@ def test_a_confusion_matrix_says_all_counts_but_zeros():
     written = texts(figure)
     assert {"9", "2", "8", "a", "b", "c", "3 of 20 wrong"} <= set(written)
     np.testing.assert_allclose(shown_images(figure)[0], [[90, 0, 10], [0, 0, 0], [20, 0, 80]])
+
+
+def test_many_classes_with_long_names_are_drawn_smaller_and_their_names_upwards():
+    names = [f"the sign of number {number}" for number in range(43)]
+    counts = np.diag(np.arange(43))
+    figure = draw_confusion(counts, names)
+    assert set(names) <= set(texts(figure))
+    assert {label.get_rotation() for label in figure.axes[0].get_xticklabels()} == {90}
+    inside = figure.bbox
+    for label in (*figure.axes[0].get_xticklabels(), *figure.axes[0].get_yticklabels()):
+        box = label.get_window_extent()
+        assert inside.contains(*box.min) and inside.contains(*box.max)
+    assert pixels(figure).shape < (1600, 1600)
 
 
 def test_counts_of_another_shape_are_refused():

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,14 @@ def test_wrong_answers_are_named_as_such():
     written = texts(draw([], probabilities=np.full(11, 0.25)))  # in two rows
     assert "7 (25%)" in written
     assert "12345, not 7" in written
+
+
+def test_long_texts_have_several_lines_and_do_not_meet_those_beside_them():
+    figure = draw([], count=8, answers=["end of no passing by trucks"] * 8, labels=["stop"] * 8)
+    assert texts(figure).count("end of no\npassing by\ntrucks, not stop") == 8
+    boxes = [axis.title.get_window_extent() for axis in figure.axes]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+    assert all(figure.bbox.contains(*box.min) and figure.bbox.contains(*box.max) for box in boxes)
 
 
 def test_what_does_not_belong_together_is_refused():

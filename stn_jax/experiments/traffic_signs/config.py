@@ -14,7 +14,7 @@ from stn_jax.experiments.config_fields import (
 )
 from stn_jax.experiments.traffic_signs.network import DTYPES, NUM_TRANSFORMERS
 from stn_jax.experiments.traffic_signs.preprocessing import CONTRASTS
-from stn_jax.experiments.traffic_signs.sources import EVALUATE_ON
+from stn_jax.experiments.traffic_signs.sources import EVALUATE_ON, MOST_HELD_OUT
 from stn_jax.transforms import FAMILIES
 
 _MOST_LAYERS = 16
@@ -23,7 +23,7 @@ FIELDS: dict[str, Field] = {
     "data.data_dir": FolderPath(),
     "data.manual_dir": FolderPath(),
     "data.subset": Integer(0, 39_209),
-    "data.held_out": Real(0, 0.5),
+    "data.held_out": Real(0, MOST_HELD_OUT),
     "data.evaluate_on": Choice(EVALUATE_ON),
     "data.size": Integer(16, 128),
     "data.context": Real(1, 100, or_zero=True),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stn_jax.experiments.data.augmentation import (
+    random_affine_map,
     random_brightness_contrast,
     random_crop,
     random_linear_map,
@@ -88,6 +89,26 @@ def test_a_linear_map_moves_each_entry_of_the_identity_on_its_own():
     np.testing.assert_allclose(entries.std(axis=0), 0.1, rtol=0.06)
     assert np.abs(np.corrcoef(entries, rowvar=False) - np.eye(4)).max() < 0.08
     np.testing.assert_array_equal(random_linear_map(keys(1)[0], deviation=0.0), np.eye(2))
+
+
+def test_an_affine_map_rotates_scales_and_shifts_within_its_ranges():
+    draw = jax.jit(
+        jax.vmap(lambda key: random_affine_map(key, rotation=30.0, scale=0.2, shift=0.1))
+    )
+    maps = np.asarray(draw(keys(2000)), np.float64)
+    # The map from the old image to the new one, which says what happens to an object.
+    squares = np.concatenate([maps, np.broadcast_to([0, 0, 1], (2000, 1, 3))], axis=1)
+    (a, b, x), (c, d, y), _ = np.linalg.inv(squares).transpose(1, 2, 0)
+    np.testing.assert_allclose([a, b], [d, -c], atol=1e-6)  # neither sheared nor mirrored
+    drawn = {"angle": np.rad2deg(np.arctan2(c, a)), "factor": np.hypot(a, c), "x": x, "y": y}
+    ends = {"angle": (-30, 30), "factor": (0.8, 1.2), "x": (-0.2, 0.2), "y": (-0.2, 0.2)}
+    for name, (low, high) in ends.items():
+        edge = 0.01 * (high - low)
+        assert low - 1e-4 <= drawn[name].min() < low + edge, name
+        assert high - edge < drawn[name].max() <= high + 1e-4, name
+    assert np.abs(np.corrcoef(list(drawn.values())) - np.eye(4)).max() < 0.1
+    still = random_affine_map(keys(1)[0], rotation=0.0, scale=0.0, shift=0.0)
+    np.testing.assert_array_equal(still, np.eye(2, 3))
 
 
 @functools.partial(jax.jit, static_argnames="count")

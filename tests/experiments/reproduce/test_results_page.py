@@ -109,6 +109,17 @@ def test_errors_on_other_data_are_marked_and_not_compared(tables, tmp_path, add)
     assert "**" not in text
 
 
+def test_a_table_that_is_not_the_papers_is_compared_with_what_others_report(tables, tmp_path, add):
+    add("multi", table="gtsrb", budget="trial", error=0.7, seeds=(0, 1))
+    text = render(tmp_path, tables)
+    assert "paper's error is in brackets" not in text
+    assert "three transformers, 48 px (Arcos-García et al. 2018): 0.29" in text
+    head, _, overview, titles, _, cells = table_lines(text)
+    assert (head, overview) == (["network", "GTSRB"], ["ST-CNN Multi", "0.75 ± 0.07 *trial*"])
+    assert titles[:4] == ["row", "network", "ours", "budget"]
+    assert cells[:4] == ["`multi`", "ST-CNN Multi", "0.75 ± 0.07", "`trial`"]
+
+
 @pytest.mark.parametrize(
     ("budget", "mark"),
     [("minutes", "*minutes, earlier settings*"), ("paper", "*earlier settings*")],

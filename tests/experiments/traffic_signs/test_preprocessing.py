@@ -1,0 +1,78 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stn_jax.experiments.traffic_signs.config import make_config
+from stn_jax.experiments.traffic_signs.preprocessing import CONTRASTS, make_preprocessing
+
+RNG = np.random.default_rng(0)
+IDS = np.arange(6, dtype=np.int32)
+NO_CHANGE = {"rotation": 0.0, "scale": 0.0, "shift": 0.0, "brightness": 0.0, "contrast": 0.0}
+
+
+def preprocessing(contrast="standardise", **augment):
+    config = make_config("cnn", None).data
+    config.contrast = contrast
+    config.augment.update(augment)
+    return make_preprocessing(config)
+
+
+def pictures(size=32):
+    return RNG.integers(0, 256, (6, size, size, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [32, 48])
+def test_a_test_image_has_mean_0_and_deviation_1(size):
+    images = pictures(size)
+    made = jax.jit(preprocessing().test)(images, IDS)
+    assert made.shape == (6, size, size, 3) and made.dtype == jnp.float32
+    flat = images.reshape(6, -1).astype(np.float64)
+    expected = (flat - flat.mean(axis=1, keepdims=True)) / flat.std(axis=1, keepdims=True)
+    np.testing.assert_allclose(made.reshape(6, -1), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_a_training_image_without_changes_is_the_test_image(contrast):
+    images, made = pictures(), preprocessing(contrast, **NO_CHANGE)
+    trained = jax.jit(made.train)(images, IDS, jax.random.key(0))
+    np.testing.assert_allclose(trained, jax.jit(made.test)(images, IDS), atol=1e-6)
+
+
+@pytest.mark.parametrize("contrast", CONTRASTS)
+def test_flat_pictures_stay_finite_and_their_noise_small(contrast):
+    flat = np.full((2, 32, 32, 3), [[[[0]]], [[[200]]]], np.uint8)
+    flat[1, 0, 0] = 201
+    made = np.asarray(CONTRASTS[contrast](flat[1] / np.float32(255)))
+    assert np.isfinite(np.asarray(CONTRASTS[contrast](flat[0] / np.float32(255)))).all()
+    assert np.ptp(made) < 0.25
+
+
+def test_the_luminance_is_spread_evenly_and_colours_keep_their_differences():
+    image = (0.3 + 0.1 * RNG.random((32, 32, 3)) ** 3).astype(np.float32)
+    made = np.asarray(CONTRASTS["equalise"](jnp.asarray(image)))
+    luminance = np.sort(made @ [0.299, 0.587, 0.114], axis=None) + 0.5
+    np.testing.assert_allclose(luminance, np.linspace(0, 1, 1024), atol=0.15)
+    np.testing.assert_allclose(np.diff(made), np.diff(image), atol=1e-5)
+
+
+def test_training_images_are_moved_and_their_border_is_repeated():
+    images = np.zeros((64, 32, 32, 3), np.uint8)
+    images[:, :, :16] = 255
+    options = NO_CHANGE | {"shift": 0.25}
+    made = jax.jit(preprocessing("none", **options).train)(images, np.arange(64), jax.random.key(0))
+    whites = np.asarray(made[:, 16, :, 0] + 0.5).sum(axis=1)
+    assert 8 <= whites.min() < 10 and 22 < whites.max() <= 24
+    assert np.abs(np.diff(made, axis=1)).max() < 1e-5  # no black from outside of the picture
+
+
+def test_a_training_image_depends_on_key_and_id_not_on_its_place():
+    images = pictures()
+    train = jax.jit(preprocessing().train)
+    key = jax.random.key(3)
+    whole = train(images, IDS, key)
+    order = np.array([3, 1, 5, 0, 4, 2])
+    chex.assert_trees_all_close(train(images[order], IDS[order], key), whole[order], atol=1e-5)
+    for other in (train(images, IDS + 6, key), train(images, IDS, jax.random.key(4))):
+        assert np.all(np.any(np.asarray(other != whole), axis=(1, 2, 3)))
