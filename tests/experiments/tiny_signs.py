@@ -8,7 +8,7 @@ from stn_jax.experiments.traffic_signs.config import make_config
 
 OVERRIDES = {
     "data.size": 16,
-    "model.filters": (4, 4, 8),
+    "model.filters": (4, 8),
     "model.pooled": (1, 2),
     "model.features": (16,),
     "model.localisation_filters": (4,),

@@ -65,9 +65,9 @@ def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     it, with a margin of about a tenth on each side, as in the training images.
     """
     side = min(picture.size)
-    left, top = ((length - side) / 2 for length in picture.size)
+    left, top = ((length - side) // 2 for length in picture.size)
+    square = picture.crop((left, top, left + side, top + side))
     size = (config.data.size, config.data.size)
-    box = (left, top, left + side, top + side)
-    resized = picture.resize(size, Image.Resampling.BILINEAR, box)
+    resized = square.resize(size, Image.Resampling.BILINEAR)
     test = make_preprocessing(config.data).test
     return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])

@@ -28,8 +28,8 @@ ABSURD = (
 def random_flags(draw: random.Random) -> list[str]:
     """Returns `--config` and one to three changes of its settings."""
     name = draw.choice(config_names())
-    task = "street_numbers" if name.startswith("svhn") else "distorted_mnist"
-    fields = SHARED_FIELDS | TASKS[task].FIELDS
+    tasks = {"svhn": "street_numbers", "gtsrb": "traffic_signs"}
+    fields = SHARED_FIELDS | TASKS[tasks.get(name.split("_")[0], "distorted_mnist")].FIELDS
     flags = [f"--config=configs/{name}.py"]
     for _ in range(draw.randint(1, 3)):
         key = draw.choice(list(fields))

@@ -12,9 +12,9 @@ IDS = np.arange(6, dtype=np.int32)
 NO_CHANGE = {"rotation": 0.0, "scale": 0.0, "shift": 0.0, "brightness": 0.0, "contrast": 0.0}
 
 
-def preprocessing(contrast="standardise", **augment):
+def preprocessing(normalisation="standardise", **augment):
     config = make_config("cnn", None).data
-    config.contrast = contrast
+    config.contrast = normalisation
     config.augment.update(augment)
     return make_preprocessing(config)
 

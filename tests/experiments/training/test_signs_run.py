@@ -14,41 +14,33 @@ from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
 from stn_jax.experiments.workdir.film_frames import read_frames
 from tests.experiments.report.html import Parsed
-from tests.experiments.tiny import read_metrics
 from tests.experiments.tiny_signs import tiny_signs_config
 from tests.experiments.traffic_signs.archives import pictures_to_test, training, write_archives
 
-CLASSES = (1, 14, 41)
+CLASSES = (1, 41, 14)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    folder, workdir = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("multi")
+    folder, workdir = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("single")
     archives = folder / "archives"
     write_archives(archives, training(CLASSES), pictures_to_test(CLASSES, count=20))
-    config = tiny_signs_config("multi", folder, archives, log__film=True)
+    config = tiny_signs_config("single", folder, archives, log__film=True)
     return workdir, train_and_evaluate(config, workdir, RunPictures)
 
 
 def test_the_result_holds_errors_by_kind_of_sign(finished):
     workdir, result = finished
     assert result == json.loads((workdir / "result.json").read_text())
-    assert result["model"] == "st_cnn_multi"
+    assert result["model"] == "st_cnn_single"
     assert result["dataset"] == "traffic signs, 16 px (36 train, 20 test)"
-    kinds = ("speed_limits", "unique", "derestriction")
+    kinds = ("speed_limits", "derestriction", "unique")
     counts = np.bincount(np.arange(20) % 3)
     errors = [result[f"test_error_percent_{kind}"] for kind in kinds]
     assert np.average(errors, weights=counts) == pytest.approx(result["test_error_percent"])
     assert len([name for name in result if name.startswith("test_error_percent_")]) == 3
     _, evaluation = evaluate_workdir(workdir)
     assert [evaluation.details[f"error_percent_{kind}"] for kind in kinds] == errors
-
-
-def test_every_transformer_moves(finished):
-    workdir, _ = finished
-    records = [record for record in read_metrics(workdir) if "loss" in record]
-    for number in range(3):
-        assert max(records[-1][f"transformers_{number}/theta/spread"]) > 0
 
 
 def test_the_film_shows_one_sign_of_each_kind(finished):
