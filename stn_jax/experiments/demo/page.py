@@ -347,8 +347,9 @@ def _signs_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
         return shown(picture, Path(path).name)
 
     within = _within([None, (0, MAX_SCENE), *_limits(_VIEW_SLIDERS)])
-    for element in (sign, scene, *sliders):
-        element.input(drawn, inputs, [photo, view], js=within, **_AT_ONCE)
+    sign.input(drawn, inputs, [photo, view], js=within, **_AT_ONCE)
+    for slider in (scene, *sliders):
+        slider.input(drawn, inputs, [photo, view], js=within, **_AT_ONCE)
     another.click(another_one, inputs, [sign, scene, photo, view], js=within, **_AT_ONCE)
     reset.click(
         lambda name, scene: (*View(), *drawn(name, scene, *View())),
