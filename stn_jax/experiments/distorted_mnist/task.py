@@ -20,7 +20,7 @@ from stn_jax.experiments.distorted_mnist.preprocessing import make_preprocessing
 from stn_jax.experiments.distorted_mnist.sources import first_per_class, load_mnist
 from stn_jax.experiments.labels import ClassLabels, LabelKind
 
-PUBLISHED_SOURCE = published.SOURCE
+PUBLISHED_SOURCE: str | None = published.SOURCE
 FIELDS = settings.FIELDS
 LABELS: LabelKind = ClassLabels(tuple(map(str, range(NUM_CLASSES))), "digit")
 

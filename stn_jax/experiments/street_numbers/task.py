@@ -19,7 +19,7 @@ from stn_jax.experiments.street_numbers.network import make_model
 from stn_jax.experiments.street_numbers.preprocessing import check_crop, make_preprocessing
 from stn_jax.experiments.street_numbers.sources import load_street_numbers
 
-PUBLISHED_SOURCE = published.SOURCE
+PUBLISHED_SOURCE: str | None = published.SOURCE
 FIELDS = settings.FIELDS
 LABELS: LabelKind = NumberLabels()
 

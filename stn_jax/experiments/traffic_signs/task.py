@@ -19,7 +19,7 @@ from stn_jax.experiments.traffic_signs.network import make_model
 from stn_jax.experiments.traffic_signs.preprocessing import make_preprocessing
 from stn_jax.experiments.traffic_signs.sources import load_traffic_signs
 
-PUBLISHED_SOURCE = None
+PUBLISHED_SOURCE: str | None = None
 FIELDS = settings.FIELDS
 LABELS: LabelKind = SignLabels()
 
