@@ -101,10 +101,10 @@ Weights and card: Apache-2.0, like the package. {rights}"""
 _SIGNS = """\
 ## Limits
 
-The network recognises 43 kinds of German traffic signs in photographs. One sign should fill most of the
-picture, as in training, with a margin of about a tenth. The network answers every picture with one of
-the 43 kinds, also if it shows another sign or none, and its probabilities are not calibrated. It has
-not been tested for use in traffic.
+The network recognises 43 kinds of German traffic signs in photographs. One sign should fill most
+of the picture, as in training, with a margin of about a tenth. The network answers every picture
+with one of the 43 kinds, also if it shows another sign or none, and its probabilities are not
+calibrated. It is not meant for use in traffic.
 
 ## Licence
 
