@@ -25,7 +25,7 @@ BUDGETS: dict[str, tuple[str, str, dict]] = {
         {"data.subset": 1280, "num_epochs": 2.0, "eval_every_epochs": 1.0},
     ),
     "minutes": ("4 epochs: a few minutes per row on 2 CPU cores", "quick", {}),
-    "hours": ("30 epochs: half an hour to an hour per row on 2 CPU cores", "modern", {}),
+    "hours": ("16 epochs: a quarter of an hour per row and seed on one CPU core", "modern", {}),
 }
 """The description of each budget, the recipe of its config, and its settings."""
 
