@@ -9,7 +9,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/experiments.md", "docs/results.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/experiments.md",
+    "docs/own_photographs.md",
+    "docs/results.md",
+]
 
 
 def test_the_python_examples_run_and_do_what_they_say():

@@ -62,5 +62,28 @@ def most_probable(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     [B, classes] -> [B], [B]; [B, digits, classes] -> [B, digits], [B].
     """
-    best = probabilities.max(axis=-1).reshape(len(probabilities), -1)
-    return probabilities.argmax(axis=-1), best.prod(axis=1)
+    answers, chances = best_answers(probabilities, 1)
+    return answers[:, 0], chances[:, 0]
+
+
+def best_answers(probabilities: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the `count` most probable labels of each image, best first, and their probabilities.
+
+    The digits of a number are independent of each other. There may be fewer than `count` labels.
+
+    [B, classes] -> [B, count], [B, count]; [B, digits, classes] -> [B, count, digits], [B, count].
+    """
+    batch, *digits, classes = probabilities.shape
+    places = np.asarray(probabilities).reshape(batch, -1, classes).swapaxes(0, 1)
+    answers = np.zeros((batch, 1, 0), int)
+    chances = np.ones((batch, 1), probabilities.dtype)
+    for place in places:
+        # The beginnings of the best labels are the best beginnings.
+        longer = (chances[:, :, None] * place[:, None]).reshape(batch, -1)
+        order = np.argsort(-longer, axis=1, kind="stable")[:, :count]
+        beginning, label = np.divmod(order, classes)
+        answers = np.concatenate(
+            [np.take_along_axis(answers, beginning[..., None], axis=1), label[..., None]], axis=2
+        )
+        chances = np.take_along_axis(longer, order, axis=1)
+    return answers.reshape(*chances.shape, *digits), chances

@@ -1,65 +1,71 @@
 """Predictions for image files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.inference import infer, most_probable
+from stn_jax.experiments.inference import best_answers, infer
 from stn_jax.experiments.tasks import find_task
-from stn_jax.experiments.training.checkpoints import restore
-from stn_jax.experiments.workdir.run_config import read_config
+from stn_jax.experiments.trained_networks import Network
+
+NUM_ANSWERS = 3
+
+
+class Answer(NamedTuple):
+    """A possible answer for an image."""
+
+    text: str  # as a person would write it
+    probability: float
 
 
 class Prediction(NamedTuple):
-    """A network's answer for one image."""
+    """A network's answers for one image."""
 
     path: Path
-    text: str  # the answer, as a person would write it
-    probability: float
+    answers: Sequence[Answer]  # the most probable ones, best first
     thetas: Mapping[str, np.ndarray]  # of each transformer, [params]
 
 
-def predict_files(workdir: Path, paths: list[Path]) -> tuple[list[Prediction], list[UserError]]:
-    """Classifies image files with the newest checkpoint of a run.
+def predict_files(network: Network, paths: Sequence[Path]) -> Iterator[Prediction | UserError]:
+    """Classifies image files in batches of at most `config.eval_batch_size`.
 
-    Returns:
+    Yields:
         The predictions for the files that can be read, and an error for each of the others, both in
         the order of `paths`.
-
-    Raises:
-        UserError: if no file is named, or `workdir` has no trained run.
     """
-    if not paths:
-        raise UserError("--mode=predict takes image files: name at least one, such as digit.png")
-    config = read_config(workdir)
-    task = find_task(config)
-    read, images, errors = [], [], []
+    task = find_task(network.config)
+    batch_size = min(network.config.eval_batch_size, len(paths))
+    read: list[tuple[Path, np.ndarray]] = []
     for path in paths:
         try:
-            images.append(task.read_image(path, config))
-            read.append(path)
+            read.append((path, task.read_image(path, network.config)))
         except UserError as error:
-            errors.append(error)
-    if not images:
-        return [], errors
-    model, state = restore(workdir, config)
-    result = infer(model, state, jnp.asarray(np.stack(images)))
-    answers, probabilities = most_probable(np.asarray(result.probabilities))
-    texts = task.LABELS.texts(answers)
-    predictions = [
-        Prediction(
+            yield error
+        if len(read) == batch_size:
+            yield from _predict(network, read, batch_size)
+            read = []
+    if read:
+        yield from _predict(network, read, batch_size)
+
+
+def _predict(
+    network: Network, read: Sequence[tuple[Path, np.ndarray]], batch_size: int
+) -> Iterator[Prediction]:
+    paths, images = zip(*read, strict=True)
+    # A smaller batch repeats its images, so that one program does for all batches.
+    batch = np.resize(images, (batch_size, *network.input_shape))
+    result = infer(network.model, network.state, jnp.asarray(batch))
+    answers, chances = best_answers(np.asarray(result.probabilities), NUM_ANSWERS)
+    thetas = jax.device_get({name: view.theta for name, view in result.transformers.items()})
+    for row, path in enumerate(paths):
+        texts = network.labels.texts(answers[row])
+        yield Prediction(
             path=path,
-            text=texts[row],
-            probability=float(probabilities[row]),
-            thetas={
-                name: np.asarray(view.theta[row]).ravel()
-                for name, view in result.transformers.items()
-            },
+            answers=[Answer(*each) for each in zip(texts, chances[row].tolist(), strict=True)],
+            thetas={name: theta[row].ravel() for name, theta in thetas.items()},
         )
-        for row, path in enumerate(read)
-    ]
-    return predictions, errors

@@ -21,7 +21,7 @@ from stn_jax.experiments.pretrained import FOLDER, packing, pretrained_names, re
 from stn_jax.experiments.pretrained.__main__ import main
 from stn_jax.experiments.pretrained.packing import pack, write_weights
 from stn_jax.experiments.street_numbers.drawn.drawing import draw_picture
-from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.tasks import TASKS, find_task
 from stn_jax.experiments.training.checkpoints import Checkpoints
 from stn_jax.experiments.training.setup import make_setup
 from stn_jax.experiments.workdir.run_config import settings
@@ -148,6 +148,14 @@ def test_a_run_is_packed_by_the_command_and_loaded_by_its_name(
     assert model.apply(variables, jnp.zeros((2, 28, 28, 1))).shape == (2, 10)
     assert config.data.manual_dir == ""
     assert "/somewhere" not in (package_folder / "mine" / "README.md").read_text()
+
+
+def test_a_card_can_be_written_for_every_task():
+    assert packing._OUTPUTS.keys() == packing._RANGES.keys() == TASKS.keys()
+    for task in TASKS.values():
+        source = task.FIELDS.get("data.source")
+        names = ["traffic_signs"] if source is None else source.choices
+        assert set(names) <= packing._LIMITS_AND_LICENCE.keys()
 
 
 def test_a_run_that_has_not_ended_and_a_path_for_a_name_get_one_line(

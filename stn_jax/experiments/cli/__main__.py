@@ -11,6 +11,7 @@ USAGE = """\
 usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
        stn-jax eval --workdir=DIR
        stn-jax predict --workdir=DIR IMAGE [IMAGE ...]
+       stn-jax predict --pretrained=NAME IMAGE [IMAGE ...]
        stn-jax report --workdir=DIR [--workdir=DIR2 ...]
        stn-jax robustness --workdir=DIR [--workdir=DIR2 ...] [--out=DIR]
        stn-jax reproduce [TABLE] [--budget=BUDGET] [--rows=PATTERN] ...

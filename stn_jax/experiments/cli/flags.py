@@ -1,6 +1,7 @@
 """The flags of `launch.py` and of `stn-jax train`, `eval`, `predict` and `report`."""
 
 import functools
+from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags, logging
@@ -17,6 +18,11 @@ _CONFIG = flags.DEFINE_string(
 )
 _WORKDIRS = flags.DEFINE_multi_string(
     "workdir", [], "The run's folder (default: runs/NAME-seedN); --mode=report accepts several."
+)
+_PRETRAINED = flags.DEFINE_string(
+    "pretrained",
+    None,
+    "A network that comes with the package, for --mode=predict, instead of a run.",
 )
 MODES = ("train", "eval", "predict", "report")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
@@ -52,16 +58,18 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
         config = read_config_flag(_CONFIG.value, overrides)
     elif overrides:
         raise UserError(f"--config.{overrides[0].name} needs --config=FILE.py too")
+    if _PRETRAINED.value is not None and _MODE.value != "predict":
+        raise UserError("--pretrained is for --mode=predict: name the folder of a run instead")
     # Imported only after the flags have been checked.
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.cli import modes
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
-    run = {
+    run: dict[str, Callable[..., None]] = {
         "train": modes.train,
         "eval": modes.evaluate,
-        "predict": modes.predict,
+        "predict": functools.partial(modes.predict, pretrained=_PRETRAINED.value),
         "report": modes.report,
-    }[_MODE.value]
-    run(config, _WORKDIRS.value, arguments)
+    }
+    run[_MODE.value](config, _WORKDIRS.value, arguments)

@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, printable
 from stn_jax.experiments import stopping
-from stn_jax.experiments.predict_files import predict_files
+from stn_jax.experiments.predict_files import Prediction, predict_files
 from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures
+from stn_jax.experiments.trained_networks import pretrained_network, run_network
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
 from stn_jax.experiments.user_paths import expanded, user_path
@@ -46,27 +47,48 @@ def evaluate(config: ConfigDict | None, workdirs: Sequence[str], arguments: list
         print(f"  {name}: {value:.2f}")
 
 
-def predict(config: ConfigDict | None, workdirs: Sequence[str], images: list[str]) -> None:
-    """Prints the answer, its probability and each transformer's theta for each image file.
+def predict(
+    config: ConfigDict | None,
+    workdirs: Sequence[str],
+    images: list[str],
+    pretrained: str | None = None,
+) -> None:
+    """Prints the best answers, their probabilities and each theta for each image file.
+
+    The network is that of the run in the workdir, or, if it is named, the pretrained one.
 
     Raises:
         ExceptionGroup: of a UserError for each file that cannot be read, after all the others have
             been answered.
     """
     _check_no_config(config)
+    if not images:
+        raise UserError("--mode=predict takes image files: name at least one, such as digit.png")
     paths = [expanded(name, "an image file") for name in images]
-    predictions, errors = predict_files(_one(workdirs), paths)
-    for prediction in predictions:
-        name = printable(prediction.path)
-        line = f"{name}: {prediction.text} (probability {prediction.probability:.3f})"
-        for theta in prediction.thetas.values():
-            numbers = np.array2string(
-                theta, precision=3, suppress_small=True, max_line_width=10_000
-            )
-            line += f" theta {numbers}"
-        print(line)
+    if pretrained is None:
+        network = run_network(_one(workdirs))
+    elif workdirs:
+        raise UserError("--workdir and --pretrained each name a network: choose one of them")
+    else:
+        network = pretrained_network(pretrained)
+    errors = []
+    for outcome in predict_files(network, paths):
+        if isinstance(outcome, UserError):
+            errors.append(outcome)
+        else:
+            print(_line(outcome), flush=True)
     if errors:
         raise ExceptionGroup("some images cannot be read", errors)
+
+
+def _line(prediction: Prediction) -> str:
+    best, *others = prediction.answers
+    then = ", ".join(f"{answer.text} {answer.probability:.3f}" for answer in others)
+    line = f"{printable(prediction.path)}: {best.text} ({best.probability:.3f}; then {then})"
+    for theta in prediction.thetas.values():
+        numbers = np.array2string(theta, precision=3, suppress_small=True, max_line_width=10_000)
+        line += f" theta {numbers}"
+    return line
 
 
 def report(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:

@@ -15,7 +15,12 @@ import numpy as np
 from jax.typing import ArrayLike
 from PIL import Image
 
-from stn_jax.experiments.inference import Inference, TransformerView, most_probable
+from stn_jax.experiments.inference import (
+    Inference,
+    TransformerView,
+    best_answers,
+    most_probable,
+)
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.visualization.style import as_picture, grid_lines
 
@@ -38,7 +43,7 @@ def network_card(
         image: [H, W, C], its input.
         seen: its result for the image, without a batch axis.
         labels: the kind of its answers.
-        chart: draws its probabilities, `class_chart` or `number_chart`.
+        chart: draws its probabilities: `class_chart`, `number_chart` or `ranking`.
     """
     probabilities = np.asarray(seen.probabilities)
     answers, certainty = most_probable(probabilities[None])
@@ -161,3 +166,14 @@ def number_chart(probabilities: np.ndarray, labels: LabelKind) -> str:
         for digit, p in zip(probabilities.argmax(-1), probabilities.max(-1), strict=True)
     )
     return f'<div class="stn-places" role="img" aria-label="digit by digit">{places}</div>'
+
+
+def ranking(probabilities: np.ndarray, labels: LabelKind) -> str:
+    """Lists the three most probable answers with their probabilities, as rows with bars."""
+    answers, chances = best_answers(probabilities[None], 3)
+    rows = "".join(
+        f'<div><b>{html.escape(text)}</b><small>{p:.1%}</small><i style="width:{100 * p:.1f}%"></i>'
+        "</div>"
+        for text, p in zip(labels.texts(answers[0]), chances[0].tolist(), strict=True)
+    )
+    return f'<div class="stn-ranking" role="img" aria-label="most probable answers">{rows}</div>'

@@ -67,27 +67,33 @@ def _serve(options: argparse.Namespace) -> int:
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.demo import digits, numbers
     from stn_jax.experiments.demo.server import listen, serving
-    from stn_jax.experiments.demo.shown_networks import run_network, shipped_networks
+    from stn_jax.experiments.demo.shown_networks import SHIPPED, shown_networks
+    from stn_jax.experiments.traffic_signs.drawn_signs import SIGNS, View, photograph
+    from stn_jax.experiments.trained_networks import run_network
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     runs = [run_network(workdir) for workdir in options.workdir]
-    networks = {
-        task: [*shipped_networks(task), *(run for run in runs if run.config.task == task)]
-        for task in ("distorted_mnist", "street_numbers")
-    }
+    networks = {task: shown_networks(task, runs) for task in SHIPPED}
     host = options.host.strip("[]")
     listener = listen(host, options.port)
 
     # This import takes seconds, so mistakes are reported first.
-    from stn_jax.experiments.demo.page import build_page, digit_view, number_view, page_app
+    from stn_jax.experiments.demo.page import (
+        build_page,
+        digit_view,
+        number_view,
+        page_app,
+        sign_view,
+    )
 
-    app = page_app(build_page(networks["distorted_mnist"], networks["street_numbers"]))
+    app = page_app(build_page(networks))
     with serving(app, listener, host) as server:
         address = f"[{host}]" if ":" in host else host
         print(f"http://{address}:{options.port} (stop with Ctrl-C)", flush=True)
         # Compiles everything that the page runs while the user opens the browser.
         digit_view(networks["distorted_mnist"], digits.pick(0).image, digits.Pose())
         number_view(networks["street_numbers"], numbers.draw("1", scene=0))
+        sign_view(networks["traffic_signs"], photograph(min(SIGNS), View(), scene=0))
         server.join()
     return 1  # the server has stopped by itself, and has said why

@@ -5,12 +5,13 @@ file is one that the server has just stored under a name that it chose.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import fastapi
 import gradio as gr
 import numpy as np
+from PIL import Image
 
 from stn_jax.errors import UserError, printable
 from stn_jax.experiments.data.picture_files import open_image
@@ -22,11 +23,16 @@ from stn_jax.experiments.demo.cards import (
     message,
     network_card,
     number_chart,
+    ranking,
 )
 from stn_jax.experiments.demo.server import MAX_UPLOAD_MEGABYTES
-from stn_jax.experiments.demo.shown_networks import Network, look
+from stn_jax.experiments.demo.shown_networks import look
 from stn_jax.experiments.distorted_mnist.digit_pictures import centred
 from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.traffic_signs.classes import CLASS_NAMES
+from stn_jax.experiments.traffic_signs.drawn_signs import SIGNS, View, photograph
+from stn_jax.experiments.traffic_signs.task import network_input
+from stn_jax.experiments.trained_networks import Network
 
 UPLOADS_KEPT_SECONDS = 60
 MAX_SCENE = 999
@@ -40,6 +46,16 @@ _SLIDERS = {
     "bend": ("Bend (pixels)", -8, 8, 0.5),
 }
 """(label, lowest, highest, step) of each field of `digits.Pose`."""
+
+_VIEW_SLIDERS = {
+    "turn": ("Turn left (degrees)", -90, 90, 1),
+    "scale": ("Scale", 0.4, 1.5, 0.05),
+    "right": ("Shift right (%)", -40, 40, 1),
+    "down": ("Shift down (%)", -40, 40, 1),
+    "shade": ("Shade", 0, 1, 0.05),
+    "blur": ("Blur (%)", 0, 8, 0.5),
+}
+"""The same of each field of `View`."""
 
 _WAIT = message("Loading the networks ...")
 
@@ -76,6 +92,14 @@ def number_view(networks: Sequence[Network], picture: numbers.NumberPicture, not
     return cards(shown, note)
 
 
+def sign_view(networks: Sequence[Network], picture: Image.Image, note: str = "") -> str:
+    """Shows what each network recognises in a picture of a traffic sign."""
+    shown = [
+        _card(network, network_input(picture, network.config), ranking) for network in networks
+    ]
+    return cards(shown, note)
+
+
 def _card(
     network: Network, image: np.ndarray, chart: Callable[[np.ndarray, LabelKind], str]
 ) -> str:
@@ -83,8 +107,13 @@ def _card(
     return network_card(network.name, detail, image, look(network, image), network.labels, chart)
 
 
-def build_page(digit_networks: Sequence[Network], number_networks: Sequence[Network]) -> gr.Blocks:
-    """Builds the page without serving it."""
+def build_page(networks: Mapping[str, Sequence[Network]]) -> gr.Blocks:
+    """Builds the page without serving it; a task has a tab if there are networks for it."""
+    tabs = {
+        "distorted_mnist": ("Digits", _digits_tab),
+        "street_numbers": ("Street numbers", _numbers_tab),
+        "traffic_signs": ("Traffic signs", _signs_tab),
+    }
     with gr.Blocks(
         title="Spatial transformer networks",
         analytics_enabled=False,
@@ -95,10 +124,10 @@ def build_page(digit_networks: Sequence[Network], number_networks: Sequence[Netw
             "its input; the output is what the rest of the network sees.</p>",
             elem_classes="stn-title",
         )
-        with gr.Tab("Digits"):
-            _digits_tab(page, digit_networks)
-        with gr.Tab("Street numbers"):
-            _numbers_tab(page, number_networks)
+        for task, (name, build) in tabs.items():
+            if networks[task]:
+                with gr.Tab(name):
+                    build(page, networks[task])
     return page
 
 
@@ -136,6 +165,35 @@ def _within(limits: Sequence[tuple[float, float] | None]) -> str:
     }}"""
 
 
+def _limits(sliders: Mapping[str, tuple]) -> list[tuple[float, float]]:
+    return [(low, high) for _, low, high, _ in sliders.values()]
+
+
+def _sliders(values: Sequence[float], sliders: Mapping[str, tuple]) -> list[gr.Slider]:
+    return [
+        gr.Slider(low, high, value, step=step, label=label, buttons=[])
+        for value, (label, low, high, step) in zip(values, sliders.values(), strict=True)
+    ]
+
+
+def _upload_button() -> gr.UploadButton:
+    return gr.UploadButton(
+        f"Upload a picture (PNG or JPEG, up to {MAX_UPLOAD_MEGABYTES} MB)",
+        file_types=["image"],
+        type="filepath",
+        size="sm",
+    )
+
+
+def _open_upload(path: str) -> Image.Image:
+    file = Path(path)
+    try:
+        return open_image(file)
+    except UserError as error:
+        # The path where the server stores the file means nothing to the user.
+        raise UserError(f"{str(error).replace(printable(file), file.name)}.") from error
+
+
 def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
     digit = gr.State(None)  # [28, 28, 1], or None while nothing is drawn
     note = gr.State("")
@@ -152,12 +210,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
                 pick = gr.Button("Pick one", size="sm", min_width=80)
                 clear = gr.Button("Clear", size="sm", min_width=80)
                 reset = gr.Button("Reset", size="sm", min_width=80)
-            sliders = [
-                gr.Slider(low, high, value, step=step, label=label, buttons=[])
-                for value, (label, low, high, step) in zip(
-                    digits.Pose(), _SLIDERS.values(), strict=True
-                )
-            ]
+            sliders = _sliders(digits.Pose(), _SLIDERS)
         with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
             view = gr.HTML(_WAIT, apply_default_css=False, elem_classes="stn-view")
     gr.HTML(
@@ -196,7 +249,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
         [*sliders, view],
         **_AT_ONCE,
     )
-    within = _within([None, None, *((low, high) for _, low, high, _ in _SLIDERS.values())])
+    within = _within([None, None, *_limits(_SLIDERS)])
     for slider in sliders:
         slider.input(shown, [digit, note, *sliders], view, js=within, **_AT_ONCE)
     page.load(picked, sliders, [pad, digit, note, view], **_AT_ONCE)
@@ -208,12 +261,7 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
             number = gr.Textbox("407", label="Number, 1 to 5 digits", max_lines=1)
             scene = gr.Slider(0, MAX_SCENE, 7, step=1, label="Scene", buttons=[])
             another = gr.Button("Another one", size="sm")
-            upload = gr.UploadButton(
-                f"Upload a picture (PNG or JPEG, up to {MAX_UPLOAD_MEGABYTES} MB)",
-                file_types=["image"],
-                type="filepath",
-                size="sm",
-            )
+            upload = _upload_button()
         with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
             view = gr.HTML(_WAIT, apply_default_css=False, elem_classes="stn-view")
     gr.HTML(
@@ -240,13 +288,11 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
                 return number, scene
 
     def uploaded(path):
-        file = Path(path)
         try:
-            picture = numbers.NumberPicture(open_image(file), boxes=None)
+            picture = numbers.NumberPicture(_open_upload(path), boxes=None)
         except UserError as error:
-            # The path where the server stores the file means nothing to the user.
-            return message(f"{str(error).replace(printable(file), file.name)}.")
-        return number_view(networks, picture, file.name)
+            return message(str(error))
+        return number_view(networks, picture, Path(path).name)
 
     # Its `input` event would miss pasted text.
     number.change(drawn, [number, scene], view, **_AT_ONCE)
@@ -255,3 +301,61 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
     another.click(another_one, number, [number, scene], **_AT_ONCE)
     upload.upload(uploaded, upload, view, **_AT_ONCE)
     page.load(drawn, [number, scene], view, **_AT_ONCE)
+
+
+def _signs_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
+    drawable = {CLASS_NAMES[number]: number for number in sorted(SIGNS)}
+    with gr.Row():
+        with gr.Column(scale=0, min_width=292, elem_classes="stn-controls"):
+            photo = gr.HTML("", elem_classes="stn-photo")
+            sign = gr.Dropdown(list(drawable), value="stop", label="Sign")
+            with gr.Row():
+                another = gr.Button("Another one", size="sm", min_width=80)
+                reset = gr.Button("Reset", size="sm", min_width=80)
+            upload = _upload_button()
+            sliders = _sliders(View(), _VIEW_SLIDERS)
+            scene = gr.Slider(0, MAX_SCENE, 7, step=1, label="Scene", buttons=[])
+        with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
+            view = gr.HTML(_WAIT, apply_default_css=False, elem_classes=["stn-view", "stn-words"])
+    gr.HTML(
+        "The networks were trained on photographs of 43 German signs; the signs to choose from are "
+        "drawn. In a picture of yours, one sign should fill most of the square in the middle.",
+        elem_classes="stn-note",
+    )
+    inputs = [sign, scene, *sliders]
+
+    def shown(picture, note=""):
+        thumbnail = picture.copy()
+        thumbnail.thumbnail((320, 320))
+        source = data_url(np.asarray(thumbnail) / 255)
+        return f'<img alt="the photograph" src="{source}"/>', sign_view(networks, picture, note)
+
+    def drawn(name, scene, *values):
+        return shown(photograph(drawable[name], View(*values), int(scene)))
+
+    def another_one(name, _, *values):
+        rng = np.random.default_rng()
+        name = str(rng.choice([other for other in drawable if other != name]))
+        scene = int(rng.integers(MAX_SCENE + 1))
+        return name, scene, *drawn(name, scene, *values)
+
+    def uploaded(path):
+        try:
+            picture = _open_upload(path)
+        except UserError as error:
+            return "", message(str(error))
+        return shown(picture, Path(path).name)
+
+    within = _within([None, (0, MAX_SCENE), *_limits(_VIEW_SLIDERS)])
+    sign.input(drawn, inputs, [photo, view], js=within, **_AT_ONCE)
+    for slider in (scene, *sliders):
+        slider.input(drawn, inputs, [photo, view], js=within, **_AT_ONCE)
+    another.click(another_one, inputs, [sign, scene, photo, view], js=within, **_AT_ONCE)
+    reset.click(
+        lambda name, scene: (*View(), *drawn(name, scene, *View())),
+        [sign, scene],
+        [*sliders, photo, view],
+        **_AT_ONCE,
+    )
+    upload.upload(uploaded, upload, [photo, view], **_AT_ONCE)
+    page.load(drawn, inputs, [photo, view], **_AT_ONCE)

@@ -1,21 +1,14 @@
-"""Loads the networks that the page shows, and runs them on an image."""
+"""The networks that the page shows, and what they make of an image."""
 
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
-from ml_collections import ConfigDict
 
 from stn_jax.experiments.inference import Inference, infer
-from stn_jax.experiments.labels import LabelKind
-from stn_jax.experiments.pretrained import load_pretrained
-from stn_jax.experiments.tasks import find_task
-from stn_jax.experiments.training.checkpoints import restore
-from stn_jax.experiments.training.steps import TrainState
-from stn_jax.experiments.workdir.run_config import read_config
+from stn_jax.experiments.pretrained import pretrained_names
+from stn_jax.experiments.trained_networks import Network, pretrained_network
 
 SHIPPED = {
     "distorted_mnist": {
@@ -24,53 +17,19 @@ SHIPPED = {
         "CNN": "cnn",
     },
     "street_numbers": {"ST-CNN Single": "street_numbers_single"},
+    "traffic_signs": {"ST-CNN Single": "traffic_signs_single"},
 }
 """The networks that come with the package, by task and by their name on the page."""
 
 
-class Network(NamedTuple):
-    """A trained network."""
-
-    name: str  # on the page
-    config: ConfigDict
-    model: nn.Module
-    state: TrainState
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Returns (height, width, channels) of its images."""
-        return find_task(self.config).input_shape(self.config)
-
-    @property
-    def labels(self) -> LabelKind:
-        """Returns the kind of its answers."""
-        return find_task(self.config).LABELS
-
-
-def shipped_networks(task: str) -> list[Network]:
-    """Loads the networks that come with the package for a task, given its name in a config."""
-    networks = []
-    for name, pretrained_name in SHIPPED[task].items():
-        model, variables, config = load_pretrained(pretrained_name)
-        state = TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=variables["params"],
-            batch_stats=variables.get("batch_stats", {}),
-            opt_state=(),
-        )
-        networks.append(Network(name, config, model, state))
-    return networks
-
-
-def run_network(workdir: Path) -> Network:
-    """Loads the newest state of a user's run; the network is named after the run's folder.
-
-    Raises:
-        UserError: the folder holds no run, or no checkpoint that can be read.
-    """
-    config = read_config(workdir)
-    model, state = restore(workdir, config)
-    return Network(workdir.resolve().name, config, model, state.replace(opt_state=()))
+def shown_networks(task: str, runs: Sequence[Network]) -> list[Network]:
+    """Returns the networks for a task: those that come with the package, then the user's runs."""
+    shipped = [
+        pretrained_network(pretrained_name)._replace(name=name)
+        for name, pretrained_name in SHIPPED[task].items()
+        if pretrained_name in pretrained_names()
+    ]
+    return [*shipped, *(run for run in runs if run.config.task == task)]
 
 
 def look(network: Network, image: np.ndarray) -> Inference:

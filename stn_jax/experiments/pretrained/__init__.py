@@ -32,7 +32,9 @@ def load_pretrained(name: str) -> Pretrained:
 
     "cnn", "st_cnn_affine" and "st_cnn_tps" read a digit: they map images [B, 42, 42, 1] in 0..1,
     bright on black, to logits [B, 10]. "street_numbers_single" reads a number in a picture: it maps
-    images [B, 112, 112, 3] with mean 0 to logits [B, 5, 11].
+    images [B, 112, 112, 3] with mean 0 to logits [B, 5, 11]. "traffic_signs_single" recognises a
+    traffic sign: it maps images [B, 32, 32, 3] with mean 0 and standard deviation 1 to logits
+    [B, 43], in the order of `stn_jax.experiments.traffic_signs.classes.CLASS_NAMES`.
 
     Images are float32. A picture of a number must be scaled to 0..1 first, and then its mean over
     all pixels and colours subtracted. Its logits [b, i] are for the i-th digit; class 10 stands for

@@ -98,6 +98,19 @@ an answer for every image, and its probabilities are not calibrated.
 
 Weights and card: Apache-2.0, like the package. {rights}"""
 
+_SIGNS = """\
+## Limits
+
+The network recognises 43 kinds of German traffic signs in photographs. One sign should fill most
+of the picture, as in training, with a margin of about a tenth. The network answers every picture
+with one of the 43 kinds, also if it shows another sign or none, and its probabilities are not
+calibrated. It is not meant for use in traffic.
+
+## Licence
+
+Weights and card: Apache-2.0, like the package. The photographs of GTSRB (J. Stallkamp,
+M. Schlipsing, J. Salmen, C. Igel) are not part of them."""
+
 _LIMITS_AND_LICENCE = {
     "tfds": _MNIST,
     "embedded": _MNIST,
@@ -109,15 +122,21 @@ _LIMITS_AND_LICENCE = {
         origin="The network was trained on photographs of house numbers, cropped to the number.",
         rights="The pictures of SVHN (Y. Netzer and others) are for non-commercial use only.",
     ),
+    "traffic_signs": _SIGNS,
 }
-"""Texts by the source of the examples, `config.data.source`."""
+"""Texts by the source of the examples, `config.data.source`, or by the task if it has only one."""
 
 _OUTPUTS = {
     "distorted_mnist": "[B, 10], one per digit",
     "street_numbers": "[B, 5, 11]: for each of five places, the ten digits and 'no digit'",
+    "traffic_signs": "[B, 43], one per kind of sign (`stn_jax.experiments.traffic_signs.classes`)",
 }
 
-_RANGES = {"distorted_mnist": "0..1, bright on black", "street_numbers": "0..1 minus its mean"}
+_RANGES = {
+    "distorted_mnist": "0..1, bright on black",
+    "street_numbers": "0..1 minus its mean",
+    "traffic_signs": "0..1, then normalised as `data.contrast` says",
+}
 
 
 def _card(
@@ -161,5 +180,5 @@ def _card(
 |---|---|
 {table}
 
-{_LIMITS_AND_LICENCE[config.data.source]}
+{_LIMITS_AND_LICENCE[config.data.get("source", config.task)]}
 """

@@ -45,7 +45,7 @@ FIELDS: dict[str, Field] = {
 }
 """What the settings of this task can be, besides those that all tasks have."""
 
-EPOCHS = {"modern": 30.0, "quick": 4.0}
+EPOCHS = {"modern": 16.0, "quick": 4.0}
 """The length of the training, by recipe."""
 
 
@@ -78,15 +78,15 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.data.evaluate_on = "test"  # or "held_out", for choosing settings
     config.data.size = 32
     config.data.context = 0.0  # the box around the sign, enlarged by this; 0: the whole picture
-    config.data.contrast = "standardise"  # of each picture; or "none", "equalise"
+    config.data.contrast = "equalise"  # of each picture; or "none", "standardise"
     # In degrees, as a factor of 1 +- scale, and as a fraction of the picture's side.
     config.data.augment = ConfigDict({"rotation": 10.0, "scale": 0.1, "shift": 0.1})
     config.data.augment.update({"brightness": 0.2, "contrast": 0.3})
 
     config.model = ConfigDict()
     config.model.network = network
-    config.model.filters = (32, 48, 96, 128)
-    config.model.pooled = (1, 2, 3, 4)  # convolutions that are followed by pooling, from 1
+    config.model.filters = (32, 64, 64, 128, 128)
+    config.model.pooled = (1, 3, 5)  # convolutions that are followed by pooling, from 1
     config.model.features = (256,)
     config.model.family = "affine"
     config.model.localisation_filters = (16, 16)
@@ -97,7 +97,7 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.batch_size = 128
     config.eval_batch_size = 256
     config.num_epochs = EPOCHS[recipe]
-    config.eval_every_epochs = config.num_epochs / 6
+    config.eval_every_epochs = config.num_epochs / 8
     config.log_every = 50  # steps
     # Whether to write figures/training.gif, an animation of how the network learns.
     config.log = ConfigDict({"film": False})

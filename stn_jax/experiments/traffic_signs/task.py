@@ -54,12 +54,16 @@ def load_data(config: ConfigDict) -> Data:
 
 
 def read_image(path: Path, config: ConfigDict) -> np.ndarray:
-    """Reads a photograph of a sign as a network input, [size, size, 3].
+    """Reads a photograph of a sign as a network input, [size, size, 3]."""
+    return network_input(open_image(path), config)
+
+
+def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
+    """Returns a photograph of a sign, mode RGB, as a network input, [size, size, 3].
 
     Of a picture that is not square, the square at the centre is used. The sign should fill most of
     it, with a margin of about a tenth on each side, as in the training images.
     """
-    picture = open_image(path)
     side = min(picture.size)
     left, top = ((length - side) // 2 for length in picture.size)
     square = picture.crop((left, top, left + side, top + side))

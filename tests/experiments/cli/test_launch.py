@@ -1,6 +1,7 @@
 """Tests of the command line: wrong input ends with one clear line and exit code 2."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_eval_prints_the_result_of_the_run(trained):
     assert f"step 20: test error {error}%" in run.stdout
 
 
-def test_predict_prints_class_probability_and_theta(trained, tmp_path):
+def test_predict_prints_the_best_three_classes_and_theta(trained, tmp_path):
     workdir, _ = trained
     paths = [tmp_path / "digit.png", tmp_path / "page.jpg"]
     digit = np.zeros((28, 28), np.uint8)
@@ -62,14 +63,18 @@ def test_predict_prints_class_probability_and_theta(trained, tmp_path):
     )
     run = launch_py("--mode=predict", f"--workdir={workdir}", *map(str, paths))
     assert run.returncode == 0, run.stderr
-    lines = [line for line in run.stdout.splitlines() if "probability" in line]
+    lines = [line for line in run.stdout.splitlines() if "; then " in line]
     assert len(lines) == 2
     for path, line in zip(paths, lines, strict=True):
         name, rest = line.split(": ")
         assert name == str(path)
-        assert 0 <= int(rest.split()[0]) <= 9
-        assert 0.1 <= float(rest.split("probability ")[1].split(")")[0]) <= 1
-        assert len(rest.split("theta [")[1].rstrip("]").split()) == 6
+        best, theta = re.fullmatch(r"(.*\)) theta \[(.*)\]", rest).groups()
+        answers = re.fullmatch(r"(\d) \((.*); then (\d) (.*), (\d) (.*)\)", best).groups()
+        assert len(set(answers[::2])) == 3
+        chances = list(map(float, answers[1::2]))
+        assert chances == sorted(chances, reverse=True)
+        assert 0.1 <= chances[0] <= sum(chances) <= 1.002
+        assert len(theta.split()) == 6
 
 
 WRONG = {
@@ -86,6 +91,7 @@ WRONG = {
     "two networks": (["--config=configs/mnist_r.py:cnn,fcn"], "one network and one recipe"),
     "not an experiment": (["--config=configs/table_mnist.py"], "get_config"),
     "empty workdir": (["--config=configs/mnist_r.py", "--workdir="], "--workdir is empty"),
+    "eval of a pretrained network": (["--mode=eval", "--pretrained=cnn"], "for --mode=predict"),
     "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
 }
 
@@ -121,7 +127,7 @@ def test_images_that_cannot_be_read_are_reported_after_the_others_were_answered(
     missing = os.path.join(folder, b"\x1b[2J.png")
     run = launch_py("--mode=predict", f"--workdir={workdir}", missing, red, blank, latin, text)
     assert run.returncode == 2
-    lines = [line for line in run.stdout.splitlines() if "probability" in line]
+    lines = [line for line in run.stdout.splitlines() if "; then " in line]
     assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == [
         "\\x1b[31m.png", "\\udce9.png",
     ]  # fmt: skip

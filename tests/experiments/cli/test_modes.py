@@ -1,5 +1,7 @@
 """Tests of the errors of `launch.py` that need no process; `test_launch.py` tests the others."""
 
+import functools
+
 import pytest
 
 from configs import mnist_r
@@ -7,6 +9,7 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.cli import modes
 from tests.experiments.tiny import tiny_config
 
+_PREDICT_CNN = functools.partial(modes.predict, pretrained="cnn")
 WRONG_USE = {
     "no config": (modes.train, None, [], [], "--config is missing"),
     "stray argument": (modes.train, mnist_r.get_config(), [], ["a.png"], "--mode=predict"),
@@ -14,6 +17,7 @@ WRONG_USE = {
     "eval without workdir": (modes.evaluate, None, [], [], "--workdir is missing"),
     "eval of two runs": (modes.evaluate, None, ["a", "b"], [], "only --mode=report"),
     "report of nothing": (modes.report, None, ["nowhere"], [], "no run in --workdir=nowhere"),
+    "run and pretrained": (_PREDICT_CNN, None, ["a"], ["a.png"], "choose one of them"),
     "nothing to predict": (modes.predict, None, ["nowhere"], [], "name at least one"),
 }
 

@@ -10,10 +10,12 @@ from stn_jax.experiments.demo.cards import (
     message,
     network_card,
     number_chart,
+    ranking,
 )
 from stn_jax.experiments.distorted_mnist.task import LABELS as DIGITS
 from stn_jax.experiments.inference import Inference, TransformerView
 from stn_jax.experiments.street_numbers.task import LABELS as NUMBERS
+from stn_jax.experiments.traffic_signs.task import LABELS as SIGNS
 from stn_jax.transforms import FAMILIES, make_family, regular_grid
 
 
@@ -60,6 +62,17 @@ def test_a_number_is_shown_place_by_place():
     )
     assert texts(shown, "header/span")[0] == "40"
     assert texts(shown, ".//div[@class='stn-places']/div/b") == ["4", "0", "-", "-", "-"]
+
+
+def test_answers_in_words_are_ranked():
+    probabilities = np.full(43, 0.001)
+    probabilities[[14, 38, 0]] = 0.6, 0.1, 0.25
+    shown = card(Inference(probabilities, {}), channels=3, labels=SIGNS, chart=ranking)
+    assert texts(shown, "header/span") == ["stop", "60%"]
+    assert texts(shown, ".//div[@class='stn-ranking']/div/b") == [
+        *("stop", "speed limit 20 km/h", "keep right"),
+    ]
+    assert texts(shown, ".//div[@class='stn-ranking']/div/small") == ["60.0%", "25.0%", "10.0%"]
 
 
 def test_without_a_transformer_the_input_is_shown_and_with_four_all_of_them():

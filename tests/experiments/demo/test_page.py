@@ -15,8 +15,14 @@ import urllib.request
 import pytest
 
 from stn_jax.experiments.demo.numbers import draw as draw_number
+from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.traffic_signs.drawn_signs import View, photograph
+from stn_jax.experiments.training.checkpoints import Checkpoints
+from stn_jax.experiments.training.optimizer import make_optimizer
+from stn_jax.experiments.training.steps import DEVICES, create_state
 from tests.browser import horizontal_overflow, watched_page
 from tests.experiments.tiny import PATIENCE, REPOSITORY
+from tests.experiments.tiny_signs import tiny_signs_config
 from tests.pictures import blank_png
 
 pytest.importorskip("gradio", reason="gradio is not installed")
@@ -27,7 +33,20 @@ CHANGED, SAME = "now.join() !== others.join()", "now.join() === others.join()"
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def signs_run(tmp_path_factory):
+    """Returns the folder of a run on traffic signs as training leaves it, but untrained."""
+    workdir = tmp_path_factory.mktemp("runs") / "my signs"
+    config = tiny_signs_config("single", "")
+    task, optimizer = find_task(config), make_optimizer(config.optimizer, num_steps=1)
+    model = task.make_network(config, axis_name=DEVICES)
+    with Checkpoints(workdir / "checkpoints", keep_newest=1) as checkpoints:
+        checkpoints.save(create_state(model, optimizer, 0, task.input_shape(config)))
+    (workdir / "config.json").write_text(config.to_json())
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, signs_run):
     """Returns the demo's address and its folder for uploads. It is started with dead proxies."""
     temporary = tmp_path_factory.mktemp("temporary")
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "socks5://127.0.0.1:9")
@@ -35,6 +54,7 @@ def demo(tmp_path_factory):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "stn_jax.experiments.cli", "demo", f"--port={port}"]
+    command.append(f"--workdir={signs_run}")
     with subprocess.Popen(
         command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=os.environ | {"JAX_PLATFORMS": "cpu", "TMPDIR": str(temporary)} | proxies,
@@ -266,28 +286,73 @@ def test_another_number_is_drawn_once(page):
     assert sum("stn-card" in request.response().text() for request in requests) == 1
 
 
+def upload(page, path):
+    page.get_by_role("tabpanel").locator("input[type=file]").set_input_files(path)
+
+
 def test_a_picture_is_read_and_what_is_none_gets_one_sentence(page, tmp_path):
     page.get_by_role("tab", name="Street numbers").click()
     picture = tmp_path / "house.png"
     draw_number("12", scene=7).pixels.save(picture)
-    page.set_input_files("input[type=file]", picture)
+    upload(page, picture)
     wait_for_text(page, ".stn-note", r"^house\.png$")
     wait_for_text(page, ".stn-answer", "^12$")
 
     text = tmp_path / "text.png"
     text.write_text("this is no picture")
-    page.set_input_files("input[type=file]", text)
+    upload(page, text)
     wait_for_text(page, ".stn-message", r"^text\.png cannot be read as an image")
 
     huge = tmp_path / "huge.png"
     huge.write_bytes(blank_png(13_000, 13_000))
-    page.set_input_files("input[type=file]", huge)
+    upload(page, huge)
     wait_for_text(page, ".stn-message", r"^huge\.png has more than 30 megapixels")
 
     large = tmp_path / "large.png"
     large.write_bytes(bytes(20_000_000))
-    page.set_input_files("input[type=file]", large)
+    upload(page, large)
     page.get_by_text("maximum allowed size of 5.0 Mb").wait_for()
+
+
+def test_a_sign_is_drawn_as_the_sliders_say_and_the_best_three_answers_are_shown(page):
+    page.get_by_role("tab", name="Traffic signs").click()
+
+    def wait_for_another_photograph(before):
+        page.wait_for_function(
+            "before => document.querySelector('.stn-photo img').src !== before", arg=before
+        )
+        return page.locator(".stn-photo img").get_attribute("src")
+
+    def ranked():
+        return page.locator(".stn-ranking").last.locator("b").all_inner_texts()
+
+    page.locator(".stn-ranking").last.wait_for()
+    assert len(set(ranked())) == 3
+    assert page.locator(".stn-card:visible", has_text="my signs").count() == 1
+    stop = page.locator(".stn-photo img").get_attribute("src")
+
+    page.get_by_label("range slider for Shade").fill("0.9")
+    in_the_shade = wait_for_another_photograph(stop)
+    page.get_by_role("button", name="Reset").click()
+    assert wait_for_another_photograph(in_the_shade) == stop
+
+    page.get_by_label("Sign", exact=True).click()
+    page.get_by_role("option", name="keep right", exact=True).click()
+    keep_right = wait_for_another_photograph(stop)
+    page.get_by_role("button", name="Another one").click()
+    wait_for_another_photograph(keep_right)
+    assert page.get_by_label("Sign", exact=True).input_value() != "keep right"
+
+
+def test_a_photograph_of_a_sign_is_shown_and_what_is_none_gets_one_sentence(page, tmp_path):
+    page.get_by_role("tab", name="Traffic signs").click()
+    photograph(14, View(), scene=0).save(tmp_path / "sign.png")
+    upload(page, tmp_path / "sign.png")
+    wait_for_text(page, ".stn-note", r"^sign\.png$")
+
+    (tmp_path / "text.png").write_text("this is no picture")
+    upload(page, tmp_path / "text.png")
+    wait_for_text(page, ".stn-message", r"^text\.png cannot be read as an image")
 
 
 def test_a_phone_shows_all_of_it(page):
