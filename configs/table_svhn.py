@@ -37,7 +37,7 @@ BUDGETS: dict[str, tuple[str, str, dict]] = {
         {"data.synthetic.train": 640, "data.synthetic.test": 200},
     ),
     "minutes": (
-        "20,000 synthetic numbers, narrow networks, 3 epochs, or real numbers, 80 epochs or as "
+        "20,000 synthetic numbers, narrow networks, 3 epochs, or real numbers, 60 epochs or as "
         "many examples: a few minutes per row on 2 CPU cores",
         "synthetic_small,modern",
         {},
