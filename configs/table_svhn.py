@@ -5,7 +5,7 @@ Command: stn-jax reproduce svhn [--budget=BUDGET] [--rows=PATTERN] [--seeds=N]
 Rows are named SIZE-NETWORK, or DATA-NETWORK for a few thousand real numbers, alone ("real") or with
 drawn ones added ("real_drawn"). Budgets below the paper's use synthetic numbers in the rows by
 size, whose errors are not comparable with those on SVHN; the results say so. The rows by data need
---data_dir or --manual_dir.
+--config.data.manual_dir=DIR, or --config.data.data_dir=DIR where they are prepared.
 """
 
 from ml_collections import ConfigDict
