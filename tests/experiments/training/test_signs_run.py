@@ -10,6 +10,7 @@ from stn_jax.experiments.predict_files import predict_files
 from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.traffic_signs.classes import CLASS_NAMES
+from stn_jax.experiments.trained_networks import run_network
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
 from stn_jax.experiments.workdir.film_frames import read_frames
@@ -55,9 +56,8 @@ def test_the_film_shows_one_sign_of_each_kind(finished):
 def test_a_photograph_is_answered_in_words(finished, tmp_path):
     workdir, _ = finished
     Image.fromarray(np.arange(1500, dtype=np.uint8).reshape(30, 50)).save(tmp_path / "grey.png")
-    (prediction,), errors = predict_files(workdir, [tmp_path / "grey.png"])
-    assert not errors
-    assert prediction.text in CLASS_NAMES
+    (prediction,) = predict_files(run_network(workdir), [tmp_path / "grey.png"])
+    assert len({answer.text for answer in prediction.answers} & set(CLASS_NAMES)) == 3
 
 
 def test_the_report_has_errors_by_kind_and_those_that_others_report(finished):

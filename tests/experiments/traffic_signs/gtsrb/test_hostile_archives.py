@@ -21,7 +21,14 @@ from stn_jax.experiments.traffic_signs.gtsrb.archives import (
 )
 from stn_jax.experiments.traffic_signs.gtsrb.usable import to_example
 from tests.experiments.damage import damaged
-from tests.experiments.traffic_signs.archives import contents, pictures_to_test, training, write_zip
+from tests.experiments.tiny import launch, launch_command
+from tests.experiments.traffic_signs.archives import (
+    contents,
+    pictures_to_test,
+    training,
+    write_archives,
+    write_zip,
+)
 
 pytestmark = pytest.mark.stress
 
@@ -46,6 +53,45 @@ def read_all(folder):
         for picture in read_pictures(split, [s for s in split.listed if s.name in split.present]):
             with contextlib.suppress(UnusableError):
                 to_example(picture, name)
+
+
+def cut_short(folder):
+    path = folder / TRAINING
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def swapped(folder):
+    (folder / TRAINING).write_bytes((folder / TEST).read_bytes())
+
+
+def without_a_column(folder):
+    content = contents(training(), pictures_to_test())[TEST_CLASSES]["GT-final_test.csv"]
+    write_zip(folder / TEST_CLASSES, {"GT-final_test.csv": content.replace(b"ClassId", b"Class")})
+
+
+def leading_outside(folder):
+    members = contents(training(), pictures_to_test())[TRAINING]
+    write_zip(folder / TRAINING, members | {"../../outside.ppm": b"P6"})
+
+
+@pytest.mark.parametrize("spoil", [cut_short, swapped, without_a_column, leading_outside])
+def test_training_ends_with_one_line_and_leaves_nothing_prepared(tmp_path, spoil):
+    archives = write_archives(tmp_path / "archives")
+    spoil(archives)
+    run = launch(
+        [
+            *(launch_command(None)[0], "launch.py", "--config=configs/gtsrb_cnn.py:quick"),
+            f"--config.data.manual_dir={archives}",
+            f"--config.data.data_dir={tmp_path / 'data'}",
+            f"--workdir={tmp_path / 'run'}",
+        ]
+    )
+    assert run.returncode == 2, run.stdout + run.stderr
+    lines = [line for line in run.stderr.splitlines() if line.startswith("launch.py: ")]
+    assert len(lines) == 1 and str(archives) in lines[0]
+    assert "Traceback" not in run.stderr
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert not (tmp_path / "run").exists()
 
 
 def peak_memory():
