@@ -135,13 +135,13 @@ def test_the_command_says_where_the_page_is(monkeypatch, capsys):
 
 
 def test_only_a_report_takes_more_than_one_run():
-    for command, workdirs, message in [
-        (modes.evaluate, ["a", "b"], "given 2 times: only --mode=report"),
-        (modes.predict, ["a", "b"], "given 2 times: only --mode=report"),
-        (modes.report, [], "--workdir is missing"),
+    for command, workdirs, arguments, message in [
+        (modes.evaluate, ["a", "b"], [], "given 2 times: only --mode=report"),
+        (modes.predict, ["a", "b"], ["digit.png"], "given 2 times: only --mode=report"),
+        (modes.report, [], [], "--workdir is missing"),
     ]:
         with pytest.raises(UserError, match=message):
-            command(None, workdirs, [])
+            command(None, workdirs, arguments)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
