@@ -28,7 +28,7 @@ from stn_jax.experiments.workdir.run_config import settings
 from tests.experiments.tiny import REPOSITORY, tiny_config
 
 EMBEDDED = {"source": "embedded", "manual_dir": "/somewhere/of/mine"}
-NAMES = ("cnn", "st_cnn_affine", "st_cnn_tps", "street_numbers_single")
+NAMES = ("cnn", "st_cnn_affine", "st_cnn_tps", "street_numbers_single", "traffic_signs_single")
 
 
 def wrong_percent(name, images, labels):
