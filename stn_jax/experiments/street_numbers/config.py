@@ -28,6 +28,7 @@ FIELDS: dict[str, Field] = {
     "data.evaluate_on": Choice(EVALUATE_ON),
     "data.drawn": Integer(0, _MOST_NUMBERS),
     "data.size": Integer(16, 512),  # SVHN's pictures are at most about 500 pixels high
+    "data.aspect": Real(0.25, 4),
     "data.crop": Integer(16, 512),
     "data.context": Real(1, 100, or_zero=True),
     "data.augment.brightness": Real(0, 1),
@@ -98,7 +99,8 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.data.held_out = 5000  # training examples set aside
     config.data.evaluate_on = "test"  # or "held_out", for choosing settings
     config.data.drawn = 0  # synthetic numbers added to the training examples, if source is "svhn"
-    config.data.size = size
+    config.data.size = size  # height of a picture, in pixels
+    config.data.aspect = 1.0  # width of a picture and of a crop, divided by the height
     # A crop of 112 results in 7x7 pixels after four poolings. It leaves 16 of 128 pixels for random
     # shifts, which is about the same share that a crop of 54 leaves of 64.
     config.data.crop = {64: 54, 128: 112}[size]

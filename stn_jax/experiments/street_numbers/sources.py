@@ -11,6 +11,7 @@ from stn_jax.experiments.data import tfds_support
 from stn_jax.experiments.data.examples import Examples
 from stn_jax.experiments.street_numbers.crops import load_crops
 from stn_jax.experiments.street_numbers.drawn import synthetic
+from stn_jax.experiments.street_numbers.shapes import picture_shape
 from stn_jax.experiments.street_numbers.svhn.prepared import prepare
 
 SOURCES = ("svhn", "synthetic")
@@ -29,7 +30,7 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
 
     The training examples are the splits train and extra, mixed. The last `held_out` of them are set
     aside; `subset` selects the first of the others. After them come `drawn` synthetic numbers, if
-    that is above 0. Images are [size, size, 3] uint8 and, without drawn ones among real ones,
+    that is above 0. Images are [*picture_shape, 3] uint8 and, without drawn ones among real ones,
     memory-mapped; labels are [5], with `NO_DIGIT` after the last digit.
 
     Raises:
@@ -50,7 +51,7 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
         name = _STITCHED if _is_stitched(builder) else "others of the same format"
         print(f"note: these are not SVHN's official archives, but {name}")
     cache = root / "street_number_crops"
-    kind = {"size": config.size, "context": config.context}
+    kind = {"shape": picture_shape(config), "context": config.context}
     splits = [split for split in ("train", "extra") if split in builder.info.splits]
     count = sum(builder.info.splits[split].num_examples for split in splits)
     last = count - config.held_out

@@ -20,7 +20,11 @@ _ADDED = {
         "model": {"dropout": 0.0},
     },
     "street_numbers": {
-        "data": {"augment": {"linear": 0.0, "shift": 0.0, "invert": False}, "drawn": 0},
+        "data": {
+            "augment": {"linear": 0.0, "shift": 0.0, "invert": False},
+            "aspect": 1.0,
+            "drawn": 0,
+        },
         "model": {"attention": False, "kernel_size": 5, "poolings": 4},
     },
 }
