@@ -69,17 +69,43 @@ def check_context(context: float) -> None:
 
 
 def cut_out(
-    png: bytes, boxes: np.ndarray, *, shape: tuple[int, int], context: float
+    png: bytes,
+    boxes: np.ndarray,
+    *,
+    shape: tuple[int, int],
+    context: float,
+    letterbox: bool = False,
 ) -> np.ndarray:
-    """Returns a picture cropped to `crop_box` and resized: [*shape, 3] uint8.
+    """Returns a picture cropped to `crop_box` and resized as in `resize`: [*shape, 3] uint8."""
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as picture:
+        return resize(picture, shape, crop_box(boxes, context, *picture.size), letterbox)
+
+
+def resize(
+    picture: Image.Image,
+    shape: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
+    letterbox: bool = False,
+) -> np.ndarray:
+    """Returns a picture, or a box of it, resized: [*shape, 3] uint8.
+
+    With `letterbox`, it keeps its proportions: it fills the height or the width, and the rest
+    repeats its edges. Otherwise it is stretched to fill both.
 
     Pillow's bilinear filter averages over as many pixels as become one, so that nothing is aliased.
     Unlike its sharper filters, it adds no bright or dark lines beside edges. A crop that already
     has the shape is not changed.
     """
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as picture:
-        box = crop_box(boxes, context, *picture.size)
-        return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR, box))
+    height, width = shape
+    if letterbox:
+        left, top, right, bottom = box or (0, 0, *picture.size)
+        scale = min(width / (right - left), height / (bottom - top))
+        width = max(1, round(scale * (right - left)))
+        height = max(1, round(scale * (bottom - top)))
+    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box))
+    above, before = (shape[0] - height) // 2, (shape[1] - width) // 2
+    around = (above, shape[0] - height - above), (before, shape[1] - width - before), (0, 0)
+    return np.pad(pixels, around, mode="edge")
 
 
 def cached_images(folder: Path, content: Content) -> tuple[np.ndarray, dict[str, np.ndarray]]:

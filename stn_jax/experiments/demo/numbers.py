@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.data.image_cache import crop_box
+from stn_jax.experiments.data.image_cache import crop_box, resize
 from stn_jax.experiments.street_numbers.drawn.drawing import draw_picture, random_number
 from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
 from stn_jax.experiments.street_numbers.preprocessing import make_preprocessing
@@ -51,10 +51,9 @@ def network_input(picture: NumberPicture, config: ConfigDict) -> np.ndarray:
 
     It is cropped as in training if the digits' boxes are known; otherwise it is used whole.
     """
-    height, width = picture_shape(config.data)
     box = None
     if picture.boxes is not None:
         box = crop_box(picture.boxes, config.data.context, *picture.pixels.size)
-    resized = picture.pixels.resize((width, height), Image.Resampling.BILINEAR, box)
+    resized = resize(picture.pixels, picture_shape(config.data), box, config.data.letterbox)
     stored = jnp.asarray(resized)[None]
     return np.asarray(make_preprocessing(config.data).test(stored, jnp.zeros(1, jnp.int32))[0])

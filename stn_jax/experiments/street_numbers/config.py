@@ -31,6 +31,7 @@ FIELDS: dict[str, Field] = {
     "data.aspect": Real(0.25, 4),
     "data.crop": Integer(16, 512),
     "data.context": Real(1, 100, or_zero=True),
+    "data.letterbox": Switch(),
     "data.augment.brightness": Real(0, 1),
     "data.augment.contrast": Real(0, 1),
     "data.augment.linear": Real(0, 1),
@@ -107,6 +108,8 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     # The picture shows the box around all digits, enlarged by this factor; 0: the whole picture.
     # At 128 pixels, 2.6 shows digits of the same size as 1.3 does at 64, in four times the area.
     config.data.context = {64: 1.3, 128: 2.6}[size]
+    # Whether pictures keep their proportions, and the rest of the frame repeats their edges.
+    config.data.letterbox = False
     config.data.augment = ConfigDict(
         {"brightness": 0.2, "contrast": 0.2, "linear": 0.0, "shift": 0.0, "invert": False}
     )

@@ -18,9 +18,9 @@ _FORMAT = 1
 _SHUFFLING_SEED = 1312_6082
 
 
-def cut_out(number: Number, *, shape: Shape, context: float) -> np.ndarray:
-    """Returns a number's picture, cropped and resized: [*shape, 3] uint8."""
-    return image_cache.cut_out(number.png, number.boxes, shape=shape, context=context)
+def cut_out(number: Number, **kind: Any) -> np.ndarray:
+    """Returns a number's picture, cropped and resized as in `image_cache.cut_out`."""
+    return image_cache.cut_out(number.png, number.boxes, **kind)
 
 
 def load_crops(
@@ -30,6 +30,7 @@ def load_crops(
     *,
     shape: Shape,
     context: float,
+    letterbox: bool = False,
     shuffled: bool,
 ) -> Examples:
     """Returns the numbers of some splits as images [N, *shape, 3], memory-mapped.
@@ -43,6 +44,7 @@ def load_crops(
         splits: the names of the splits, such as ("train", "extra").
         shape: height and width of the images, in pixels.
         context: how much around the digits is shown; see `image_cache.crop_box`.
+        letterbox: whether the images keep their proportions; see `image_cache.resize`.
         shuffled: whether the splits are mixed, always in the same way; if not, they stay in order.
 
     Raises:
@@ -58,9 +60,9 @@ def load_crops(
         "size": height if height == width else [height, width],
         "context": context,
         "shuffled": shuffled,
-    }
+    } | ({"letterbox": True} if letterbox else {})
     size = str(height) if height == width else f"{height}x{width}"
-    kind = f"{size}px-context{context:g}-{archives}"
+    kind = f"{size}px-context{context:g}-{archives}" + "-letterbox" * letterbox
     content = image_cache.Content(
         "street numbers",
         settings,
@@ -68,7 +70,7 @@ def load_crops(
         columns={"labels": (MAX_DIGITS,)},
         read=lambda: (number for split in splits for number in read_numbers(builder, split)),
         places=lambda: _places(settings["count"], shuffled),
-        cut_out=functools.partial(cut_out, shape=shape, context=context),
+        cut_out=functools.partial(cut_out, shape=shape, context=context, letterbox=letterbox),
         describe=lambda number: {"labels": number.digits},
     )
     folder = cache / f"{builder.builder_config.name}-{'+'.join(splits)}-{kind}"

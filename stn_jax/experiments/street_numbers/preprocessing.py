@@ -32,7 +32,9 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
         UserError: the crop does not fit the images.
     """
     height, width = crop_shape(config)
-    top, left = ((of - to) // 2 for of, to in zip(picture_shape(config), (height, width), strict=True))
+    top, left = (
+        (of - to) // 2 for of, to in zip(picture_shape(config), (height, width), strict=True)
+    )
     jitter = make_jitter(config.augment)
     crop = _make_crop(config)
 

@@ -51,7 +51,11 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
         name = _STITCHED if _is_stitched(builder) else "others of the same format"
         print(f"note: these are not SVHN's official archives, but {name}")
     cache = root / "street_number_crops"
-    kind = {"shape": picture_shape(config), "context": config.context}
+    kind = {
+        "shape": picture_shape(config),
+        "context": config.context,
+        "letterbox": config.letterbox,
+    }
     splits = [split for split in ("train", "extra") if split in builder.info.splits]
     count = sum(builder.info.splits[split].num_examples for split in splits)
     last = count - config.held_out

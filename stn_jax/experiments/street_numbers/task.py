@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
-from PIL import Image
 
+from stn_jax.experiments.data import image_cache
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.labels import LabelKind
@@ -62,7 +62,7 @@ def read_image(path: Path, config: ConfigDict) -> np.ndarray:
 
     The picture should show about as much around the number as the training images do.
     """
-    height, width = picture_shape(config.data)
-    resized = open_image(path).resize((width, height), Image.Resampling.BILINEAR)
+    shape, letterbox = picture_shape(config.data), config.data.letterbox
+    resized = image_cache.resize(open_image(path), shape, letterbox=letterbox)
     test = make_preprocessing(config.data).test
     return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])

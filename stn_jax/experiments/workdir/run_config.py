@@ -24,6 +24,7 @@ _ADDED = {
             "augment": {"linear": 0.0, "shift": 0.0, "invert": False},
             "aspect": 1.0,
             "drawn": 0,
+            "letterbox": False,
         },
         "model": {"attention": False, "kernel_size": 5, "poolings": 4},
     },
