@@ -26,6 +26,7 @@ FIELDS: dict[str, Field] = {
     "data.subset": Integer(0, _MOST_NUMBERS),
     "data.held_out": Integer(0, _MOST_NUMBERS),
     "data.evaluate_on": Choice(EVALUATE_ON),
+    "data.composed": Integer(0, _MOST_NUMBERS),
     "data.drawn": Integer(0, _MOST_NUMBERS),
     "data.size": Integer(16, 512),  # SVHN's pictures are at most about 500 pixels high
     "data.aspect": Real(0.25, 4),
@@ -99,6 +100,7 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.data.subset = 0  # number of training examples; 0: all
     config.data.held_out = 5000  # training examples set aside
     config.data.evaluate_on = "test"  # or "held_out", for choosing settings
+    config.data.composed = 0  # numbers composed of training examples and added to them
     config.data.drawn = 0  # synthetic numbers added to the training examples, if source is "svhn"
     config.data.size = size  # height of a picture, in pixels
     config.data.aspect = 1.0  # width of a picture and of a crop, divided by the height

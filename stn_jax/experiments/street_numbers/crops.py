@@ -69,7 +69,7 @@ def load_crops(
         shape,
         columns={"labels": (MAX_DIGITS,)},
         read=lambda: (number for split in splits for number in read_numbers(builder, split)),
-        places=lambda: _places(settings["count"], shuffled),
+        places=lambda: places(settings["count"], shuffled),
         cut_out=functools.partial(cut_out, shape=shape, context=context, letterbox=letterbox),
         describe=lambda number: {"labels": number.digits},
     )
@@ -78,7 +78,8 @@ def load_crops(
     return Examples(images, columns["labels"])
 
 
-def _places(count: int, shuffled: bool) -> np.ndarray:
+def places(count: int, shuffled: bool) -> np.ndarray:
+    """Returns the place in the arrays of each number that is read, [count]."""
     if shuffled:
         return np.random.default_rng(_SHUFFLING_SEED).permutation(count)
     return np.arange(count)

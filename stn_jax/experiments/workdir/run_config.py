@@ -23,6 +23,7 @@ _ADDED = {
         "data": {
             "augment": {"linear": 0.0, "shift": 0.0, "invert": False},
             "aspect": 1.0,
+            "composed": 0,
             "drawn": 0,
             "letterbox": False,
         },
