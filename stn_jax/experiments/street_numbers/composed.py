@@ -16,7 +16,8 @@ LENGTH_SHARES = {2: 0.5, 3: 0.35, 4: 0.1, 5: 0.05}
 
 _HEIGHT = 32  # of the digits in the parts, in pixels
 _CANDIDATES = 32  # for the last digits; those that look most like the first ones are taken
-_SEAM = 3  # columns of pixels beside the cut, which show the wall or a plate
+_GAP = 4  # between a digit and the next one, in pixels, where there is none
+_SEAM = 2  # columns of pixels beside the cut, which show the wall or a plate
 
 
 class _Part(NamedTuple):
@@ -78,24 +79,20 @@ def _at_one_scale(number: Number) -> tuple[np.ndarray, Number]:
 
 def _first_digits(pixels: np.ndarray, number: Number, length: int) -> _Part:
     """Returns the first digits and all that is left of them."""
-    cut = number.boxes[length - 1, 2]
-    if length < number.length:
-        cut = (cut + number.boxes[length, 0]) / 2
-    end = int(np.clip(round(float(cut)), 1, pixels.shape[1]))
+    ends = [*number.boxes[:, 0], number.boxes[-1, 2] + _GAP]
+    cut = float(number.boxes[length - 1, 2] + ends[length]) / 2
+    end = min(max(round(cut), 1), pixels.shape[1])
     return _Part(pixels[:, :end], number.digits[:length], number.boxes[:length])
 
 
 def _last_digits(pixels: np.ndarray, number: Number, length: int) -> _Part:
     """Returns the last digits and all that is right of them."""
-    start = number.length - length
-    cut = number.boxes[start, 0]
-    if start > 0:
-        cut = (cut + number.boxes[start - 1, 2]) / 2
-    begin = int(np.clip(round(float(cut)), 0, pixels.shape[1] - 1))
-    digits = number.digits[start : number.length]
-    return _Part(
-        pixels[:, begin:], digits, number.boxes[start:] - np.array([begin, 0, begin, 0], np.float32)
-    )
+    first = number.length - length
+    starts = [number.boxes[0, 0] - _GAP, *number.boxes[:, 2]]
+    cut = float(starts[first] + number.boxes[first, 0]) / 2
+    start = min(max(round(cut), 0), pixels.shape[1] - 1)
+    boxes = number.boxes[first:] - np.array([start, 0, start, 0], np.float32)
+    return _Part(pixels[:, start:], number.digits[first : number.length], boxes)
 
 
 def _parts(parts: list[_Part], seam: slice) -> _Parts:
