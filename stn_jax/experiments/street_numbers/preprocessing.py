@@ -14,6 +14,8 @@ from stn_jax.experiments.street_numbers.shapes import crop_shape, picture_shape
 from stn_jax.sampling import sample
 from stn_jax.transforms import affine_grid
 
+_LEAST_CONTRAST = 0.01  # that is added to a standard deviation, so that noise stays faint
+
 
 def make_preprocessing(config: ConfigDict) -> Preprocessing:
     """Returns the preprocessing for `config.data`: jitter, crop and subtraction of the mean.
@@ -21,7 +23,8 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     A training image is changed in brightness and contrast at random and cropped at a random place;
     a test image is cropped at its centre. Then the mean over all pixels and colours of the crop is
     subtracted (Goodfellow et al., 2013). Images [B, *picture_shape, 3] uint8 give
-    [B, *crop_shape, 3] float32 in -1..1.
+    [B, *crop_shape, 3] float32 in -1..1. With `standardise`, each is also divided by its
+    standard deviation: many photographs are pale.
 
     With `augment.linear`, a crop is also turned, stretched and sheared, as in `random_linear_map`;
     with `augment.shift`, it may go beyond the picture by this share of half its width and height.
@@ -38,17 +41,21 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     jitter = make_jitter(config.augment)
     crop = _make_crop(config)
 
+    def centred(image: Array) -> Array:
+        image = image - image.mean()
+        return image / (image.std() + _LEAST_CONTRAST) if config.standardise else image
+
     def train_image(image: Array, key: Array) -> Array:
         light_key, crop_key = jax.random.split(key)
         image = crop(jitter(image, light_key), crop_key)
-        image = image - image.mean()
+        image = centred(image)
         if config.augment.invert:
             image = image * jax.random.rademacher(jax.random.fold_in(key, 0), (), image.dtype)
         return image
 
     def test_image(image: Array) -> Array:
         image = image[top : top + height, left : left + width]
-        return image - image.mean()
+        return centred(image)
 
     def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)

@@ -26,6 +26,7 @@ _ADDED = {
             "composed": 0,
             "drawn": 0,
             "letterbox": False,
+            "standardise": False,
         },
         "model": {"attention": False, "kernel_size": 5, "poolings": 4},
     },

@@ -132,3 +132,16 @@ def test_half_of_the_training_images_are_inverted_and_no_test_image():
 def test_a_crop_that_does_not_fit_is_refused():
     with pytest.raises(UserError, match=r"data\.crop must be at most 64 pixels .*, got 65"):
         make_preprocessing(data_config(crop=65))
+
+
+def test_a_standardised_image_has_one_contrast_whatever_the_light_and_noise_stays_faint():
+    images = pictures(64)
+    paler = (images // 4 + 90).astype(np.uint8)
+    plain, pale = (
+        make_preprocessing(data_config(standardise=True)).test(these, IDS)
+        for these in (images, paler)
+    )
+    np.testing.assert_allclose(plain.std(axis=(1, 2, 3)), 1, atol=0.05)
+    np.testing.assert_allclose(pale, plain, atol=0.3)
+    flat = make_preprocessing(data_config(standardise=True)).test(0 * images + 100, IDS)
+    np.testing.assert_allclose(flat, 0, atol=1e-3)
