@@ -233,8 +233,8 @@ def _fit_small_pictures(config: ConfigDict) -> None:
     config.model.features = (256,)
     config.model.localisation_filters = (8, 16)
     config.batch_size = 32
-    config.num_epochs = 60.0
-    config.eval_every_epochs = 10.0
+    config.num_epochs = 48.0
+    config.eval_every_epochs = 8.0
     config.log_every = 10
     if config.optimizer.name == "adam":
         config.model.dropout = 0.1
