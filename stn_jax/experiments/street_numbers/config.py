@@ -29,7 +29,7 @@ FIELDS: dict[str, Field] = {
     "data.composed": Integer(0, _MOST_NUMBERS),
     "data.drawn": Integer(0, _MOST_NUMBERS),
     "data.size": Integer(16, 512),  # SVHN's pictures are at most about 500 pixels high
-    "data.aspect": Real(0.25, 4),
+    "data.aspect": Real(1, 4),
     "data.crop": Integer(16, 512),
     "data.context": Real(1, 100, or_zero=True),
     "data.letterbox": Switch(),

@@ -47,13 +47,17 @@ def load_data(config: ConfigDict) -> Data:
     train, test = load_street_numbers(config.data)
     height, width = picture_shape(config.data)
     size = height if height == width else f"{height}x{width}"
-    drawn = f", {config.data.drawn} of them drawn" if config.data.drawn else ""
+    added = "".join(
+        f", {config.data[kind]} of them {kind}"
+        for kind in ("drawn", "composed")
+        if config.data[kind]
+    )
     return Data(
         train=train,
         test=test,
         preprocessing=preprocessing,
         name=f"street numbers, {size} px ({describe(config.data)}: "
-        f"{len(train.labels)} train{drawn}, {len(test.labels)} {config.data.evaluate_on})",
+        f"{len(train.labels)} train{added}, {len(test.labels)} {config.data.evaluate_on})",
     )
 
 
