@@ -26,7 +26,8 @@ REAL = {"real": ("real", "real_small"), "real_drawn": ("real, with drawn", "real
 
 ABOUT = """\
 The columns "real" and "real, with drawn" are errors on 965 of 4,827 real house numbers stitched
-from SVHN's test crops; the other 3,862 are trained on. This split is not SVHN's, so no published
+from SVHN's test crops; the other 3,862 are trained on, in the last column together with drawn
+numbers and with new ones composed of parts of the 3,862. This split is not SVHN's, so no published
 error compares with them.
 """
 
@@ -37,7 +38,7 @@ BUDGETS: dict[str, tuple[str, str, dict]] = {
         {"data.synthetic.train": 640, "data.synthetic.test": 200},
     ),
     "minutes": (
-        "20,000 synthetic numbers, narrow networks, 3 epochs, or real numbers, 60 epochs or as "
+        "20,000 synthetic numbers, narrow networks, 3 epochs, or real numbers, 48 epochs or as "
         "many examples: a few minutes per row on 2 CPU cores",
         "synthetic_small,modern",
         {},

@@ -27,7 +27,8 @@ class Content(NamedTuple):
     """What a cache holds, and how it is made of N items, such as pictures with their labels."""
 
     name: str  # of the items, for messages, such as "street numbers"
-    settings: Mapping[str, Any]  # that the content depends on; with "count", which is N, and "size"
+    settings: Mapping[str, Any]  # that the content depends on; with "count", which is N
+    shape: tuple[int, int]  # height and width of the images
     columns: Mapping[str, Shape]  # the name and shape of each int32 array, without its first axis
     read: Callable[[], Iterator[Any]]  # gives the items
     places: Callable[[], np.ndarray]  # gives the index of each item in the arrays, [N]
@@ -67,20 +68,48 @@ def check_context(context: float) -> None:
         )
 
 
-def cut_out(png: bytes, boxes: np.ndarray, *, size: int, context: float) -> np.ndarray:
-    """Returns a picture cropped to `crop_box` and resized: [size, size, 3] uint8.
+def cut_out(
+    png: bytes,
+    boxes: np.ndarray,
+    *,
+    shape: tuple[int, int],
+    context: float,
+    letterbox: bool = False,
+) -> np.ndarray:
+    """Returns a picture cropped to `crop_box` and resized as in `resize`: [*shape, 3] uint8."""
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as picture:
+        return resize(picture, shape, crop_box(boxes, context, *picture.size), letterbox)
+
+
+def resize(
+    picture: Image.Image,
+    shape: tuple[int, int],
+    box: tuple[float, float, float, float] | None = None,
+    letterbox: bool = False,
+) -> np.ndarray:
+    """Returns a picture, or a box of it, resized: [*shape, 3] uint8.
+
+    With `letterbox`, it keeps its proportions: it fills the height or the width, and the rest
+    repeats its edges. Otherwise it is stretched to fill both.
 
     Pillow's bilinear filter averages over as many pixels as become one, so that nothing is aliased.
     Unlike its sharper filters, it adds no bright or dark lines beside edges. A crop that already
-    has the size is not changed.
+    has the shape is not changed.
     """
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as picture:
-        box = crop_box(boxes, context, *picture.size)
-        return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR, box))
+    height, width = shape
+    if letterbox:
+        left, top, right, bottom = box or (0, 0, *picture.size)
+        scale = min(width / (right - left), height / (bottom - top))
+        width = max(1, round(scale * (right - left)))
+        height = max(1, round(scale * (bottom - top)))
+    pixels = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR, box))
+    above, before = (shape[0] - height) // 2, (shape[1] - width) // 2
+    around = (above, shape[0] - height - above), (before, shape[1] - width - before), (0, 0)
+    return np.pad(pixels, around, mode="edge")
 
 
 def cached_images(folder: Path, content: Content) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Returns images [N, size, size, 3] uint8, memory-mapped, and the columns by name.
+    """Returns images [N, *shape, 3] uint8, memory-mapped, and the columns by name.
 
     The first call creates the images and stores them in `folder`, which is named after the
     settings. Its parent holds all such caches.
@@ -124,11 +153,11 @@ def _read(folder: Path, content: Content) -> tuple[np.ndarray, dict[str, np.ndar
             f"the {content.name} in {folder} were made with other settings "
             f"({'; '.join(differing)}): {remedy}"
         )
-    count, size = content.settings["count"], content.settings["size"]
+    count = content.settings["count"]
     expected: dict[str, tuple[Shape, type]] = {
         name: ((count, *shape), np.int32) for name, shape in content.columns.items()
     }
-    expected["images"] = (count, size, size, 3), np.uint8
+    expected["images"] = (count, *content.shape, 3), np.uint8
     if {name: (array.shape, array.dtype) for name, array in arrays.items()} != expected:
         raise UserError(f"the {content.name} in {folder} are incomplete: {remedy}")
     return arrays.pop("images"), {name: np.array(array) for name, array in arrays.items()}
@@ -136,7 +165,7 @@ def _read(folder: Path, content: Content) -> tuple[np.ndarray, dict[str, np.ndar
 
 def _write(folder: Path, content: Content) -> None:
     """Writes a temporary folder next to `folder`, then renames it."""
-    count, size = content.settings["count"], content.settings["size"]
+    count = content.settings["count"]
     print(f"cutting out {count} {content.name} into {folder}", flush=True)
     beside = folder.with_name(f"{folder.name}.incomplete")
     beside.mkdir()
@@ -146,7 +175,7 @@ def _write(folder: Path, content: Content) -> None:
         }
         # Not memory-mapped, so that a full disk raises an error and does not kill the process.
         with (beside / "images.npy").open("wb") as images:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+            header = {"descr": "|u1", "fortran_order": False, "shape": (count, *content.shape, 3)}
             np.lib.format.write_array_header_1_0(images, header)
             start = images.tell()
             made = _shown(_all_cut_out(content), content.name, count)

@@ -8,10 +8,11 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.data.image_cache import crop_box
+from stn_jax.experiments.data.image_cache import crop_box, resize
 from stn_jax.experiments.street_numbers.drawn.drawing import draw_picture, random_number
 from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
 from stn_jax.experiments.street_numbers.preprocessing import make_preprocessing
+from stn_jax.experiments.street_numbers.shapes import picture_shape
 
 
 class NumberPicture(NamedTuple):
@@ -46,14 +47,13 @@ def any_number(seed: int) -> str:
 
 
 def network_input(picture: NumberPicture, config: ConfigDict) -> np.ndarray:
-    """Returns a picture as a network's input: [crop, crop, 3] with mean 0.
+    """Returns a picture as a network's input: [*crop_shape, 3] with mean 0.
 
     It is cropped as in training if the digits' boxes are known; otherwise it is used whole.
     """
-    size, context = config.data.size, config.data.context
     box = None
     if picture.boxes is not None:
-        box = crop_box(picture.boxes, context, *picture.pixels.size)
-    resized = picture.pixels.resize((size, size), Image.Resampling.BILINEAR, box)
+        box = crop_box(picture.boxes, config.data.context, *picture.pixels.size)
+    resized = resize(picture.pixels, picture_shape(config.data), box, config.data.letterbox)
     stored = jnp.asarray(resized)[None]
     return np.asarray(make_preprocessing(config.data).test(stored, jnp.zeros(1, jnp.int32))[0])

@@ -26,10 +26,14 @@ FIELDS: dict[str, Field] = {
     "data.subset": Integer(0, _MOST_NUMBERS),
     "data.held_out": Integer(0, _MOST_NUMBERS),
     "data.evaluate_on": Choice(EVALUATE_ON),
+    "data.composed": Integer(0, _MOST_NUMBERS),
     "data.drawn": Integer(0, _MOST_NUMBERS),
     "data.size": Integer(16, 512),  # SVHN's pictures are at most about 500 pixels high
+    "data.aspect": Real(1, 4),
     "data.crop": Integer(16, 512),
     "data.context": Real(1, 100, or_zero=True),
+    "data.letterbox": Switch(),
+    "data.standardise": Switch(),
     "data.augment.brightness": Real(0, 1),
     "data.augment.contrast": Real(0, 1),
     "data.augment.linear": Real(0, 1),
@@ -67,8 +71,8 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
         network: "cnn", "single" or "multi".
         variant: comma-separated words in any order, at most one each of `SIZES` (default 64; 128
             for synthetic_small; real_small has its own), `DATA` (default svhn) and `RECIPES`
-            (default modern), and drawn, which adds drawn numbers to the real ones of real_small;
-            None for the defaults.
+            (default modern), and drawn, which adds drawn numbers to the real ones of real_small,
+            and others that are composed of them; None for the defaults.
 
     Raises:
         UserError: a word is unknown, or two words exclude each other.
@@ -97,14 +101,19 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
     config.data.subset = 0  # number of training examples; 0: all
     config.data.held_out = 5000  # training examples set aside
     config.data.evaluate_on = "test"  # or "held_out", for choosing settings
+    config.data.composed = 0  # numbers composed of training examples and added to them
     config.data.drawn = 0  # synthetic numbers added to the training examples, if source is "svhn"
-    config.data.size = size
+    config.data.size = size  # height of a picture, in pixels
+    config.data.aspect = 1.0  # width of a picture and of a crop, divided by the height
     # A crop of 112 results in 7x7 pixels after four poolings. It leaves 16 of 128 pixels for random
     # shifts, which is about the same share that a crop of 54 leaves of 64.
     config.data.crop = {64: 54, 128: 112}[size]
     # The picture shows the box around all digits, enlarged by this factor; 0: the whole picture.
     # At 128 pixels, 2.6 shows digits of the same size as 1.3 does at 64, in four times the area.
     config.data.context = {64: 1.3, 128: 2.6}[size]
+    # Whether pictures keep their proportions, and the rest of the frame repeats their edges.
+    config.data.letterbox = False
+    config.data.standardise = False  # whether a crop is divided by its standard deviation
     config.data.augment = ConfigDict(
         {"brightness": 0.2, "contrast": 0.2, "linear": 0.0, "shift": 0.0, "invert": False}
     )
@@ -210,19 +219,22 @@ def _shrink(config: ConfigDict) -> None:
 def _fit_small_pictures(config: ConfigDict) -> None:
     """Fits a few thousand pictures of about 50x33 pixels that show little beside the digits."""
     config.data.held_out = 0
-    config.data.size = config.data.crop = 40  # random maps take the place of random crops
+    config.data.size = config.data.crop = 32  # random maps take the place of random crops
+    config.data.aspect = 2.0  # a digit has one size, however long the number is
+    config.data.letterbox = True
+    config.data.standardise = True
     config.data.context = 0.0
     config.data.synthetic.layout = "tight"
     config.data.augment.update({"linear": 0.08, "shift": 0.08, "invert": True})
-    config.model.filters = (16, 32, 32, 64, 64, 96, 96, 128)
+    config.model.filters = (16, 32, 48, 64, 96, 128, 128, 192)
     config.model.kernel_size = 3
     config.model.poolings = 3
     config.model.attention = True  # few numbers are long: each place learns from all others
     config.model.features = (256,)
     config.model.localisation_filters = (8, 16)
     config.batch_size = 32
-    config.num_epochs = 60.0
-    config.eval_every_epochs = 10.0
+    config.num_epochs = 48.0
+    config.eval_every_epochs = 8.0
     config.log_every = 10
     if config.optimizer.name == "adam":
         config.model.dropout = 0.1
@@ -230,8 +242,9 @@ def _fit_small_pictures(config: ConfigDict) -> None:
 
 
 def _add_drawn(config: ConfigDict) -> None:
-    """Adds a drawn number to each of 3,862 real ones, for as many steps as without them."""
+    """Adds a drawn number and four composed ones to each of 3,862 real ones, for as many steps."""
     config.name += "-drawn"
     config.data.drawn = 3862
-    config.num_epochs /= 2
-    config.eval_every_epochs /= 2
+    config.data.composed = 4 * 3862
+    config.num_epochs /= 6
+    config.eval_every_epochs /= 6

@@ -1,5 +1,6 @@
 """The sources of street numbers: SVHN's archives, or synthetic numbers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ from ml_collections import ConfigDict
 from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.data import tfds_support
 from stn_jax.experiments.data.examples import Examples
+from stn_jax.experiments.street_numbers import crops
+from stn_jax.experiments.street_numbers.composed import compose
 from stn_jax.experiments.street_numbers.crops import load_crops
 from stn_jax.experiments.street_numbers.drawn import synthetic
-from stn_jax.experiments.street_numbers.svhn.prepared import prepare
+from stn_jax.experiments.street_numbers.shapes import picture_shape
+from stn_jax.experiments.street_numbers.svhn.prepared import prepare, read_numbers
 
 SOURCES = ("svhn", "synthetic")
 EVALUATE_ON = ("test", "held_out")
@@ -29,7 +33,7 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
 
     The training examples are the splits train and extra, mixed. The last `held_out` of them are set
     aside; `subset` selects the first of the others. After them come `drawn` synthetic numbers, if
-    that is above 0. Images are [size, size, 3] uint8 and, without drawn ones among real ones,
+    that is above 0. Images are [*picture_shape, 3] uint8 and, without drawn ones among real ones,
     memory-mapped; labels are [5], with `NO_DIGIT` after the last digit.
 
     Raises:
@@ -50,7 +54,11 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
         name = _STITCHED if _is_stitched(builder) else "others of the same format"
         print(f"note: these are not SVHN's official archives, but {name}")
     cache = root / "street_number_crops"
-    kind = {"size": config.size, "context": config.context}
+    kind = {
+        "shape": picture_shape(config),
+        "context": config.context,
+        "letterbox": config.letterbox,
+    }
     splits = [split for split in ("train", "extra") if split in builder.info.splits]
     count = sum(builder.info.splits[split].num_examples for split in splits)
     last = count - config.held_out
@@ -65,6 +73,9 @@ def load_street_numbers(config: ConfigDict) -> tuple[Examples, Examples]:
         raise UserError("config.data.evaluate_on=held_out needs a config.data.held_out above 0")
     train = load_crops(cache, builder, splits, **kind, shuffled=True)
     learned = _rows(train, 0, config.subset or last)
+    if config.composed:
+        added = _composed(config, builder, splits, subset=config.subset or last, **kind)
+        learned = Examples(*map(np.concatenate, zip(learned, added, strict=True)))
     if config.drawn:
         settings = config.synthetic.to_dict() | {"train": config.drawn, "test": 1}
         added = load_crops(
@@ -104,6 +115,19 @@ def _prepare_synthetic(root: Path, **settings: Any) -> Any:
     folder = root / "synthetic_street_numbers" / f"{name}-v{synthetic.GENERATOR_VERSION}"
     synthetic.write_synthetic(folder, **settings)
     return prepare(str(root), str(folder), folder.name)
+
+
+def _composed(
+    config: ConfigDict, builder: Any, splits: Sequence[str], *, subset: int, **kind: Any
+) -> Examples:
+    """Returns examples composed of the first `subset` training examples."""
+    numbers = [number for split in splits for number in read_numbers(builder, split)]
+    order = np.argsort(crops.places(len(numbers), shuffled=True))
+    composed = compose(
+        [numbers[i] for i in order[:subset]], config.composed, seed=config.synthetic.seed
+    )
+    images = np.array([crops.cut_out(number, **kind) for number in composed])
+    return Examples(images, np.array([number.digits for number in composed]))
 
 
 def _rows(examples: Examples, start: int, stop: int) -> Examples:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
-from PIL import Image
 
+from stn_jax.experiments.data import image_cache
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.labels import LabelKind
@@ -16,7 +16,8 @@ from stn_jax.experiments.street_numbers import config as settings
 from stn_jax.experiments.street_numbers import published
 from stn_jax.experiments.street_numbers.labels import NumberLabels
 from stn_jax.experiments.street_numbers.network import make_model
-from stn_jax.experiments.street_numbers.preprocessing import check_crop, make_preprocessing
+from stn_jax.experiments.street_numbers.preprocessing import make_preprocessing
+from stn_jax.experiments.street_numbers.shapes import crop_shape, picture_shape
 from stn_jax.experiments.street_numbers.sources import describe, load_street_numbers
 
 PUBLISHED_SOURCE: str | None = published.SOURCE
@@ -25,8 +26,7 @@ LABELS: LabelKind = NumberLabels()
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
-    check_crop(config.data)
-    return config.data.crop, config.data.crop, 3
+    return *crop_shape(config.data), 3
 
 
 def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
@@ -45,22 +45,28 @@ def published_errors(config: ConfigDict) -> Mapping[str, float]:
 def load_data(config: ConfigDict) -> Data:
     preprocessing = make_preprocessing(config.data)
     train, test = load_street_numbers(config.data)
-    drawn = f", {config.data.drawn} of them drawn" if config.data.drawn else ""
+    height, width = picture_shape(config.data)
+    size = height if height == width else f"{height}x{width}"
+    added = "".join(
+        f", {config.data[kind]} of them {kind}"
+        for kind in ("drawn", "composed")
+        if config.data[kind]
+    )
     return Data(
         train=train,
         test=test,
         preprocessing=preprocessing,
-        name=f"street numbers, {config.data.size} px ({describe(config.data)}: "
-        f"{len(train.labels)} train{drawn}, {len(test.labels)} {config.data.evaluate_on})",
+        name=f"street numbers, {size} px ({describe(config.data)}: "
+        f"{len(train.labels)} train{added}, {len(test.labels)} {config.data.evaluate_on})",
     )
 
 
 def read_image(path: Path, config: ConfigDict) -> np.ndarray:
-    """Reads a picture of a number as a network input: its centre, [crop, crop, 3], with mean 0.
+    """Reads a picture of a number as a network input: its centre, [*crop_shape, 3], with mean 0.
 
     The picture should show about as much around the number as the training images do.
     """
-    size = config.data.size
-    resized = open_image(path).resize((size, size), Image.Resampling.BILINEAR)
+    shape, letterbox = picture_shape(config.data), config.data.letterbox
+    resized = image_cache.resize(open_image(path), shape, letterbox=letterbox)
     test = make_preprocessing(config.data).test
     return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])

@@ -130,11 +130,12 @@ def load_signs(
         return np.argsort(np.lexsort((shuffled, held_out_tracks(labels, tracks, held_out))))
 
     def cut_out(sign: Sign) -> np.ndarray:
-        return image_cache.cut_out(sign.png, sign.roi, size=size, context=context)
+        return image_cache.cut_out(sign.png, sign.roi, shape=(size, size), context=context)
 
     content = image_cache.Content(
         "traffic signs",
         settings,
+        (size, size),
         columns={"labels": (), "tracks": ()},
         read=lambda: read_signs(builder, split),
         places=places,

@@ -20,7 +20,14 @@ _ADDED = {
         "model": {"dropout": 0.0},
     },
     "street_numbers": {
-        "data": {"augment": {"linear": 0.0, "shift": 0.0, "invert": False}, "drawn": 0},
+        "data": {
+            "augment": {"linear": 0.0, "shift": 0.0, "invert": False},
+            "aspect": 1.0,
+            "composed": 0,
+            "drawn": 0,
+            "letterbox": False,
+            "standardise": False,
+        },
         "model": {"attention": False, "kernel_size": 5, "poolings": 4},
     },
 }

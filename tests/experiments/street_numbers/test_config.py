@@ -48,11 +48,12 @@ def test_drawn_numbers_change_the_data_and_not_the_number_of_steps(recipe):
     real, both = (
         make_config("multi", f"{data},{recipe}") for data in ("real_small", "real_small,drawn")
     )
-    assert real.data.drawn == 0 < both.data.drawn
+    assert real.data.drawn == real.data.composed == 0
     count = 3862
-    assert math.isclose(both.num_epochs * (count + both.data.drawn), real.num_epochs * count)
+    added = both.data.drawn + both.data.composed
+    assert math.isclose(both.num_epochs * (count + added), real.num_epochs * count)
     for config in (real, both):
-        config.data.drawn = config.num_epochs = config.eval_every_epochs = 0
+        config.data.drawn = config.data.composed = config.num_epochs = config.eval_every_epochs = 0
         config.name = ""
     assert real.to_dict() == both.to_dict()
 

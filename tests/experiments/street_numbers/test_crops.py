@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from stn_jax.experiments.street_numbers.svhn.format1 import Box, write_archive
 from stn_jax.experiments.street_numbers.svhn.prepared import Number, prepare
 
 COUNTS = {"train": 7, "test": 3, "extra": 4}
-SETTINGS = {"size": 32, "context": 1.3}
+SETTINGS = {"shape": (32, 32), "context": 1.3}
 
 
 def png(pixels):
@@ -51,13 +52,15 @@ def test_what_is_cut_out_is_what_is_in_the_box():
     pixels[7:33, 37:63] = 255
     number = Number(png(pixels), None, 1, np.array([[40.0, 10, 60, 30]]))
     # Resizing mixes in pixels just outside the edge.
-    assert cut_out(number, size=48, context=1.3)[1:-1, 1:-1].min() == 255
-    assert cut_out(number, size=48, context=1.3).min() > 128
-    assert cut_out(number, size=48, context=1.8).mean() / 255 == pytest.approx((26 / 36) ** 2, 0.02)
+    assert cut_out(number, shape=(48, 48), context=1.3)[1:-1, 1:-1].min() == 255
+    assert cut_out(number, shape=(48, 48), context=1.3).min() > 128
+    assert cut_out(number, shape=(48, 48), context=1.8).mean() / 255 == pytest.approx(
+        (26 / 36) ** 2, 0.02
+    )
     red = np.zeros((60, 100, 3), np.uint8)
     red[..., 0] = 200
     number = number._replace(png=png(red))
-    np.testing.assert_array_equal(cut_out(number, size=16, context=0)[3, 3], [200, 0, 0])
+    np.testing.assert_array_equal(cut_out(number, shape=(16, 16), context=0)[3, 3], [200, 0, 0])
 
 
 def test_images_and_digits_belong_together_in_the_archives_order(builder, tmp_path):
@@ -91,10 +94,11 @@ def test_a_cache_is_made_once_and_then_mapped(builder, tmp_path, monkeypatch):
 
 
 def test_each_setting_has_its_own_cache(builder, tmp_path):
-    for settings in (SETTINGS, SETTINGS | {"size": 16}, SETTINGS | {"context": 0.0}):
+    changes = [{}, {"shape": (32, 48)}, {"context": 0.0}, {"letterbox": True}]
+    for settings in (SETTINGS | change for change in changes):
         examples = load_crops(tmp_path, builder, ["test"], **settings, shuffled=False)
-        assert examples.images.shape[1] == settings["size"]
-    assert len(list(tmp_path.iterdir())) == 3
+        assert examples.images.shape[1:3] == settings["shape"]
+    assert len(list(tmp_path.iterdir())) == len(changes)
 
 
 def damage_truncate(folder):
@@ -154,7 +158,8 @@ def test_a_full_disk_leaves_nothing_and_the_next_try_starts_clean(builder, tmp_p
     assert not list(tmp_path.iterdir())
     load_crops(tmp_path, builder, ["test"], **SETTINGS, shuffled=False)
     (folder,) = tmp_path.iterdir()
-    assert folder.name.startswith("crops-test-32px-context1.3-")
+    assert re.fullmatch(r"crops-test-32px-context1\.3-[0-9a-f]+", folder.name)
+    assert json.loads((folder / "settings.json").read_text())["size"] == 32
     # The state that a killed process leaves behind:
     shutil.rmtree(folder)
     (tmp_path / f"{folder.name}.incomplete").mkdir()
@@ -165,7 +170,7 @@ def test_a_full_disk_leaves_nothing_and_the_next_try_starts_clean(builder, tmp_p
 @pytest.mark.parametrize("context", [-1.0, 0.5, float("nan")])
 def test_a_context_smaller_than_the_number_is_refused(builder, tmp_path, context):
     with pytest.raises(UserError, match=r"config\.data\.context"):
-        load_crops(tmp_path, builder, ["test"], size=32, context=context, shuffled=False)
+        load_crops(tmp_path, builder, ["test"], shape=(32, 32), context=context, shuffled=False)
 
 
 def test_a_folder_that_cannot_be_written_is_told(builder, tmp_path):

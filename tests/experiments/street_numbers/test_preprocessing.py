@@ -24,8 +24,8 @@ def plain(**overrides):
     return data_config(augment__brightness=0.0, augment__contrast=0.0, **overrides)
 
 
-def pictures(size):
-    return RNG.integers(0, 256, (6, size, size, 3)).astype(np.uint8)
+def pictures(height, width=None):
+    return RNG.integers(0, 256, (6, height, width or height, 3)).astype(np.uint8)
 
 
 @pytest.mark.parametrize(("size", "crop"), [(64, 54), (128, 112)])
@@ -81,28 +81,41 @@ def test_a_training_image_depends_on_key_and_id_not_on_its_place():
         assert np.all(np.any(np.asarray(other != whole), axis=(1, 2, 3)))
 
 
-def test_a_random_map_is_linear_about_a_place_near_the_middle():
-    """The picture's pixels are their own coordinates, so a crop shows its map."""
-    y, x = np.meshgrid(np.arange(64), np.arange(64), indexing="ij")
+@pytest.mark.parametrize("aspect", [1.0, 2.0])
+def test_a_random_map_is_linear_about_a_place_near_the_middle(aspect):
+    """The picture's pixels are their own coordinates, so a crop shows its map, in pixels."""
+    width = round(64 * aspect)
+    y, x = np.meshgrid(np.arange(64), np.arange(width), indexing="ij")
     picture = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
-    config = plain(size=64, crop=32, augment__linear=0.1, augment__shift=0.2)
+    config = plain(size=64, crop=32, aspect=aspect, augment__linear=0.1, augment__shift=0.2)
     train = jax.jit(make_preprocessing(config).train)
     count = 500
     images = np.broadcast_to(picture, (count, *picture.shape))
     made = 255 * np.asarray(train(images, np.arange(count), jax.random.key(0)))
     places = made[..., :2] - made[..., 2:]  # the mean that was subtracted is that of all colours
-    across = places[:, 16, 17] - places[:, 16, 16]
-    down = places[:, 17, 16] - places[:, 16, 16]
+    i, j = 16, width // 4  # of the crop's middle
+    across = places[:, i, j + 1] - places[:, i, j]
+    down = places[:, i + 1, j] - places[:, i, j]
     maps = np.stack([across, down], axis=-1)
     np.testing.assert_allclose(maps.mean(axis=0), np.eye(2), atol=0.02)
     np.testing.assert_allclose(maps.std(axis=0), 0.1, atol=0.02)
-    middles = places[:, 15:17, 15:17].mean(axis=(1, 2)) - 31.5
-    reach = (0.5 + 0.2) * 32
-    assert np.abs(middles).max() <= reach + 1e-3
-    assert np.abs(middles).max() > 0.95 * reach
+    middles = places[:, i - 1 : i + 1, j - 1 : j + 1].mean(axis=(1, 2))
+    middles -= (np.array([width, 64]) - 1) / 2
+    reach = (0.5 + 0.2) * np.array([width, 64]) / 2
+    assert (np.abs(middles).max(axis=0) <= reach + 1e-3).all()
+    assert (np.abs(middles).max(axis=0) > 0.95 * reach).all()
     np.testing.assert_allclose(
-        places[3, 20, 20], places[3, 16, 16] + 4 * (maps[3].sum(axis=1)), atol=1e-2
+        places[3, i + 4, j + 4], places[3, i, j] + 4 * (maps[3].sum(axis=1)), atol=1e-2
     )
+
+
+def test_a_wide_test_image_is_the_middle_less_its_mean():
+    images = pictures(32, 64)
+    config = data_config(crop=24, aspect=2.0)
+    config.size = 32
+    made = make_preprocessing(config).test(images, IDS)
+    middle = images[:, 4:-4, 8:-8].astype(np.float64) / 255
+    np.testing.assert_allclose(made, middle - middle.mean(axis=(1, 2, 3), keepdims=True), atol=1e-5)
 
 
 def test_half_of_the_training_images_are_inverted_and_no_test_image():
@@ -119,3 +132,16 @@ def test_half_of_the_training_images_are_inverted_and_no_test_image():
 def test_a_crop_that_does_not_fit_is_refused():
     with pytest.raises(UserError, match=r"data\.crop must be at most 64 pixels .*, got 65"):
         make_preprocessing(data_config(crop=65))
+
+
+def test_a_standardised_image_has_one_contrast_whatever_the_light_and_noise_stays_faint():
+    images = pictures(64)
+    paler = (images // 4 + 90).astype(np.uint8)
+    plain, pale = (
+        make_preprocessing(data_config(standardise=True)).test(these, IDS)
+        for these in (images, paler)
+    )
+    np.testing.assert_allclose(plain.std(axis=(1, 2, 3)), 1, atol=0.05)
+    np.testing.assert_allclose(pale, plain, atol=0.3)
+    flat = make_preprocessing(data_config(standardise=True)).test(0 * images + 100, IDS)
+    np.testing.assert_allclose(flat, 0, atol=1e-3)

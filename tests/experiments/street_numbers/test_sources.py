@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.street_numbers import sources
+from stn_jax.experiments.street_numbers import composed, crops, sources
 from stn_jax.experiments.street_numbers.config import make_config
 from stn_jax.experiments.street_numbers.sources import describe, load_street_numbers
 
@@ -84,6 +84,32 @@ def test_drawn_numbers_follow_the_real_ones_and_are_never_evaluated_on(
         np.testing.assert_array_equal(more.images[:-2], both.images)
 
 
+@pytest.mark.parametrize(("held_out", "subset"), [(0, 0), (3, 5)])
+def test_composed_numbers_are_made_of_learned_ones_alone(
+    archives, real_data_dir, monkeypatch, held_out, subset
+):
+    used = []
+
+    def spy(numbers, count, *, seed):
+        used.extend(numbers)
+        return composed.compose(numbers, count, seed=seed)
+
+    monkeypatch.setattr(sources, "compose", spy)
+    config = data_config(real_data_dir, "real_small", manual_dir=str(archives))
+    config.update({"held_out": held_out, "subset": subset, "composed": 0, "drawn": 0})
+    alone, _ = load_street_numbers(config)
+    config.composed = 6
+    both, evaluated = load_street_numbers(config)
+    for with_composed, real in zip(both, alone, strict=True):
+        assert len(with_composed) == len(real) + 6
+        np.testing.assert_array_equal(with_composed[:-6], real)
+    kind = {"context": config.context, "letterbox": config.letterbox}
+    seen = [crops.cut_out(number, shape=both.images.shape[1:3], **kind) for number in used]
+    np.testing.assert_array_equal(seen, alone.images)
+    config.composed = 0
+    chex.assert_trees_all_equal(load_street_numbers(config)[1], evaluated)
+
+
 def test_the_name_of_real_numbers_says_where_they_are_from(archives, real_data_dir, monkeypatch):
     config = data_config(real_data_dir, "real_small", manual_dir=str(archives))
     assert describe(config) == "svhn"
@@ -99,7 +125,7 @@ def test_the_name_of_real_numbers_says_where_they_are_from(archives, real_data_d
 def test_the_stitched_numbers_are_prepared_without_extra_and_named(tmp_path, capfd):
     config = data_config(str(tmp_path), "real_small", manual_dir=str(STITCHED))
     train, test = load_street_numbers(config)
-    assert (len(train.labels), len(test.labels)) == (3862, 965)
+    assert train.images.shape == (3862, 32, 64, 3) and test.images.shape == (965, 32, 64, 3)
     for examples, counts in ((train, [758, 2524, 543, 36, 1]), (test, [197, 601, 158, 9, 0])):
         lengths = (examples.labels != 10).sum(axis=1)
         assert np.bincount(lengths, minlength=6)[1:].tolist() == counts

@@ -19,9 +19,24 @@ def test_a_picture_is_resized_and_its_middle_less_the_mean_taken(tmp_path):
     np.testing.assert_allclose(image[:, :20], np.broadcast_to(image[0, 0], (54, 20, 3)))
 
 
+def test_a_wide_picture_is_read_without_a_change_of_its_proportions(tmp_path):
+    pixels = np.zeros((30, 60, 3), np.uint8)
+    pixels[5:25, 20:40] = 255
+    Image.fromarray(pixels).save(tmp_path / "square.png")
+    config = make_config("cnn", "64")
+    config.data.update({"size": 30, "crop": 30, "aspect": 3.0, "letterbox": True})
+    image = read_image(tmp_path / "square.png", config)
+    assert image.shape == (30, 90, 3)
+    bright = image[..., 0] > 0
+    assert bright[5:25, 35:55].all() and bright.sum() == 400
+
+
 @pytest.mark.parametrize(("variant", "size"), [("64", 54), ("128", 112), ("synthetic_small", 112)])
 def test_the_input_is_a_crop(variant, size):
-    assert input_shape(make_config("multi", variant)) == (size, size, 3)
+    config = make_config("multi", variant)
+    assert input_shape(config) == (size, size, 3)
+    config.data.aspect = 1.5
+    assert input_shape(config) == (size, size * 3 // 2, 3)
 
 
 def test_names():

@@ -51,7 +51,8 @@ def test_a_run_on_numbers_from_before_real_ones_had_the_papers_network_and_crops
     config = make_numbers_config("multi", "synthetic")
     claim_workdir(tmp_path, config)
     old = json.loads((tmp_path / "config.json").read_text())
-    del old["data"]["drawn"]
+    for name in ("aspect", "letterbox", "standardise", "composed", "drawn"):
+        del old["data"][name]
     for name in ("linear", "shift", "invert"):
         del old["data"]["augment"][name]
     for name in ("kernel_size", "poolings", "attention"):
