@@ -47,7 +47,8 @@ def test_flat_pictures_stay_finite_and_their_noise_small(contrast):
     flat[1, 0, 0] = 201
     made = np.asarray(CONTRASTS[contrast](flat[1] / np.float32(255)))
     assert np.isfinite(np.asarray(CONTRASTS[contrast](flat[0] / np.float32(255)))).all()
-    assert np.ptp(made) < 0.6
+    # Equalising puts a single brighter pixel at the top of the range, and all others in the middle.
+    assert np.ptp(made) < (0.6 if contrast == "equalise" else 0.25)
 
 
 @pytest.mark.parametrize("least", [0.0, 0.05])
