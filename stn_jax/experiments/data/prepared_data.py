@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from absl import logging
 
 from stn_jax.errors import UserError, printable
@@ -184,6 +185,12 @@ def read_records(
                 for record in source.__getitems__(range(start, stop))
             ]
         yield from items
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    """Returns the width and height in a PNG's header; raises ValueError if it is cut off."""
+    width, height = np.frombuffer(png, ">u4", count=2, offset=16).tolist()
+    return width, height
 
 
 def archives_digest(builder: Any, splits: Sequence[str]) -> str:

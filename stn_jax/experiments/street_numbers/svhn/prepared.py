@@ -71,7 +71,7 @@ def read_numbers(builder: Any, split: str) -> Iterator[Number]:
 
 def _parse(feature: Any) -> Number:
     (png,) = feature["image"].bytes_list.value
-    width, height = np.frombuffer(png, ">u4", count=2, offset=16).tolist()  # of the PNG's header
+    width, height = prepared_data.png_size(png)
     digits = np.array(feature["digits"].int64_list.value, np.int32)
     (length,) = feature["length"].int64_list.value
     edges = np.array(feature["bboxes"].float_list.value, np.float32).reshape(length, 4)

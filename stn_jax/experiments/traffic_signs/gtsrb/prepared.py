@@ -66,7 +66,7 @@ def _parse(feature: Any) -> Sign:
     (track,) = feature["track"].int64_list.value
     (name,) = feature["file_name"].bytes_list.value
     top, left, bottom, right = feature["roi"].float_list.value
-    width, height = np.frombuffer(png, ">u4", count=2, offset=16).tolist()  # of the PNG's header
+    width, height = prepared_data.png_size(png)
     edges = np.array([left * width, top * height, right * width, bottom * height], np.float32)
     return Sign(png, label, track, edges, name.decode())
 
