@@ -1,0 +1,137 @@
+"""Writes the tables of README.md and docs/ that repeat results: `python docs/tables.py`.
+
+They are made from the records in results/ and benchmarks/results/ and from the cards of the trained
+networks, so no number in them is typed. In a page, a table stands between `<!-- table: NAME -->`
+and `<!-- end of table -->`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stn_jax.experiments.distorted_mnist.published import ERRORS as DIGIT_ERRORS
+from stn_jax.experiments.pretrained import FOLDER, pretrained_names
+from stn_jax.experiments.reproduce.paper_tables import PaperTable, find_tables
+from stn_jax.experiments.reproduce.results_page import format_error, mean_error
+from stn_jax.experiments.reproduce.row_records import read_record, record_path
+from stn_jax.experiments.traffic_signs.published import ERRORS as SIGN_ERRORS
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/models.md", "docs/results.md")
+DISTORTIONS = {
+    "R": "error, rotated digits (R)",
+    "RTS": "error, rotated, scaled and shifted digits (RTS)",
+    "P": "error, digits in perspective (P)",
+    "E": "error, elastically deformed digits (E)",
+    "TC": "error, shifted digits among clutter (TC)",
+}
+
+
+def main() -> None:
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(with_tables(path.read_text()))
+
+
+def with_tables(text: str) -> str:
+    """Returns the text of a page with its tables made anew."""
+    return re.sub(
+        r"(<!-- table: (\w+) -->\n).*?(?=<!-- end of table -->)",
+        lambda match: match[1] + TABLES[match[2]](),
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def headline() -> str:
+    """Returns our lowest errors and our speed beside published ones, in ten lines."""
+    tables = find_tables()
+    lines: list[Sequence[str]] = [("", "stn_jax", "compared with")]
+    for column, words in DISTORTIONS.items():
+        ours = format_error(lowest(tables, "mnist", column))
+        lines.append(
+            (words, f"{ours}%", f"the paper: {min(DIGIT_ERRORS[column.lower()].values())}%")
+        )
+    single, plain = (
+        format_error(lowest(tables, "svhn", "128 px", network)) for network in ("ST-CNN", "CNN")
+    )
+    plain = f"our CNN without a transformer: {plain}%"
+    lines.append(("error, synthetic street numbers", f"{single}%", plain))
+    signs = lowest(tables, "gtsrb", "GTSRB")
+    error = f"{format_error(signs)}%" if signs else card("traffic_signs_single")["test error"]
+    error = error.split(" with")[0].strip("*")
+    published = f"lowest published: {min(SIGN_ERRORS.values())}%"
+    lines.append(("error, traffic signs (GTSRB)", error, published))
+    return markdown([*lines, *speed_lines()])
+
+
+def lowest(tables: dict[str, PaperTable], name: str, column: str, network: str = "") -> dict:
+    """Returns the record with the lowest error of a column, or {} if there is none."""
+    table = tables[name]
+    records = [
+        record
+        for row in table.rows
+        if row.column == column and row.network.startswith(network)
+        for budget in table.budgets
+        if (record := read_record(record_path(ROOT / "results", name, budget, row.name)))
+    ]
+    return min(records, key=mean_error, default={})
+
+
+def speed_lines() -> Iterator[Sequence[str]]:
+    """Yields three lines of the headline table on speed."""
+    measured = json.loads((ROOT / "benchmarks/results/results.json").read_text())
+    parts = measured["parts"]
+    against = f"torch {re.search(r'torch ([0-9.]+)', measured['machine']['packages'])[1]}"
+    for part, words in (("sampler", "sampler"), ("steps", "training step")):
+        ratios = [line["ratio"][1] for line in parts[part] if line["who"] == "torch"]
+        times = f"{min(ratios):.2f} to {max(ratios):.2f} times as fast"
+        yield f"speed, {words} on a CPU", times, f"{against}, {len(ratios)} cases"
+    (cost,) = (
+        line["to plain"][1]
+        for line in parts["steps"]
+        if (line["group"], line["network"], line["who"]) == ("4.2, 64 px", "multi", "ours")
+    )
+    yield "step with four transformers", f"{cost:.2f} times a step without", "the paper: 1.06 times"
+
+
+def models() -> str:
+    """Returns the table of the trained networks that come with the package."""
+    lines = [("name", "images", "data", "parameters", "test error", "trained by")]
+    for name in pretrained_names():
+        facts = card(name)
+        lines.append(
+            (
+                f"`{name}`",
+                facts["images"].split("]")[0] + "]",
+                facts["data"],
+                facts["network"].split(", ")[1].removesuffix(" parameters"),
+                facts["test error"].split(" with")[0].strip("*"),
+                facts["command"],
+            )
+        )
+    return markdown(lines)
+
+
+def card(name: str) -> dict[str, str]:
+    """Returns the table of a network's model card."""
+    text = (FOLDER / name / "README.md").read_text()
+    return dict(re.findall(r"^\| (\w[^|]*) \| (.*) \|$", text, flags=re.MULTILINE))
+
+
+def distorted_mnist() -> str:
+    """Returns the first table of results/README.md, which is made from the records."""
+    report = (ROOT / "results" / "README.md").read_text()
+    return re.search(r"(?:^\|.*\n)+", report, flags=re.MULTILINE)[0]
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+TABLES = {"headline": headline, "models": models, "distorted_mnist": distorted_mnist}
+
+if __name__ == "__main__":
+    main()
