@@ -18,7 +18,7 @@ from stn_jax.experiments.reproduce.row_records import read_record, record_path
 from stn_jax.experiments.traffic_signs.published import ERRORS as SIGN_ERRORS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/models.md", "docs/results.md")
+PAGES = ("README.md", "docs/models.md", "docs/results.md", "docs/when_it_helps.md")
 DISTORTIONS = {
     "R": "error, rotated digits (R)",
     "RTS": "error, rotated, scaled and shifted digits (RTS)",
@@ -74,9 +74,13 @@ def lowest(tables: dict[str, PaperTable], name: str, column: str, network: str =
         for row in table.rows
         if row.column == column and row.network.startswith(network)
         for budget in table.budgets
-        if (record := read_record(record_path(ROOT / "results", name, budget, row.name)))
+        if (record := read(name, budget, row.name))
     ]
     return min(records, key=mean_error, default={})
+
+
+def read(table: str, budget: str, row: str) -> dict | None:
+    return read_record(record_path(ROOT / "results", table, budget, row))
 
 
 def speed_lines() -> Iterator[Sequence[str]]:
@@ -94,6 +98,27 @@ def speed_lines() -> Iterator[Sequence[str]]:
         if (line["group"], line["network"], line["who"]) == ("4.2, 64 px", "multi", "ours")
     )
     yield "step with four transformers", f"{cost:.2f} times a step without", "the paper: 1.06 times"
+
+
+PAIRS = (("fcn", "st_fcn_affine"), ("cnn", "st_cnn_affine"))
+
+
+def with_and_without() -> str:
+    """Returns errors without and with a transformer, for the most examples that both have seen."""
+    table = find_tables()["mnist"]
+    networks = {row.name.partition("-")[2]: row.network for row in table.rows}
+    lines = [("without, with a transformer", *DISTORTIONS)]
+    for pair in PAIRS:
+        cells = []
+        for column in DISTORTIONS:
+            cell = ""
+            for budget in table.budgets:
+                found = [read("mnist", budget, f"{column.lower()}-{network}") for network in pair]
+                if all(found) and len({record["runs"][0]["examples"] for record in found}) == 1:
+                    cell = ", ".join(f"{mean_error(record):.2f}" for record in found)
+            cells.append(cell)
+        lines.append((", ".join(networks[network] for network in pair), *cells))
+    return markdown(lines)
 
 
 def models() -> str:
@@ -131,7 +156,12 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-TABLES = {"headline": headline, "models": models, "distorted_mnist": distorted_mnist}
+TABLES = {
+    "headline": headline,
+    "with_and_without": with_and_without,
+    "models": models,
+    "distorted_mnist": distorted_mnist,
+}
 
 if __name__ == "__main__":
     main()
