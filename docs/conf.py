@@ -3,6 +3,7 @@
 import importlib
 import re
 from importlib import metadata
+from pathlib import Path
 
 project = "stn_jax"
 author = "The stn_jax authors"
@@ -14,6 +15,7 @@ exclude_patterns = ["_build"]
 myst_heading_anchors = 4
 suppress_warnings = ["myst.header"]  # pages include parts of files that start below level 2
 
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings say shapes and dtypes
 autodoc_member_order = "bysource"
 # The attributes of a module or dataclass are the arguments of its constructor.
@@ -31,6 +33,7 @@ html_theme_options = {
     "show_toc_level": 2,
     "use_download_button": False,
     "use_fullscreen_button": False,
+    "navbar_persistent": [],
     "home_page_in_toc": False,
 }
 
@@ -38,6 +41,7 @@ PACKAGES = ["stn_jax", "stn_jax.transforms", "stn_jax.sampling", "stn_jax.functi
 PACKAGES += ["stn_jax.linen", "stn_jax.nnx", "stn_jax.visualization", "stn_jax.native"]
 
 
+RESULTS = (Path(__file__).parents[1] / "results" / "README.md").read_text()
 FRONT = importlib.import_module("stn_jax").__all__
 
 
@@ -51,27 +55,41 @@ def documented_path(name: str, package: str) -> str | None:
     return f"stn_jax.{attribute}" if is_front else f"{module}.{attribute}"
 
 
-def link_names(app, what, name, thing, options, lines) -> None:
-    """Makes code in a docstring look like code, and public names links.
-
-    The docstrings have single backticks, as in Markdown; reStructuredText has two.
-    """
+def as_restructured_text(app, what, name, thing, options, lines) -> None:
+    """Translates the few marks that docstrings use; public names become links."""
     package = max((package for package in PACKAGES if name.startswith(package)), key=len)
 
-    def role(match: re.Match) -> str:
-        path = documented_path(match[1], package)
-        return f":py:obj:`{match[1]} <{path}>`" if path else f"``{match[1]}``"
+    def translated(match: re.Match) -> str:
+        code = match[1]
+        if code is None:
+            return f"\\{match[0]}"  # an asterisk or a bar outside of code
+        path = documented_path(code, package)
+        return f":py:obj:`{code} <{path}>`" if path else f"``{code}``"
 
     for number, line in enumerate(lines):
         if not line.lstrip().startswith((">>>", "...")):
-            lines[number] = re.sub(r"(?<!`)`([^`]+)`(?!`)", role, line)
+            line = re.sub(r"`([^`]+)`|[*|]", translated, line)
+            lines[number] = re.sub(r"^( +)UserError\b", r"\1stn_jax.errors.UserError", line)
 
 
 def short_signature(app, what, name, thing, options, signature, returns):
     """Leaves out the two arguments that Flax Linen adds to each module."""
-    return re.sub(r", parent=.*, name=None", "", signature or ""), returns
+    return signature and re.sub(r", parent=.*, name=None", "", signature), returns
+
+
+def add_results(app, page, source) -> None:
+    """Puts a section of results/README.md in the place of `<!-- results: START OF ITS TITLE -->`."""
+
+    def section(match: re.Match) -> str:
+        found = re.search(
+            rf"^## {match[1]}.*?\n(.*?)(?=^## |\Z)", RESULTS, re.DOTALL | re.MULTILINE
+        )
+        return found[1].replace("](", "](../results/") if found else "No run is on record yet.\n"
+
+    source[0] = re.sub(r"<!-- results: (.*) -->", section, source[0])
 
 
 def setup(app) -> None:
-    app.connect("autodoc-process-docstring", link_names)
+    app.connect("autodoc-process-docstring", as_restructured_text)
+    app.connect("source-read", add_results)
     app.connect("autodoc-process-signature", short_signature)
