@@ -6,13 +6,14 @@ from importlib import metadata
 from pathlib import Path
 
 project = "stn_jax"
-author = "The stn_jax authors"
-copyright = "The stn_jax authors, Apache-2.0"
+author = "the stn_jax authors"
+copyright = "the stn_jax authors; Apache-2.0"
 release = metadata.version("stn_jax")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 4
+smartquotes = False
 suppress_warnings = ["myst.header"]  # pages include parts of files that start below level 2
 
 toc_object_entries_show_parents = "hide"
@@ -46,13 +47,17 @@ FRONT = importlib.import_module("stn_jax").__all__
 
 
 def documented_path(name: str, package: str) -> str | None:
-    """Returns the path under which the reference describes a public name of `package`."""
+    """Returns the path under which the reference describes a public name, if it is one.
+
+    A name without its package is looked up in the given package first.
+    """
     module, _, attribute = name.rpartition(".")
-    module = module or package
-    if module not in PACKAGES or attribute not in importlib.import_module(module).__all__:
-        return None
-    is_front = attribute in FRONT and module != "stn_jax.nnx"
-    return f"stn_jax.{attribute}" if is_front else f"{module}.{attribute}"
+    others = [each for each in PACKAGES if each != "stn_jax.nnx"]  # it has the names of Linen
+    for each in [module] if module else [package, *others]:
+        if each in PACKAGES and attribute in importlib.import_module(each).__all__:
+            is_front = attribute in FRONT and each != "stn_jax.nnx"
+            return f"stn_jax.{attribute}" if is_front else f"{each}.{attribute}"
+    return None
 
 
 def as_restructured_text(app, what, name, thing, options, lines) -> None:
@@ -78,7 +83,7 @@ def short_signature(app, what, name, thing, options, signature, returns):
 
 
 def add_results(app, page, source) -> None:
-    """Puts a section of results/README.md in the place of `<!-- results: START OF ITS TITLE -->`."""
+    """Puts sections of results/README.md in the places of `<!-- results: START OF TITLE -->`."""
 
     def section(match: re.Match) -> str:
         found = re.search(
@@ -90,6 +95,7 @@ def add_results(app, page, source) -> None:
 
 
 def setup(app) -> None:
-    app.connect("autodoc-process-docstring", as_restructured_text)
+    # Before napoleon, which has the default priority of 500.
+    app.connect("autodoc-process-docstring", as_restructured_text, priority=400)
     app.connect("source-read", add_results)
     app.connect("autodoc-process-signature", short_signature)
