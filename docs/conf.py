@@ -13,7 +13,7 @@ release = metadata.version("stn_jax")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 4
-smartquotes = False
+smartquotes_action = "D"  # dashes only: quotation marks are often code
 suppress_warnings = ["myst.header"]  # pages include parts of files that start below level 2
 
 toc_object_entries_show_parents = "hide"

@@ -58,7 +58,9 @@ def test_tables_of_results_and_networks_are_those_of_the_records_and_cards():
 @pytest.mark.parametrize("package", PUBLIC)
 def test_every_public_name_is_in_the_reference(package):
     reference = "".join(path.read_text() for path in (ROOT / "docs" / "api").glob("*.md"))
-    described = re.findall(r"^\.\. auto\w+:: (stn_jax.*)$", reference, flags=re.MULTILINE)
+    described = re.findall(
+        r"^\.\. (?:auto\w+|py:data):: (stn_jax.*)$", reference, flags=re.MULTILINE
+    )
     for name in importlib.import_module(package).__all__:
         front = {f"stn_jax.{name}"} if package != "stn_jax.nnx" else set()
         assert ({f"{package}.{name}"} | front) & set(described), name

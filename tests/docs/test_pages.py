@@ -1,10 +1,13 @@
 """What the pages of the documentation show works as written."""
 
 import os
+import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.docs.page_runner import BLOCKS, alike
 from tests.experiments.tiny import PATIENCE, REPOSITORY
@@ -33,6 +36,20 @@ def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.stress
+def test_the_pictures_are_those_that_the_script_draws(tmp_path):
+    runpy.run_path(str(DOCS / "pictures.py"))["main"](tmp_path)
+    drawn = {path.name: path for path in tmp_path.iterdir()}
+    assert drawn.keys() == {path.name for path in (DOCS / "pictures").iterdir()}
+    for name, path in drawn.items():
+        old, new = (
+            np.array(Image.open(each).convert("RGBA"), int)
+            for each in (DOCS / "pictures" / name, path)
+        )
+        assert old.shape == new.shape, name
+        assert np.abs(old - new).mean() < 3, name  # grey levels; fonts differ between versions
 
 
 def test_numbers_of_a_page_may_differ_a_little_and_words_may_not():
