@@ -38,7 +38,7 @@ def test_every_config_that_is_named_exists(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_that_is_linked_or_named_exists(page):
     text = (ROOT / page).read_text()
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", text):
+    for target in re.findall(r"(?:\]\(|src=\")(?!https?:)([^)#\"]+)(?:#[^)]*)?[)\"]", text):
         assert ((ROOT / page).parent / target).exists(), target
     for path in re.findall(r"`((?:stn_jax|tests|configs|benchmarks)/[\w/.]*)`", text):
         assert (ROOT / path).exists(), path
