@@ -20,16 +20,15 @@ from stn_jax.experiments.traffic_signs.published import ERRORS as SIGN_ERRORS
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/models.md", "docs/results.md", "docs/when_it_helps.md")
 DISTORTIONS = {
-    "R": "error, rotated digits (R)",
-    "RTS": "error, rotated, scaled and shifted digits (RTS)",
-    "P": "error, digits in perspective (P)",
-    "E": "error, elastically deformed digits (E)",
-    "TC": "error, shifted digits among clutter (TC)",
+    "R": "rotated digits (R)",
+    "RTS": "rotated, scaled, shifted (RTS)",
+    "P": "in perspective (P)",
+    "E": "elastically deformed (E)",
+    "TC": "shifted, among clutter (TC)",
 }
-
 NUMBERS = {
-    "real, with drawn": "error, real street numbers",
-    "128 px": "error, drawn street numbers",
+    "real, with drawn": "real street numbers",
+    "128 px": "drawn street numbers",
 }
 """Columns of street numbers, the best first."""
 
@@ -53,7 +52,7 @@ def with_tables(text: str) -> str:
 def headline() -> str:
     """Returns our lowest errors and our speed beside published ones, in ten lines."""
     tables = find_tables()
-    lines: list[Sequence[str]] = [("", "stn_jax", "compared with")]
+    lines: list[Sequence[str]] = [("test error; speed", "stn_jax", "compared with")]
     for column, words in DISTORTIONS.items():
         ours = lowest(tables, "mnist", column)
         (network,) = (row.network for row in tables["mnist"].rows if row.name == ours["row"])
@@ -63,12 +62,12 @@ def headline() -> str:
     single, plain = (
         format_error(lowest(tables, "svhn", column, network)) for network in ("ST-CNN", "CNN")
     )
-    lines.append((words, f"{single}%", f"our CNN without a transformer: {plain}%"))
+    lines.append((words, f"{single}%", f"without a transformer: {plain}%"))
     signs = lowest(tables, "gtsrb", "GTSRB")
     error = f"{format_error(signs)}%" if signs else card("traffic_signs_single")["test error"]
     error = error.split(" with")[0].strip("*")
     published = f"lowest published: {min(SIGN_ERRORS.values())}%"
-    lines.append(("error, traffic signs (GTSRB)", error, published))
+    lines.append(("traffic signs (GTSRB)", error, published))
     return markdown([*lines, *speed_lines()])
 
 
@@ -94,16 +93,16 @@ def speed_lines() -> Iterator[Sequence[str]]:
     measured = json.loads((ROOT / "benchmarks/results/results.json").read_text())
     parts = measured["parts"]
     against = f"torch {re.search(r'torch ([0-9.]+)', measured['machine']['packages'])[1]}"
-    for part, words in (("sampler", "sampler"), ("steps", "training step")):
+    for part, words in (("sampler", "the sampler"), ("steps", "training steps")):
         ratios = [line["ratio"][1] for line in parts[part] if line["who"] == "torch"]
-        times = f"{min(ratios):.2f} to {max(ratios):.2f} times as fast"
-        yield f"speed, {words} on a CPU", times, f"{against}, {len(ratios)} cases"
+        times = f"{min(ratios):.2f} to {max(ratios):.2f} times"
+        yield f"speed of {words} on a CPU", times, f"{against}, {len(ratios)} cases"
     (cost,) = (
         line["to plain"][1]
         for line in parts["steps"]
         if (line["group"], line["network"], line["who"]) == ("4.2, 64 px", "multi", "ours")
     )
-    yield "step with four transformers", f"{cost:.2f} times a step without", "the paper: 1.06 times"
+    yield "time with four transformers", f"{cost:.2f} times that without", "the paper: 1.06 times"
 
 
 PAIRS = (("fcn", "st_fcn_affine"), ("cnn", "st_cnn_affine"))
