@@ -18,7 +18,13 @@ from stn_jax.experiments.reproduce.row_records import read_record, record_path
 from stn_jax.experiments.traffic_signs.published import ERRORS as SIGN_ERRORS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/models.md", "docs/results.md", "docs/when_it_helps.md")
+PAGES = (
+    "README.md",
+    "docs/models.md",
+    "docs/performance.md",
+    "docs/results.md",
+    "docs/when_it_helps.md",
+)
 DISTORTIONS = {
     "R": "rotated digits (R)",
     "RTS": "rotated, scaled, shifted (RTS)",
@@ -90,19 +96,57 @@ def read(table: str, budget: str, row: str) -> dict | None:
 
 def speed_lines() -> Iterator[Sequence[str]]:
     """Yields three lines of the headline table on speed."""
-    measured = json.loads((ROOT / "benchmarks/results/results.json").read_text())
-    parts = measured["parts"]
-    against = f"torch {re.search(r'torch ([0-9.]+)', measured['machine']['packages'])[1]}"
+    measured = benchmarks()
+    torch = re.search(r"torch [0-9.]+", measured["machine"]["packages"])[0]
     for part, words in (("sampler", "the sampler"), ("steps", "training steps")):
-        ratios = [line["ratio"][1] for line in parts[part] if line["who"] == "torch"]
-        times = f"{min(ratios):.2f} to {max(ratios):.2f} times"
-        yield f"speed of {words} on a CPU", times, f"{against}, {len(ratios)} cases"
-    (cost,) = (
-        line["to plain"][1]
-        for line in parts["steps"]
-        if (line["group"], line["network"], line["who"]) == ("4.2, 64 px", "multi", "ours")
-    )
+        ratios = torch_ratios(measured["parts"][part])
+        yield f"speed of {words} on a CPU", spread(ratios), f"{torch}, {len(ratios)} cases"
+    (cost,) = cost_of_transformers(measured, "4.2, 64 px")
     yield "time with four transformers", f"{cost:.2f} times that without", "the paper: 1.06 times"
+
+
+def speed() -> str:
+    """Returns how fast we are, in groups of workloads."""
+    measured = benchmarks()
+    sampler, steps = measured["parts"]["sampler"], measured["parts"]["steps"]
+    few, many = [], []
+    for line in sampler:
+        (few if int(line["workload"].split("x")[-1]) <= 3 else many).append(line)
+    lines = [("torch's time / ours", "", "cases")]
+    groups = {"sampler, 1 or 3 channels": few, "sampler, 48 channels and more": many}
+    groups |= {
+        f"training step, {line['group']}: {line['network']}": [line]
+        for line in steps
+        if line["who"] == "torch" and line["group"].startswith("4.1")
+    }
+    groups["training steps, 4.2"] = [line for line in steps if line["group"].startswith("4.2")]
+    for words, group in groups.items():
+        ratios = torch_ratios(group)
+        lines.append((words, spread(ratios), str(len(ratios))))
+    return markdown(lines)
+
+
+def benchmarks() -> dict:
+    return json.loads((ROOT / "benchmarks" / "results" / "results.json").read_text())
+
+
+def torch_ratios(lines: Sequence[dict]) -> list[float]:
+    """Returns torch's time over ours, for each workload."""
+    return [line["ratio"][1] for line in lines if line["who"] == "torch"]
+
+
+def spread(ratios: Sequence[float]) -> str:
+    low, high = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
+    return f"{low} times" if len(ratios) == 1 else f"{low} to {high} times"
+
+
+def cost_of_transformers(measured: dict, group: str) -> list[float]:
+    """Returns the time of a step of ST-CNN Multi over that of the CNN."""
+    return [
+        line["to plain"][1]
+        for line in measured["parts"]["steps"]
+        if (line["group"], line["network"], line["who"]) == (group, "multi", "ours")
+    ]
 
 
 PAIRS = (("fcn", "st_fcn_affine"), ("cnn", "st_cnn_affine"))
@@ -112,7 +156,7 @@ def with_and_without() -> str:
     """Returns errors without and with a transformer, for the most examples that both have seen."""
     table = find_tables()["mnist"]
     networks = {row.name.partition("-")[2]: row.network for row in table.rows}
-    lines = [("without, with a transformer", *DISTORTIONS)]
+    lines = [("without → with a transformer", *DISTORTIONS)]
     for pair in PAIRS:
         cells = []
         for column in DISTORTIONS:
@@ -120,9 +164,9 @@ def with_and_without() -> str:
             for budget in table.budgets:
                 found = [read("mnist", budget, f"{column.lower()}-{network}") for network in pair]
                 if all(found) and len({record["runs"][0]["examples"] for record in found}) == 1:
-                    cell = ", ".join(f"{mean_error(record):.2f}" for record in found)
+                    cell = " → ".join(f"{mean_error(record):.2f}" for record in found)
             cells.append(cell)
-        lines.append((", ".join(networks[network] for network in pair), *cells))
+        lines.append((" → ".join(networks[network] for network in pair), *cells))
     return markdown(lines)
 
 
@@ -162,6 +206,7 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
 
 
 TABLES = {
+    "speed": speed,
     "headline": headline,
     "with_and_without": with_and_without,
     "models": models,
