@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stn_jax.experiments.cli.__main__ import USAGE
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
@@ -42,6 +44,10 @@ def test_every_file_that_is_linked_or_named_exists(page):
         assert ((ROOT / page).parent / target).exists(), target
     for path in re.findall(r"`((?:stn_jax|tests|configs|benchmarks)/[\w/.]*)`", text):
         assert (ROOT / path).exists(), path
+
+
+def test_the_quick_start_has_all_commands():
+    assert f"```text\n{USAGE}```" in (ROOT / "docs" / "quickstart.md").read_text()
 
 
 def test_the_readme_is_short():
