@@ -89,7 +89,9 @@ def add_results(app, page, source) -> None:
         found = re.search(
             rf"^## {match[1]}.*?\n(.*?)(?=^## |\Z)", RESULTS, re.DOTALL | re.MULTILINE
         )
-        return found[1].replace("](", "](../results/") if found else "No run is on record yet.\n"
+        if not found:
+            return "No run is on record yet.\n"
+        return re.sub(r"\]\((?!https?:)", "](../results/", found[1])
 
     source[0] = re.sub(r"<!-- results: (.*) -->", section, source[0])
 
