@@ -1,0 +1,58 @@
+"""What the pages of the documentation show works as written."""
+
+import os
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.docs.page_runner import BLOCKS, alike
+from tests.experiments.tiny import PATIENCE, REPOSITORY
+
+DOCS = REPOSITORY / "docs"
+OWN_TEST = {"own_photographs.md"}  # needs photographs
+RUNNING = sorted(
+    path.name
+    for path in DOCS.glob("*.md")
+    if BLOCKS.search(path.read_text()) and path.name not in OWN_TEST
+)
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("page", RUNNING)
+def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path):
+    if "import equinox" in (DOCS / page).read_text():
+        pytest.importorskip("equinox", reason="the extra docs is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.docs.page_runner", str(DOCS / page)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.stress
+def test_the_pictures_are_those_that_the_script_draws(tmp_path):
+    runpy.run_path(str(DOCS / "pictures.py"))["main"](tmp_path)
+    drawn = {path.name: path for path in tmp_path.iterdir()}
+    assert drawn.keys() == {path.name for path in (DOCS / "pictures").iterdir()}
+    for name, path in drawn.items():
+        old, new = (
+            np.array(Image.open(each).convert("RGBA"), int)
+            for each in (DOCS / "pictures" / name, path)
+        )
+        assert old.shape == new.shape, name
+        assert np.abs(old - new).mean() < 3, name  # grey levels; fonts differ between versions
+
+
+def test_numbers_of_a_page_may_differ_a_little_and_words_may_not():
+    assert alike("error 7%, in\n[8, 28]", "error 8.1%, in [8, 28]\n")
+    assert not alike("error 7%", "error 70%")
+    assert not alike("error 7%", "loss 7%")
