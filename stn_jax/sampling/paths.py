@@ -102,7 +102,10 @@ def packed(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
     blocks = jnp.concatenate(shifted, axis=-1)
     blocks = blocks.reshape(height * width, blocks.shape[-1])
     read = blocks.at[rows.start * width + columns.start].get(mode="promise_in_bounds")
-    return _weighted_sum(rows, columns, jnp.split(read, taps**2, axis=-1))
+    channels = image.shape[-1]
+    # Not `jnp.split`: on a GPU, its transpose is estimated to double the time of the scatter.
+    parts = (read[..., i * channels : (i + 1) * channels] for i in range(taps**2))
+    return _weighted_sum(rows, columns, parts)
 
 
 def products(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
