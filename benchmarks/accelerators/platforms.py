@@ -1,6 +1,6 @@
 """The devices that programs are compiled for, and the packages that do it."""
 
-import importlib.util
+import importlib.metadata
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ PLATFORMS = {
     "v6e": Platform("TPU v6e", "tpu", {1: "v6e:2x2", 4: "v6e:2x2", 8: "v6e:2x4"}, 1.75e9),
     "h100": Platform("H100", "cuda", _GPUS),
 }
-PACKAGES = {"tpu": ("libtpu",), "cuda": ("jax_cuda13_plugin", "jax_cuda13_pjrt")}
+PACKAGES = {"tpu": ("libtpu",), "cuda": ("jax-cuda13-plugin", "jax-cuda13-pjrt")}
 INSTALL = "pip install libtpu==0.0.42.1 jax-cuda13-plugin==0.10.2 jax-cuda13-pjrt==0.10.2"
 """The command for JAX 0.10.2; other versions of JAX need other ones of these packages."""
 
@@ -42,23 +42,24 @@ _TPU_HOST = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
-    "TPU_MIN_LOG_LEVEL": "3",
-    "TPU_STDERR_LOG_LEVEL": "3",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 
 
 def missing(platform: str) -> str | None:
     """Returns one line that says why there is no compiler for a platform, or None if there is."""
-    packages = PACKAGES[PLATFORMS[platform].name]
-    found = [
-        importlib.util.find_spec(name) or importlib.util.find_spec(f"jax_plugins.{name}")
-        for name in packages[:1]
-    ]
-    if all(found):
+    title, name, *_ = PLATFORMS[platform]
+    absent = [package for package in PACKAGES[name] if not _is_installed(package)]
+    if not absent:
         return None
-    needed = " and ".join(name.replace("_", "-") for name in packages)
-    return f"{PLATFORMS[platform].title} is left out, as {needed} is not installed: {INSTALL}"
+    return f"{title} is left out, as {' and '.join(absent)} cannot be found: {INSTALL}"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def environment(dump: Path) -> dict[str, str]:

@@ -30,8 +30,8 @@ PASSES = ("forward", "image gradient", "grid gradient")
 STEPS: dict[str, tuple[Callable[[], ConfigDict], int]] = {
     "4.1 CNN": (lambda: networks.section_4_1("cnn", "paper"), 256),
     "4.1 ST-CNN": (lambda: networks.section_4_1("st_cnn_affine", "paper"), 256),
-    "4.2 CNN, 64 px": (lambda: networks.section_4_2("cnn", 64, "paper"), 128),
-    "4.2 ST-CNN Multi, 64 px": (lambda: networks.section_4_2("multi", 64, "paper"), 128),
+    "4.2 CNN 64 px": (lambda: networks.section_4_2("cnn", 64, "paper"), 128),
+    "4.2 ST-CNN Multi 64 px": (lambda: networks.section_4_2("multi", 64, "paper"), 128),
 }
 """Configs and batch sizes of the training steps."""
 

@@ -1,0 +1,95 @@
+"""Estimates times on TPUs and GPUs by compiling for them, and writes tables.
+
+It needs neither device, only the packages that compile for them, best in an environment of their
+own. For JAX 0.10.2 (0.7 GB for TPUs, 0.4 GB for GPUs):
+
+    pip install libtpu==0.0.42.1 jax-cuda13-plugin==0.10.2 jax-cuda13-pjrt==0.10.2
+
+Platforms whose packages are missing are left out. The first run of everything takes hours of one
+core; later ones compile only what has changed.
+
+Command: python -m benchmarks.accelerators [--platforms=v5e,h100] [--parts=sampler,steps]
+    [--workloads=256x42x42x1] [--networks="4.1 ST-CNN"] [--out=benchmarks/results]
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from absl import app, flags
+
+from benchmarks.accelerators import compiling, tables
+from benchmarks.accelerators.platforms import PLATFORMS, missing
+from benchmarks.accelerators.programs import FORMS, PASSES, STEPS, Program, Sampling, Step
+from benchmarks.workloads import WORKLOADS
+
+_WORKLOADS = {str(workload): workload for workload in WORKLOADS}
+_CHOICES = {
+    "platforms": (("v5e", "h100"), tuple(PLATFORMS)),
+    "parts": (("sampler", "steps"),) * 2,
+    "workloads": (tuple(_WORKLOADS),) * 2,
+    "forms": (tuple(FORMS),) * 2,
+    "networks": (tuple(STEPS),) * 2,
+    "devices": (("1", "4", "8"),) * 2,
+}
+"""Default and possible values of each flag that takes a list."""
+
+for _name, (_default, _all) in _CHOICES.items():
+    flags.DEFINE_list(_name, list(_default), f"Which ones, out of {', '.join(_all)}.")
+    flags.register_validator(
+        _name,
+        lambda values, allowed=_all: set(values) <= set(allowed),
+        f"choose from {', '.join(_all)}",
+    )
+_TIMEOUT = flags.DEFINE_float("timeout", 3600, "The most seconds to compile one program.")
+_OUT = flags.DEFINE_string("out", "benchmarks/results", "Folder for the results.")
+
+
+def main(_) -> int:
+    """Compiles all programs, and returns the exit status, 1 if one failed."""
+    chosen = flags.FLAGS
+    notes = [line for platform in chosen.platforms if (line := missing(platform))]
+    for note in notes:
+        print(note)
+    records: list[dict] = []
+    for platform in chosen.platforms:
+        if missing(platform):
+            continue
+        for about, program in _programs(chosen):
+            found = compiling.cost(platform, program, timeout=_TIMEOUT.value)
+            records.append({"platform": platform, **about, **found})
+            _say(records[-1])
+            _write(Path(_OUT.value), records, notes)
+    return int(any("error" in record for record in records))
+
+
+def _programs(chosen: flags.FlagValues) -> Iterator[tuple[dict, Program]]:
+    """Yields what is to be compiled, and its description in records."""
+    if "sampler" in chosen.parts:
+        for name in chosen.workloads:
+            for direction in PASSES:
+                for form in chosen.forms:
+                    about = {"part": "sampler", "workload": name, "pass": direction, "form": form}
+                    yield about, Sampling(_WORKLOADS[name], direction, form)
+    if "steps" in chosen.parts:
+        for network in chosen.networks:
+            for devices in map(int, chosen.devices):
+                about = {"part": "steps", "network": network, "devices": devices}
+                yield about, Step(network, devices)
+
+
+def _say(record: dict) -> None:
+    what = ", ".join(str(value) for value in list(record.values())[:5])
+    time = record.get("error") or f"{record['microseconds']:,.0f} us"
+    print(f"{what}: {time}", file=sys.stderr, flush=True)
+
+
+def _write(folder: Path, records: list[dict], notes: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "accelerators.json").write_text(json.dumps(records, indent=1) + "\n")
+    (folder / "accelerators.md").write_text(tables.markdown(records, notes))
+
+
+if __name__ == "__main__":
+    app.run(main)
