@@ -35,6 +35,8 @@ _CHOICES = {
 }
 """Default and possible values of each flag that takes a list."""
 
+_ABOUT = ("platform", "part", "workload", "pass", "form", "network", "devices")
+
 for _name, (_default, _all) in _CHOICES.items():
     flags.DEFINE_list(_name, list(_default), f"Which ones, out of {', '.join(_all)}.")
     flags.register_validator(
@@ -56,9 +58,10 @@ def main(_) -> int:
     for platform in chosen.platforms:
         if missing(platform):
             continue
-        for about, program in _programs(chosen):
-            found = compiling.cost(platform, program, timeout=_TIMEOUT.value)
-            records.append({"platform": platform, **about, **found})
+        programs = list(_programs(chosen))
+        found = compiling.estimates(platform, [x for _, x in programs], timeout=_TIMEOUT.value)
+        for (about, _), estimate in zip(programs, found, strict=True):
+            records.append({"platform": platform, **about, **estimate})
             _say(records[-1])
             _write(Path(_OUT.value), records, notes)
     return int(any("error" in record for record in records))
@@ -80,9 +83,9 @@ def _programs(chosen: flags.FlagValues) -> Iterator[tuple[dict, Program]]:
 
 
 def _say(record: dict) -> None:
-    what = ", ".join(str(value) for value in list(record.values())[:5])
+    what = (str(value) for key, value in record.items() if key in _ABOUT)
     time = record.get("error") or f"{record['microseconds']:,.0f} us"
-    print(f"{what}: {time}", file=sys.stderr, flush=True)
+    print(f"{', '.join(what)}: {time}", file=sys.stderr, flush=True)
 
 
 def _write(folder: Path, records: list[dict], notes: list[str]) -> None:

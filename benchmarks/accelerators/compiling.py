@@ -1,8 +1,8 @@
-"""Compiles a program in a process of its own, or finds its cost in the cache.
+"""Compiles programs in a process of their own, or finds their costs in the cache.
 
 A TPU's compiler takes 10 to 200 seconds for a program. Costs are stored by what was lowered, the
 versions of the compilers and the code that adds up the cost, so only what has changed is compiled.
-Command: python -m benchmarks.accelerators.compiling PLATFORM PROGRAM
+Such a process is python -m benchmarks.accelerators.compiling PLATFORM FOLDER
 """
 
 import hashlib
@@ -13,6 +13,8 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.accelerators import bundles, costs, hlo, platforms
@@ -25,55 +27,92 @@ from stn_jax.cache import cache_folder
 _KINDS = {"Sampling": Sampling, "Step": Step}
 
 
-def cost(platform: str, program: Program, *, timeout: float, keep: Path | None = None) -> dict:
-    """Returns the cost of a program on a platform, or {"error": one line}.
+def estimates(platform: str, programs: Sequence[Program], *, timeout: float) -> Iterator[dict]:
+    """Yields the cost of each program on a platform, or {"error": one line}.
 
     Args:
         platform: a key of `PLATFORMS`.
-        program: what to compile.
-        timeout: the most seconds to compile.
-        keep: a file to write the text of the compiled program to; it is then always compiled.
+        programs: what to compile.
+        timeout: the most seconds for one program.
     """
-    described = json.dumps([type(program).__name__, program])
-    with tempfile.TemporaryDirectory() as dump:
+    remaining = list(programs)
+    while remaining:
+        for found in _in_process(platform, tuple(remaining), timeout):
+            remaining.pop(0)
+            yield found
+        if remaining:
+            program = remaining.pop(0)
+            yield {"error": f"the compiler failed, or took over {timeout:.0f} s: {program}"}
+
+
+def _in_process(platform: str, programs: Sequence[Program], timeout: float) -> Iterator[dict]:
+    """Yields the cost of each program, up to the first one that fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, platform, folder],
+            env=platforms.environment(Path(folder)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin and process.stdout
         try:
-            run = subprocess.run(
-                [sys.executable, "-m", __name__, platform, described, dump, str(keep or "")],
-                env=platforms.environment(Path(dump)),
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return {"error": f"not compiled within {timeout:.0f} s"}
-    if run.returncode:
-        return {"error": run.stderr.strip().splitlines()[-1][:200]}
-    return json.loads(run.stdout.splitlines()[-1])
+            for program in programs:
+                watchdog = threading.Timer(timeout, process.kill)
+                watchdog.start()
+                try:
+                    print(_write(program), file=process.stdin, flush=True)
+                    line = process.stdout.readline()
+                except BrokenPipeError:
+                    return
+                finally:
+                    watchdog.cancel()
+                if not line:
+                    return
+                yield json.loads(line)
+        finally:
+            process.kill()
+            process.wait()
 
 
-def _main(platform: str, described: str, dump: str, keep: str) -> None:
-    kind, fields = json.loads(described)
-    program = _KINDS[kind](*(Workload(*x) if isinstance(x, list) else x for x in fields))
+def _write(program: Program) -> str:
+    return json.dumps([type(program).__name__, program])
+
+
+def _read(line: str) -> Program:
+    kind, fields = json.loads(line)
+    return _KINDS[kind](*(Workload(*x) if isinstance(x, list) else x for x in fields))
+
+
+def _main(platform: str, folder: str) -> None:
+    """Prints the cost of each program that is written to the standard input."""
+    for line in sys.stdin:
+        try:
+            found = estimate(platform, _read(line), Path(folder))
+        except Exception as error:  # the other programs can still be compiled
+            found = {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+        print(json.dumps(found), flush=True)
+
+
+def estimate(platform: str, program: Program, folder: Path) -> dict:
+    """Returns the cost of a program; TPU kernels are written to `folder` meanwhile."""
     count = program.devices if isinstance(program, Step) else 1
-    lowered = program.lower(platforms.devices(platform, count))
+    lowered = program.trace(platforms.devices(platform, count)).lower()
     stored = cache_folder() / "accelerators" / f"{_key(platform, lowered.as_text())}.json"
-    if stored.exists() and not keep:
-        print(stored.read_text())
-        return
+    if stored.exists():
+        return json.loads(stored.read_text())
     compiled = lowered.compile()
     text = compiled.as_text() or ""
     if PLATFORMS[platform].name == "tpu":
-        found = costs.tpu_cost(text, _kernels(Path(dump)), PLATFORMS[platform].clock)
+        found = costs.tpu_cost(text, _kernels(folder), PLATFORMS[platform].clock)
     else:
         found = costs.gpu_cost(text)
     found |= {"temporary bytes": compiled.memory_analysis().temp_size_in_bytes}
     found |= collectives(text)
     stored.parent.mkdir(parents=True, exist_ok=True)
     stored.write_text(json.dumps(found))
-    if keep:
-        Path(keep).write_text(text)
-    print(json.dumps(found))
+    stored.with_suffix(".txt").write_text(text)
+    return found
 
 
 def _key(platform: str, lowered: str) -> str:
@@ -84,12 +123,13 @@ def _key(platform: str, lowered: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def _kernels(dump: Path) -> dict[str, str]:
-    """Returns the final bundles of all kernels by name."""
+def _kernels(folder: Path) -> dict[str, str]:
+    """Returns the final bundles of all kernels by name, and removes the compiler's files."""
     found = {}
-    for path in dump.glob("*-final_bundles.txt"):
+    for path in folder.iterdir():
         if name := re.match(r"\d+-(.*)-\d+-final_bundles", path.name):
             found[name[1]] = path.read_text()
+        path.unlink()
     return found
 
 

@@ -10,9 +10,7 @@ from benchmarks.accelerators.hlo import Instruction, Program
 
 _SHOWN = 40
 """How many of a program's longest operations are kept."""
-_FREE = frozenset(
-    "parameter constant tuple get-tuple-element bitcast after-all partition-id replica-id".split()
-)
+_FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "partition-id")
 
 
 def tpu_cost(text: str, kernels: Mapping[str, str], clock: float) -> dict:

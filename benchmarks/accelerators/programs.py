@@ -1,7 +1,7 @@
 """What is compiled: the sampler in each of its forms, and whole training steps."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -44,7 +44,7 @@ class Sampling(NamedTuple):
     form: str
     dtype: str = "float32"
 
-    def lower(self, devices: list[jax.Device]) -> jax.stages.Lowered:
+    def trace(self, devices: Sequence[jax.Device]) -> jax.stages.Traced:
         where = jax.sharding.SingleDeviceSharding(devices[0])
         images = jax.ShapeDtypeStruct(self.workload[:4], self.dtype, sharding=where)
         grids = jax.ShapeDtypeStruct((*self.workload[:3], 2), "float32", sharding=where)
@@ -57,9 +57,9 @@ class Sampling(NamedTuple):
             return jax.vjp(lambda grids: read(images, grids), grids)[1](values)
 
         if self.direction == "forward":
-            return jax.jit(read).lower(images, grids)
+            return jax.jit(read).trace(images, grids)
         gradient = image_gradient if self.direction == "image gradient" else grid_gradient
-        return jax.jit(gradient).lower(images, grids, images)
+        return jax.jit(gradient).trace(images, grids, images)
 
 
 class Step(NamedTuple):
@@ -69,7 +69,7 @@ class Step(NamedTuple):
     devices: int
     dtype: str = "float32"
 
-    def lower(self, devices: list[jax.Device]) -> jax.stages.Lowered:
+    def trace(self, devices: Sequence[jax.Device]) -> jax.stages.Traced:
         make_config, batch_size = STEPS[self.network]
         config = make_config()
         if self.dtype != "float32":
@@ -105,7 +105,7 @@ class Step(NamedTuple):
         )
         state = jax.eval_shape(network.initial_state)
         jitted = jax.jit(on_devices, donate_argnums=0)
-        return jitted.lower(put(state, everywhere), put(batch, split))
+        return jitted.trace(put(state, everywhere), put(batch, split))
 
 
 Program = Sampling | Step
