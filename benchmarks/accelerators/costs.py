@@ -25,6 +25,8 @@ def tpu_cost(text: str, kernels: Mapping[str, str], clock: float) -> dict:
     equal: dict[tuple, float] = {}  # kernels that equal one that is in `kernels`
 
     def microseconds(instruction: Instruction) -> float | None:
+        if instruction.opcode.endswith("-done"):  # repeats the notes of what it waits for
+            return None
         cycles = instruction.number("estimated_cycles")
         if cycles is None:
             cycles = _cycles_of_bundles(program, instruction, kernels)
