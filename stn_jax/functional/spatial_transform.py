@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from stn_jax.sampling import Method, Padding, sample
+from stn_jax.sampling import Method, Padding, sample, sample_separable
 from stn_jax.transforms import Family, FamilyName, make_family
 
 
@@ -62,7 +62,8 @@ def spatial_transform(
         )
 
     def read(image: jax.Array, grid: jax.Array) -> jax.Array:
-        return sample(image, grid, method=method, padding=padding, align_corners=align_corners)
+        read_points = sample_separable if family.is_separable else sample
+        return read_points(image, grid, method=method, padding=padding, align_corners=align_corners)
 
     grids = jax.vmap(make_grid)(theta)
     return jax.vmap(read)(images, grids), grids

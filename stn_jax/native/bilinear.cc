@@ -1,5 +1,5 @@
 // Bilinear interpolation and its transposes, for XLA on the CPU: the primitives that
-// stn_jax/sampling/bilinear.py defines.
+// stn_jax/sampling/interpolation.py makes.
 //
 // All axes in front of those in the signatures there are batch axes, which are treated as one:
 // image is [images, H, W, C], grid [images, H', W', 2] and values [images, H', W', C]. Every result

@@ -1,5 +1,5 @@
 // From normalised coordinates to pixels along one axis, in float32. The same in JAX:
-// stn_jax/sampling/coordinates.py, and `_corner` in stn_jax/sampling/bilinear.py.
+// stn_jax/sampling/coordinates.py and stn_jax/sampling/windows.py.
 //
 // None of this branches on coordinates, so compilers can vectorise loops that use it.
 

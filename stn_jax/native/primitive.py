@@ -6,7 +6,7 @@ derivatives: the caller registers the derivative, and JAX applies it in both mod
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -40,12 +40,19 @@ def plain_operations() -> contextlib.AbstractContextManager[None]:
 
 
 class NativePrimitive(Primitive):
-    """A primitive that computes `fun(*operands, **params)`."""
+    """A primitive that computes `fun(*operands, **params)`, and on some platforms another one."""
 
-    def __init__(self, name: str, fun: Callable[..., jax.Array], signature: Signature) -> None:
+    def __init__(
+        self,
+        name: str,
+        fun: Callable[..., jax.Array],
+        signature: Signature,
+        on_others: Mapping[str, Callable[..., jax.Array]],
+    ) -> None:
         super().__init__(name)
         self.fun = fun
         self.signature = signature
+        self.on_others = on_others
 
     def bind(self, *operands, **params):
         if _plain_operations.value:
@@ -80,11 +87,12 @@ def native_primitive(
     *,
     params: Sequence[str],
     on_cpu: Callable[..., jax.Array] | None = None,
+    on_others: Mapping[str, Callable[..., jax.Array]] | None = None,
     kernel_takes_batches: bool = True,
 ) -> NativePrimitive:
     """Returns a primitive that computes `fun(*operands, **params)`.
 
-    All operands may have batch axes, the same for all, which `fun` and `on_cpu` must accept.
+    All operands may have batch axes, the same for all, which all functions must accept.
 
     The caller adds the derivative: `ad.primitive_jvps` and `ad.primitive_transposes`.
 
@@ -94,17 +102,21 @@ def native_primitive(
         signature: the axes of the operands and of the result.
         params: the names of the static parameters. The kernel receives those that are integers.
         on_cpu: an alternative to `fun` that is faster on a CPU, used there without the kernel.
+        on_others: alternatives to `fun` that are faster on other platforms, by platform.
         kernel_takes_batches: whether the kernel accepts batch axes too.
     """
 
-    def whole(*operands, **options):
-        one = functools.partial(fun, **options)
-        types = [jax.typeof(x) for x in operands]
-        if any(any(x.sharding.spec) for x in types):
-            # JAX has no rules for explicit sharding for some of the operations.
-            _, sharding = signature.shardings(name, types)
-            one = jax.sharding.auto_axes(one, out_sharding=sharding)
-        return one(*operands)
+    def whole(fun):
+        def computed(*operands, **options):
+            one = functools.partial(fun, **options)
+            types = [jax.typeof(x) for x in operands]
+            if any(any(x.sharding.spec) for x in types):
+                # JAX has no rules for explicit sharding for some of the operations.
+                _, sharding = signature.shardings(name, types)
+                one = jax.sharding.auto_axes(one, out_sharding=sharding)
+            return one(*operands)
+
+        return computed
 
     def abstract(*operands, **options):
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in operands]
@@ -116,7 +128,8 @@ def native_primitive(
             sharding=signature.shardings(name, operands)[1],
         )
 
-    primitive = NativePrimitive(name, whole, signature)
+    others = {platform: whole(function) for platform, function in (on_others or {}).items()}
+    primitive = NativePrimitive(name, whole(fun), signature, others)
     jitted = jax.jit(primitive.bind, static_argnames=params)
 
     def implementation(*operands, **options):
@@ -128,8 +141,11 @@ def native_primitive(
     add_jet_rule(primitive)
     primitive.def_abstract_eval(abstract)
     batching.primitive_batchers[primitive] = functools.partial(_batch, primitive)
-    plain = mlir.lower_fun(whole, multiple_results=False)
+    plain = mlir.lower_fun(primitive.fun, multiple_results=False)
     mlir.register_lowering(primitive, plain)
+    for platform, function in others.items():
+        rule = mlir.lower_fun(function, multiple_results=False)
+        mlir.register_lowering(primitive, rule, platform=platform)
     on_one_device = mlir.lower_fun(on_cpu, multiple_results=False) if on_cpu else plain
     if name in library.KERNELS:
         most_axes = None if kernel_takes_batches else len(signature.operands[0])

@@ -1,12 +1,34 @@
 """Differentiable image sampling: image, grid -> image (section 3.3 of the paper).
 
-- `sampler.py`: the public function `sample`, and the nearest and bicubic kernels in plain JAX.
-- `bilinear.py`: the bilinear kernel as JAX primitives. On the CPU they call the C++ kernels of
-  `stn_jax.native`; on other devices, or without a C++ compiler, they use plain JAX.
+- `sampler.py`: the public functions `sample` and `sample_separable`.
+- `windows.py`: which pixels a point reads along one axis, and their weights: the sampling kernels.
+- `paths.py`: the ways to compute a weighted sum of these pixels, and the choice among them.
+- `operations.py`: the interpolation and its derivatives, made from a path.
+- `interpolation.py`: the operations as JAX primitives.
 - `coordinates.py`: conversion to pixels, clamping and padding of coordinates along one axis.
+
+`paths.choose_path` chooses the path when a program is compiled for a platform:
+
+- CPU: the C++ kernels of `stn_jax.native` ("bilinear", float32), otherwise "gathers".
+- GPU: "packed" if all numbers that a point reads fit in one load, otherwise "gathers".
+- TPU: "products" for small images, "packed" for large images of few channels, otherwise "gathers".
+- GPU and TPU, for families such as "attention": "separable".
+
+All paths give the same results, up to rounding; only "products" and "separable" spread a NaN or an
+infinity in an image to all values that are read from it. `sampling_path` forces a path.
 """
 
 from stn_jax.sampling.coordinates import PADDINGS, Padding
-from stn_jax.sampling.sampler import METHODS, Method, sample
+from stn_jax.sampling.interpolation import sampling_path
+from stn_jax.sampling.sampler import sample, sample_separable
+from stn_jax.sampling.windows import METHODS, Method
 
-__all__ = ["METHODS", "PADDINGS", "Method", "Padding", "sample"]
+__all__ = [
+    "METHODS",
+    "PADDINGS",
+    "Method",
+    "Padding",
+    "sample",
+    "sample_separable",
+    "sampling_path",
+]

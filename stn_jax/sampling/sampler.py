@@ -1,17 +1,13 @@
 """The sampler: an image and a sampling grid give the warped image (paper, section 3.3)."""
 
-from typing import Literal, get_args
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.dtypes import at_least_float32
-from stn_jax.sampling.bilinear import bilinear
-from stn_jax.sampling.coordinates import PADDINGS, Padding, apply_padding, clamp, to_pixels
-
-Method = Literal["nearest", "bilinear", "bicubic"]
-METHODS: tuple[str, ...] = get_args(Method)
+from stn_jax.sampling.coordinates import PADDINGS, Padding
+from stn_jax.sampling.interpolation import interpolate
+from stn_jax.sampling.windows import METHODS, Method
 
 
 def sample(
@@ -65,61 +61,51 @@ def sample(
     >>> sample(image, middle).tolist()
     [[[0.5]]]
     """
+    return _read(image, grid, method, padding, align_corners, is_separable=False)
+
+
+def sample_separable(
+    image: ArrayLike,
+    grid: ArrayLike,
+    *,
+    method: Method = "bilinear",
+    padding: Padding = "zeros",
+    align_corners: bool = False,
+) -> jax.Array:
+    """Computes `sample` for a grid whose x depends on the column and whose y on the row only.
+
+    Such are the grids of crops, shifts and changes of size, as of the families "attention" and
+    "translation". On a TPU or GPU, this takes two small matrix products. If the grid is not of this
+    kind, the values are wrong. Arguments, result and errors are those of `sample`. Gradients with
+    respect to the grid are right for whatever the grid was computed from, but may be distributed
+    among its points in another way.
+
+    >>> image, middle = jnp.array([[[0.0], [1.0]]]), jnp.zeros((1, 1, 2))
+    >>> sample_separable(image, middle).tolist()
+    [[[0.5]]]
+    """
+    return _read(image, grid, method, padding, align_corners, is_separable=True)
+
+
+def _read(
+    image: ArrayLike,
+    grid: ArrayLike,
+    method: str,
+    padding: str,
+    align_corners: bool,
+    is_separable: bool,
+) -> jax.Array:
     image, grid = jnp.asarray(image), jnp.asarray(grid)
     _check(image, grid, method, padding)
-    grid = at_least_float32(grid)
-    dtype = jnp.float64 if jnp.float64 in (image.dtype, grid.dtype) else jnp.float32
-    height, width, channels = image.shape
-    if method == "bilinear":
-        output = bilinear(image.astype(dtype), grid.astype(dtype), padding, align_corners)
-        return output.astype(image.dtype)
-    columns = _taps(grid[..., 0], width, method, padding, align_corners)
-    rows = _taps(grid[..., 1], height, method, padding, align_corners)
-    pixels = image.reshape(height * width, channels)
-
-    output = jnp.zeros((), dtype)
-    for row, row_weight in rows:
-        for column, column_weight in columns:
-            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            index = jnp.where(inside, row * width + column, height * width)
-            # Past the end, the gather itself returns 0. A product with 0 would let a NaN through.
-            tap = pixels.at[index].get(mode="fill", fill_value=0, wrap_negative_indices=False)
-            weight = (row_weight * column_weight)[..., None]
-            output = output + weight.astype(dtype) * tap.astype(dtype)
-    return output.astype(image.dtype)
-
-
-def _taps(
-    coordinate: jax.Array, size: int, method: str, padding: str, align_corners: bool
-) -> list[tuple[jax.Array, jax.Array]]:
-    """Returns the pixels that a coordinate reads along one axis, as (index, weight) pairs.
-
-    Only under "zeros" can an index lie outside 0..size-1.
-    """
-    position = clamp(to_pixels(coordinate, size, align_corners), size, padding)
-    if method == "nearest":
-        # Padding comes before rounding: mirroring at an edge can change a pixel from even to odd.
-        nearest = jnp.round(apply_padding(position, size, padding, align_corners))
-        return [(nearest.astype(jnp.int32), jnp.ones_like(position))]
-    first = jnp.floor(position)
-    t = position - first
-    weights = {-1: _outer(1 + t), 0: _inner(t), 1: _inner(1 - t), 2: _outer(2 - t)}
-    # Padding the taps instead of the coordinate gives the same values, and keeps the kinks of clip
-    # and abs out of the gradient.
-    return [
-        (apply_padding(first + step, size, padding, align_corners).astype(jnp.int32), weight)
-        for step, weight in weights.items()
-    ]
-
-
-def _inner(t: jax.Array, a: float = -0.75) -> jax.Array:
-    """Returns the cubic convolution kernel (Keys, 1981) at distances of 0 to 1."""
-    return ((a + 2) * t - (a + 3)) * t * t + 1
-
-
-def _outer(t: jax.Array, a: float = -0.75) -> jax.Array:
-    """Returns the cubic convolution kernel at distances of 1 to 2."""
-    return ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+    dtype = jnp.float64 if image.dtype == jnp.float64 else at_least_float32(grid).dtype
+    return interpolate(
+        image,
+        grid.astype(dtype),
+        method=method,
+        padding=padding,
+        align_corners=align_corners,
+        is_separable=is_separable and 0 not in grid.shape,
+    )
 
 
 def _check(image: jax.Array, grid: jax.Array, method: str, padding: str) -> None:

@@ -57,4 +57,6 @@ def _checked(theta: ArrayLike) -> jax.Array:
     return checked_theta(theta, (3,), "attention theta")
 
 
-FAMILY = Family("attention", ("scale", *SHIFT_NAMES), (1.0, 0.0, 0.0), (3,), attention_grid)
+FAMILY = Family(
+    "attention", ("scale", *SHIFT_NAMES), (1.0, 0.0, 0.0), (3,), attention_grid, is_separable=True
+)

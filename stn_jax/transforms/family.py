@@ -29,6 +29,7 @@ class Family:
         theta_shape: the shape of the theta that `grid` expects.
         grid: the family's grid function, (theta, shape, *, align_corners) -> [H', W', 2].
         needs_source_shape: whether `grid` also needs the argument `source_shape`.
+        is_separable: whether, in all grids, x depends only on the column and y only on the row.
 
     >>> from stn_jax.transforms import make_family
     >>> make_family("similarity").param_names[:2]
@@ -41,6 +42,7 @@ class Family:
     theta_shape: tuple[int, ...]
     grid: Callable[..., jax.Array]
     needs_source_shape: bool = False
+    is_separable: bool = False
 
     @property
     def num_params(self) -> int:

@@ -52,4 +52,4 @@ def _checked(theta: ArrayLike) -> jax.Array:
     return checked_theta(theta, (2,), "translation theta")
 
 
-FAMILY = Family("translation", SHIFT_NAMES, (0.0, 0.0), (2,), translation_grid)
+FAMILY = Family("translation", SHIFT_NAMES, (0.0, 0.0), (2,), translation_grid, is_separable=True)

@@ -16,7 +16,7 @@ import pytest
 
 from stn_jax import sample
 from stn_jax.native import library
-from stn_jax.sampling import bilinear
+from stn_jax.sampling import interpolation
 from stn_jax.sampling.coordinates import PADDINGS
 from tests import reference
 from tests.native.builds import builds
@@ -51,10 +51,11 @@ def kernels(image, grid, values, padding, align_corners):
     """Returns what the points read, and the transposes of reading at them and of shifting them."""
     params = {"height": image.shape[-3], "width": image.shape[-2]}
     params |= {"padding": padding, "align_corners": align_corners}
+    primitives = interpolation._primitives("bilinear", None, False)
     return (
-        bilinear._read_p.bind(image, grid, **params),
-        bilinear._read_transpose_p.bind(values, grid, **params),
-        bilinear._shift_transpose_p.bind(values, image, grid, **params),
+        primitives.read.bind(image, grid, **params),
+        primitives.read_transpose.bind(values, grid, **params),
+        primitives.shift_transpose.bind(values, image, grid, **params),
     )
 
 

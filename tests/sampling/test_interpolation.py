@@ -1,4 +1,4 @@
-"""Tests the derivatives of the bilinear sampler against those of plain code."""
+"""Tests the derivatives of the sampler against those of plain code, and its primitives."""
 
 import functools
 import itertools
@@ -16,7 +16,7 @@ import pytest
 from jax.experimental import jet
 
 import stn_jax
-from stn_jax.sampling import METHODS, PADDINGS, bilinear, sample
+from stn_jax.sampling import METHODS, PADDINGS, operations, paths, sample
 from tests import reference
 
 OPTIONS = list(itertools.product(PADDINGS, (False, True)))
@@ -64,15 +64,15 @@ def test_derivatives_are_those_of_plain_code(padding, align_corners, shape, axes
         chex.assert_trees_all_close(ours, plain, atol=1e-9)
 
 
-@pytest.mark.parametrize("reach", [-1, 4])
-def test_every_platform_adds_up_the_same_gradient_to_the_image(reach):
+@pytest.mark.parametrize(("reach", "method"), [(-1, "bilinear"), (4, "bilinear"), (4, "bicubic")])
+def test_every_platform_adds_up_the_same_gradient_to_the_image(reach, method):
     # First with points in a few cells, then in many and outside.
     rng = np.random.default_rng(0)
     grid = reference.grids_off_kinks(rng, (4, 6), False, (2, 5, 10), reach).astype(np.float32)
     values = rng.normal(size=(2, 5, 10, 3)).astype(np.float32)
-    params = {"height": 4, "width": 6, "padding": 1, "align_corners": 0}
-    on_cpu = jax.jit(lambda *args: bilinear._read_transpose_on_cpu(*args, **params))
-    elsewhere = jax.vmap(lambda *args: bilinear._read_transpose(*args, **params))
+    params = {"height": 4, "width": 6, "padding": 1, "align_corners": 0, "method": method}
+    on_cpu = jax.jit(lambda *args: operations.read_transpose_on_cpu(*args, **params))
+    elsewhere = jax.vmap(lambda *args: operations.read_transpose(paths.gathers, *args, **params))
     expected = elsewhere(values, grid)
     chex.assert_trees_all_close(on_cpu(values, grid), expected, atol=1e-5)
     np.testing.assert_allclose(np.sum(expected), np.sum(values), atol=1e-3)
@@ -154,9 +154,9 @@ def test_the_gradient_to_no_images_is_empty():
     images, grids = jnp.ones((0, 5, 4, 3)), jnp.ones((0, 2, 2, 2))
     gradient = jax.grad(lambda x: jnp.sum(jax.vmap(sample)(x, grids)))(images)
     assert gradient.shape == images.shape
-    params = {"height": 5, "width": 4, "padding": 0, "align_corners": 0}
+    params = {"height": 5, "width": 4, "padding": 0, "align_corners": 0, "method": "bilinear"}
     values = jnp.ones((0, 2, 2, 3))
-    assert bilinear._read_transpose_on_cpu(values, grids, **params).shape == images.shape
+    assert operations.read_transpose_on_cpu(values, grids, **params).shape == images.shape
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 0), (1, 1, 1)])

@@ -1,0 +1,177 @@
+"""The ways to compute what the points of a grid read, and the choice among them.
+
+Each path is a function (image [H, W, C], grid [H', W', 2], **params) -> values [H', W', C] in plain
+JAX, in the grid's dtype. It is linear in the image and differentiable in the grid; JAX derives the
+gradients from it. All paths compute the same values, up to rounding.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from stn_jax.sampling.coordinates import PADDINGS
+from stn_jax.sampling.windows import TAPS, Window, add_frame, window
+
+PathName = Literal["gathers", "packed", "products", "separable"]
+
+
+def choose_path(
+    platform: str,
+    operation: str,
+    shape: tuple[int, int, int],
+    method: str,
+    is_separable: bool,
+) -> PathName:
+    """Returns the path that is expected to be the fastest one.
+
+    Args:
+        platform: "cpu", "tpu", "cuda" or "rocm".
+        operation: "read", "read_transpose" (the gradient with respect to the image), "shift" or
+            "shift_transpose" (the gradient with respect to the grid).
+        shape: (H, W, C) of the image.
+        method: the sampling kernel.
+        is_separable: whether x depends only on the column of a point, and y only on its row.
+    """
+    if platform == "cpu":
+        return "gathers"
+    if is_separable:
+        return "separable"
+    numbers = TAPS[method] ** 2 * shape[2]
+    if platform != "tpu":
+        return "packed" if numbers <= 4 else "gathers"
+    if not all(isinstance(size, int) for size in shape):  # symbolic, for `jax.export`
+        return "gathers"
+    cycles = _tpu_cycles(operation, shape, method)
+    return min(cycles, key=cycles.__getitem__)
+
+
+def _tpu_cycles(operation: str, shape: tuple[int, int, int], method: str) -> dict[PathName, float]:
+    """Estimates what each point costs on a TPU v5e, in cycles.
+
+    The figures are from the compiler's schedules for the workloads of `benchmarks.accelerators`.
+    """
+    height, width, channels = shape
+    taps = TAPS[method] ** 2
+    tiles = -(-width // 128) * -(-height * channels // 128)
+    # The slopes along x and along y are one product each.
+    cycles: dict[PathName, float] = {
+        "products": 1.4 * tiles * (2 if operation.startswith("shift") else 1),
+        "gathers": taps * (12 if operation == "read_transpose" else 9),
+    }
+    if taps * channels <= 128:  # a block is one row of the vector registers
+        cycles["packed"] = 20 if operation == "read_transpose" else 14
+    return cycles
+
+
+def gathers(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
+    """Gathers the pixels of each window, each with all its channels."""
+    rows, columns = windows(grid, **params)
+    pixels = framed(image, **params)
+    height, width, channels = pixels.shape
+    # One gather for all taps: on a GPU, its transpose is faster than one scatter for each.
+    steps = [y * width + x for y in range(len(rows.weights)) for x in range(len(rows.weights))]
+    start = rows.start * width + columns.start
+    index = jnp.stack([start + step for step in steps])
+    read = pixels.reshape(height * width, channels).at[index].get(mode="promise_in_bounds")
+    return _weighted_sum(rows, columns, read)
+
+
+def packed(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
+    """Stores all pixels of each window side by side, and gathers one such block per point."""
+    rows, columns = windows(grid, **params)
+    taps = len(rows.weights)
+    pixels = framed(image, **params)
+    height, width = (size - taps + 1 for size in pixels.shape[:2])
+    shifted = [pixels[y : y + height, x : x + width] for y in range(taps) for x in range(taps)]
+    blocks = jnp.concatenate(shifted, axis=-1)
+    blocks = blocks.reshape(height * width, blocks.shape[-1])
+    read = blocks.at[rows.start * width + columns.start].get(mode="promise_in_bounds")
+    return _weighted_sum(rows, columns, jnp.split(read, taps**2, axis=-1))
+
+
+def products(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
+    """Multiplies with the weights of all pixels, as equation 5 of the paper is written.
+
+    Where an image has a NaN or an infinity, all values that are read from the image become NaN.
+    """
+    # With a single axis for all points, XLA pads less memory on a TPU.
+    rows, columns = windows(grid.reshape(math.prod(grid.shape[:-1]), 2), **params)
+    if not _is_zeros(params):
+        image = framed(image, **params)
+    by_row, by_column = (
+        _dense(rows, image.shape[0], **params),
+        _dense(columns, image.shape[1], **params),
+    )
+
+    def read(part):
+        lines = _product("nx,yxc->nyc", by_column, part)
+        return jnp.sum(by_row[..., None] * lines, axis=1)
+
+    # XLA stores the lines of a few channels, but not those of a single one.
+    parts = jnp.split(image, image.shape[-1], axis=-1) if 1 < image.shape[-1] <= 4 else [image]
+    values = jnp.concatenate([read(part) for part in parts], axis=-1)
+    return values.reshape(*grid.shape[:-1], image.shape[-1])
+
+
+def separable(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
+    """Computes `products` for a grid whose x and y depend on the column and on the row only."""
+    rows, _ = windows(grid[:, 0], **params)
+    _, columns = windows(grid[0], **params)
+    if not _is_zeros(params):
+        image = framed(image, **params)
+    lines = _product("jx,yxc->yjc", _dense(columns, image.shape[1], **params), image)
+    return _product("iy,yjc->ijc", _dense(rows, image.shape[0], **params), lines)
+
+
+def _product(axes, weights, image):
+    # In three products of bfloat16 instead of six, half-precision images are exact.
+    is_half = image.dtype.itemsize < 4
+    precision = lax.Precision.HIGH if is_half else lax.Precision.HIGHEST
+    return jnp.einsum(axes, weights, image.astype(weights.dtype), precision=precision)
+
+
+def _dense(window: Window, size: int, *, method, **params) -> jax.Array:
+    """Returns the weights [..., size] of all pixels along one axis of the image.
+
+    The image has a frame, except under "zeros".
+    """
+    outside = TAPS[method] if _is_zeros(params) else 0
+    index = jnp.arange(size, dtype=jnp.int32) + outside - window.start[..., None]
+    weights = (
+        jnp.where(index == i, weight[..., None], 0) for i, weight in enumerate(window.weights)
+    )
+    return sum(weights, jnp.zeros((), window.weights[0].dtype))
+
+
+def windows(grid, *, height, width, method, padding, align_corners) -> tuple[Window, Window]:
+    """Returns the windows of all points, along y and along x."""
+    options = method, PADDINGS[padding], bool(align_corners)
+    return window(grid[..., 1], height, *options), window(grid[..., 0], width, *options)
+
+
+def _weighted_sum(rows, columns, pixels):
+    """Returns the sum of the pixels [..., C] of each window, row by row, times their weights."""
+    weights = (row * column for row in rows.weights for column in columns.weights)
+    terms = (weight[..., None] * pixel for weight, pixel in zip(weights, pixels, strict=True))
+    return functools.reduce(jnp.add, terms)
+
+
+def framed(image, *, method, padding, align_corners, **_):
+    return add_frame(image, method, PADDINGS[padding], bool(align_corners))
+
+
+def _is_zeros(params) -> bool:
+    return PADDINGS[params["padding"]] == "zeros"
+
+
+PATHS: dict[str, Callable[..., jax.Array]] = {
+    "gathers": gathers,
+    "packed": packed,
+    "products": products,
+    "separable": separable,
+}
