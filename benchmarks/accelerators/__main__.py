@@ -29,7 +29,7 @@ _CHOICES = {
     "platforms": (("v5e", "h100"), tuple(PLATFORMS)),
     "parts": (("sampler", "steps"),) * 2,
     "workloads": (tuple(_WORKLOADS),) * 2,
-    "forms": (tuple(FORMS),) * 2,
+    "forms": (FORMS,) * 2,
     "networks": (tuple(STEPS),) * 2,
     "devices": (("1", "4", "8"),) * 2,
 }

@@ -20,9 +20,10 @@ from stn_jax.experiments.street_numbers.labels import MAX_DIGITS
 from stn_jax.experiments.street_numbers.shapes import picture_shape
 from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.steps import DEVICES, train_step
+from stn_jax.sampling import sampling_path
 
-FORMS = {"library": stn_jax.sample, "map_coordinates": jax_samplers.by_map_coordinates}
-"""The ways to sample that are compared."""
+FORMS = ("library", "gathers", "packed", "products", "map_coordinates")
+"""The ways to sample that are compared: the library's choice, each of its paths, and JAX's own."""
 
 PASSES = ("forward", "image gradient", "grid gradient")
 """The gradients are computed alone, without the values."""
@@ -48,7 +49,7 @@ class Sampling(NamedTuple):
         where = jax.sharding.SingleDeviceSharding(devices[0])
         images = jax.ShapeDtypeStruct(self.workload[:4], self.dtype, sharding=where)
         grids = jax.ShapeDtypeStruct((*self.workload[:3], 2), "float32", sharding=where)
-        read = jax.vmap(FORMS[self.form])
+        read = jax.vmap(self._read)
 
         def image_gradient(images, grids, values):
             return jax.vjp(lambda images: read(images, grids), images)[1](values)
@@ -60,6 +61,14 @@ class Sampling(NamedTuple):
             return jax.jit(read).trace(images, grids)
         gradient = image_gradient if self.direction == "image gradient" else grid_gradient
         return jax.jit(gradient).trace(images, grids, images)
+
+    def _read(self, image, grid):
+        if self.form == "library":
+            return stn_jax.sample(image, grid)
+        if self.form == "map_coordinates":
+            return jax_samplers.by_map_coordinates(image, grid)
+        with sampling_path(self.form):
+            return stn_jax.sample(image, grid)
 
 
 class Step(NamedTuple):
