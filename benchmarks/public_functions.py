@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 import stn_jax
@@ -35,10 +36,10 @@ def _nnx_transformer(images):
 
 def _spatial_transform(family):
     def run(images, moves):  # near the identity, as anything could be degenerate
-        theta = jax.numpy.asarray(family.identity) + 0.1 * moves
+        theta = jnp.asarray(family.identity).reshape(family.num_params) + 0.1 * moves
         return stn_jax.spatial_transform(images, theta, family)[0]
 
-    return run, (_IMAGES, _array(2, *family.theta_shape))
+    return run, (_IMAGES, _array(2, family.num_params))
 
 
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[jax.ShapeDtypeStruct, ...]]] = {

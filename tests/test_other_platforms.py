@@ -41,7 +41,9 @@ def test_a_convolution_is_that_of_xla_and_not_the_form_for_the_cpu():
         assert "stablehlo.dot" not in program
 
 
-@pytest.mark.parametrize("network", ["4.1 ST-CNN", "4.2 ST-CNN Multi 64 px"])
+@pytest.mark.parametrize(
+    "network", ["4.1 ST-CNN", pytest.param("4.2 ST-CNN Multi 64 px", marks=pytest.mark.stress)]
+)
 def test_training_steps_need_no_kernel_of_the_cpu(network):
     traced = Step(network, devices=1).trace(jax.devices()[:1])
     assert KERNEL in text(traced, "cpu") or not library.is_available()
