@@ -10,9 +10,10 @@
 `paths.choose_path` chooses the path when a program is compiled for a platform:
 
 - CPU: the C++ kernels of `stn_jax.native` ("bilinear", float32), otherwise "gathers".
-- GPU: "packed" if all numbers that a point reads fit in one load, otherwise "gathers".
-- TPU: "products" for small images, "packed" for large images of few channels, otherwise "gathers".
-- GPU and TPU, for families such as "attention": "separable".
+- GPU: "packed" if all numbers that a point reads fit in one load, otherwise "stacked"; "separable"
+  for one channel and families such as "attention".
+- TPU: "products" for small images, "packed" for large images of few channels, otherwise "gathers"
+  or "stacked"; "separable" for families such as "attention".
 
 All paths give the same results, up to rounding; only "products" and "separable" spread a NaN or an
 infinity in an image to all values that are read from it. `sampling_path` forces a path.

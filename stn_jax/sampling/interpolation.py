@@ -34,8 +34,8 @@ def sampling_path(path: paths.PathName) -> contextlib.AbstractContextManager[Non
     """Returns a context in which `sample` computes by one path on all platforms, for debugging.
 
     Args:
-        path: "gathers", "packed" or "products"; see `stn_jax.sampling`. "separable" gives wrong
-            values unless the grid is separable.
+        path: "gathers", "stacked", "packed" or "products"; see `stn_jax.sampling`. "separable"
+            gives wrong values unless the grid is separable.
 
     Raises:
         ValueError: there is no such path.

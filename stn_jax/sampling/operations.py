@@ -5,7 +5,6 @@ except in `read_transpose_on_cpu`. The image and the values may have half precis
 dtype, float32 or float64, is that of all sums.
 """
 
-import functools
 import math
 
 import jax
@@ -17,13 +16,13 @@ from stn_jax.sampling import paths
 
 def read(path, image, grid, **params):
     """Returns the values of an image at the points of the grid."""
-    return path(image, grid, **params).astype(image.dtype)
+    return path(image, grid[..., 0], grid[..., 1], **params).astype(image.dtype)
 
 
 def read_transpose(path, values, grid, **params):
     """Adds values to the pixels that they were read from; returns an image."""
     image = _zeros(values, grid, **params)
-    (image,) = jax.linear_transpose(lambda image: path(image, grid, **params), image)(
+    (image,) = jax.linear_transpose(lambda image: read(path, image, grid, **params), image)(
         values.astype(grid.dtype)
     )
     return image.astype(values.dtype)
@@ -31,17 +30,27 @@ def read_transpose(path, values, grid, **params):
 
 def shift(path, grid_dot, image, grid, **params):
     """Returns the change of the values when the points move by `grid_dot`."""
-    move = functools.partial(path, image, **params)
-    return jax.jvp(move, (grid,), (grid_dot,))[1].astype(image.dtype)
+    by_x, by_y = _slopes(path, image, grid, **params)
+    moved = by_x * grid_dot[..., :1] + by_y * grid_dot[..., 1:]
+    return moved.astype(image.dtype)
 
 
 def shift_transpose(path, values, image, grid, **params):
     """Returns the gradient with respect to the grid, given that of the values."""
     # Without the barrier, XLA shares intermediate results with the forward pass: it stores them
     # instead of fusing them.
-    image, grid = lax.optimization_barrier((image, grid))
-    _, back = jax.vjp(functools.partial(path, image, **params), grid)
-    return back(values.astype(grid.dtype))[0]
+    slopes = _slopes(path, *lax.optimization_barrier((image, grid)), **params)
+    values = values.astype(grid.dtype)
+    return jnp.stack([jnp.sum(slope * values, axis=-1) for slope in slopes], axis=-1)
+
+
+def _slopes(path, image, grid, **params):
+    """Returns the slopes of the values along x and along y, each like the values."""
+    x, y = grid[..., 0], grid[..., 1]
+    one = jnp.ones_like(x)
+    _, by_x = jax.jvp(lambda x: path(image, x, y, **params), (x,), (one,))
+    _, by_y = jax.jvp(lambda y: path(image, x, y, **params), (y,), (one,))
+    return by_x, by_y
 
 
 def read_transpose_on_cpu(values, grid, *, method, **params):
@@ -58,7 +67,8 @@ def read_transpose_on_cpu(values, grid, *, method, **params):
         values, grid = example
         count = math.prod(grid.shape[:-1])
         values = values.reshape(count, values.shape[-1]).astype(grid.dtype)
-        rows, columns = paths.windows(grid.reshape(count, 2), method=method, **params)
+        x, y = grid.reshape(count, 2).T
+        rows, columns = paths.windows(x, y, method=method, **params)
         by_row, by_column = jnp.stack(rows.weights), jnp.stack(columns.weights)
         image = _zeros(values, grid, **params)
         pixels = frame(image)
@@ -67,9 +77,9 @@ def read_transpose_on_cpu(values, grid, *, method, **params):
 
         def add(point, pixels):
             line = by_column[:, point, None] * values[point]
-            for y in range(len(by_row)):
-                first = start[point] + y * width
-                sums = lax.dynamic_slice_in_dim(pixels, first, len(line)) + by_row[y, point] * line
+            for i in range(len(by_row)):
+                first = start[point] + i * width
+                sums = lax.dynamic_slice_in_dim(pixels, first, len(line)) + by_row[i, point] * line
                 pixels = lax.dynamic_update_slice_in_dim(pixels, sums, first, axis=0)
             return pixels
 

@@ -1,12 +1,11 @@
 """The ways to compute what the points of a grid read, and the choice among them.
 
-Each path is a function (image [H, W, C], grid [H', W', 2], **params) -> values [H', W', C] in plain
-JAX, in the grid's dtype. It is linear in the image and differentiable in the grid; JAX derives the
-gradients from it. All paths compute the same values, up to rounding.
+Each path is a function (image [H, W, C], x [H', W'], y [H', W'], **params) -> values [H', W', C] in
+plain JAX, in the dtype of x and y. It is linear in the image and differentiable in x and y; JAX
+derives the gradients from it. All paths compute the same values, up to rounding.
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -17,7 +16,10 @@ from jax import lax
 from stn_jax.sampling.coordinates import PADDINGS
 from stn_jax.sampling.windows import TAPS, Window, add_frame, window
 
-PathName = Literal["gathers", "packed", "products", "separable"]
+PathName = Literal["gathers", "stacked", "packed", "products", "separable"]
+
+_FEW = 4
+"""Up to this many channels, "products" computes them one after the other."""
 
 
 def choose_path(
@@ -39,11 +41,13 @@ def choose_path(
     """
     if platform == "cpu":
         return "gathers"
-    if is_separable:
-        return "separable"
     numbers = TAPS[method] ** 2 * shape[2]
     if platform != "tpu":
-        return "packed" if numbers <= 4 else "gathers"
+        if is_separable and shape[2] == 1:
+            return "separable"
+        return "packed" if numbers <= 4 else "stacked"
+    if is_separable:
+        return "separable"
     if not all(isinstance(size, int) for size in shape):  # symbolic, for `jax.export`
         return "gathers"
     cycles = _tpu_cycles(operation, shape, method)
@@ -57,33 +61,40 @@ def _tpu_cycles(operation: str, shape: tuple[int, int, int], method: str) -> dic
     """
     height, width, channels = shape
     taps = TAPS[method] ** 2
-    tiles = -(-width // 128) * -(-height * channels // 128)
+    if channels <= _FEW:
+        tiles = channels * -(-height // 128) * -(-width // 128)
+    else:
+        tiles = -(-height * channels // 128) * -(-width // 128)
+    is_transpose = operation == "read_transpose"
     # The slopes along x and along y are one product each.
     cycles: dict[PathName, float] = {
-        "products": 1.4 * tiles * (2 if operation.startswith("shift") else 1),
-        "gathers": taps * (12 if operation == "read_transpose" else 9),
+        "products": 1.5 * tiles * (2 if operation.startswith("shift") else 1)
     }
+    if is_transpose:
+        cycles["stacked"] = 12 * taps
+    else:
+        cycles["gathers"] = 9 * taps
     if taps * channels <= 128:  # a block is one row of the vector registers
-        cycles["packed"] = 20 if operation == "read_transpose" else 14
+        cycles["packed"] = 20 if is_transpose else 14
     return cycles
 
 
-def gathers(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
-    """Gathers the pixels of each window, each with all its channels."""
-    rows, columns = windows(grid, **params)
-    pixels = framed(image, **params)
-    height, width, channels = pixels.shape
-    # One gather for all taps: on a GPU, its transpose is faster than one scatter for each.
-    steps = [y * width + x for y in range(len(rows.weights)) for x in range(len(rows.weights))]
-    start = rows.start * width + columns.start
-    index = jnp.stack([start + step for step in steps])
-    read = pixels.reshape(height * width, channels).at[index].get(mode="promise_in_bounds")
+def gathers(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
+    """Gathers the pixels of each window one after the other, each with all its channels."""
+    pixels, index, rows, columns = _numbered(image, x, y, **params)
+    read = (pixels.at[tap].get(mode="promise_in_bounds") for tap in index)
     return _weighted_sum(rows, columns, read)
 
 
-def packed(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
+def stacked(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
+    """Gathers all pixels of the windows at once. The transpose is a single scatter."""
+    pixels, index, rows, columns = _numbered(image, x, y, **params)
+    return _weighted_sum(rows, columns, pixels.at[jnp.stack(index)].get(mode="promise_in_bounds"))
+
+
+def packed(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
     """Stores all pixels of each window side by side, and gathers one such block per point."""
-    rows, columns = windows(grid, **params)
+    rows, columns = windows(x, y, **params)
     taps = len(rows.weights)
     pixels = framed(image, **params)
     height, width = (size - taps + 1 for size in pixels.shape[:2])
@@ -94,13 +105,13 @@ def packed(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
     return _weighted_sum(rows, columns, jnp.split(read, taps**2, axis=-1))
 
 
-def products(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
+def products(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
     """Multiplies with the weights of all pixels, as equation 5 of the paper is written.
 
     Where an image has a NaN or an infinity, all values that are read from the image become NaN.
     """
     # With a single axis for all points, XLA pads less memory on a TPU.
-    rows, columns = windows(grid.reshape(math.prod(grid.shape[:-1]), 2), **params)
+    rows, columns = windows(x.reshape(x.size), y.reshape(y.size), **params)
     if not _is_zeros(params):
         image = framed(image, **params)
     by_row, by_column = (
@@ -112,16 +123,16 @@ def products(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
         lines = _product("nx,yxc->nyc", by_column, part)
         return jnp.sum(by_row[..., None] * lines, axis=1)
 
-    # XLA stores the lines of a few channels, but not those of a single one.
-    parts = jnp.split(image, image.shape[-1], axis=-1) if 1 < image.shape[-1] <= 4 else [image]
+    channels = image.shape[-1]
+    # XLA may store the lines of a few channels in memory, but not those of a single one.
+    parts = jnp.split(image, channels, axis=-1) if 0 < channels <= _FEW else [image]
     values = jnp.concatenate([read(part) for part in parts], axis=-1)
-    return values.reshape(*grid.shape[:-1], image.shape[-1])
+    return values.reshape(*x.shape, channels)
 
 
-def separable(image: jax.Array, grid: jax.Array, **params) -> jax.Array:
+def separable(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
     """Computes `products` for a grid whose x and y depend on the column and on the row only."""
-    rows, _ = windows(grid[:, 0], **params)
-    _, columns = windows(grid[0], **params)
+    rows, columns = windows(x[0], y[:, 0], **params)
     if not _is_zeros(params):
         image = framed(image, **params)
     lines = _product("jx,yxc->yjc", _dense(columns, image.shape[1], **params), image)
@@ -148,10 +159,21 @@ def _dense(window: Window, size: int, *, method, **params) -> jax.Array:
     return sum(weights, jnp.zeros((), window.weights[0].dtype))
 
 
-def windows(grid, *, height, width, method, padding, align_corners) -> tuple[Window, Window]:
+def windows(x, y, *, height, width, method, padding, align_corners) -> tuple[Window, Window]:
     """Returns the windows of all points, along y and along x."""
     options = method, PADDINGS[padding], bool(align_corners)
-    return window(grid[..., 1], height, *options), window(grid[..., 0], width, *options)
+    return window(y, height, *options), window(x, width, *options)
+
+
+def _numbered(image, x, y, **params):
+    """Returns the pixels of the framed image in a row, the index of each tap, and the windows."""
+    rows, columns = windows(x, y, **params)
+    pixels = framed(image, **params)
+    height, width, channels = pixels.shape
+    start = rows.start * width + columns.start
+    taps = len(rows.weights)
+    index = [start + (y * width + x) for y in range(taps) for x in range(taps)]
+    return pixels.reshape(height * width, channels), index, rows, columns
 
 
 def _weighted_sum(rows, columns, pixels):
@@ -171,6 +193,7 @@ def _is_zeros(params) -> bool:
 
 PATHS: dict[str, Callable[..., jax.Array]] = {
     "gathers": gathers,
+    "stacked": stacked,
     "packed": packed,
     "products": products,
     "separable": separable,

@@ -75,10 +75,9 @@ def sample_separable(
     """Computes `sample` for a grid whose x depends on the column and whose y on the row only.
 
     Such are the grids of crops, shifts and changes of size, as of the families "attention" and
-    "translation". On a TPU or GPU, this takes two small matrix products. If the grid is not of this
-    kind, the values are wrong. Arguments, result and errors are those of `sample`. Gradients with
-    respect to the grid are right for whatever the grid was computed from, but may be distributed
-    among its points in another way.
+    "translation". Where that is faster, it takes two small matrix products. If the grid is not of
+    this kind, the values are wrong. Arguments, result, derivatives and errors are those of
+    `sample`.
 
     >>> image, middle = jnp.array([[[0.0], [1.0]]]), jnp.zeros((1, 1, 2))
     >>> sample_separable(image, middle).tolist()

@@ -57,8 +57,10 @@ def derivatives(batched, image, grid):
 
 
 @pytest.mark.parametrize("path", OTHER_PATHS)
-@pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize(("method", "align_corners"), [("bilinear", False), ("bicubic", True)])
+@pytest.mark.parametrize(
+    ("method", "padding", "align_corners"),
+    [("bilinear", "reflection", False), ("bicubic", "border", True)],
+)
 def test_all_paths_have_the_derivatives_of_the_kernels(path, method, padding, align_corners):
     rng = np.random.default_rng(1)
     grid = reference.grids_off_kinks(rng, (5, 4), align_corners).astype(np.float32)
@@ -167,7 +169,7 @@ def test_accelerators_multiply_twice_for_separable_grids(family, size, platform)
     def warp(images, params):
         return spatial_transform(images, params, family)[0]
 
-    shapes = (8, size, size, 3), (8, make_family(family).num_params)
+    shapes = (8, size, size, 1), (8, make_family(family).num_params)
     assert operations(warp, *shapes, platform=platform) == {"dot_general"}
 
 
