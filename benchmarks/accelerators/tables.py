@@ -1,7 +1,5 @@
 """Tables of estimated times."""
 
-from collections.abc import Iterable
-
 from benchmarks import report
 from benchmarks.accelerators.platforms import PLATFORMS
 
@@ -18,11 +16,12 @@ sums tell which of two forms is faster where they differ by a factor, not by a t
   tuned, since that needs the device.
 - Collectives have no estimate; the tables list them."""
 _LEAST_SHARE = 0.01
+_LONGEST = 10
 
 
-def markdown(records: list[dict], notes: Iterable[str]) -> str:
+def markdown(records: list[dict]) -> str:
     """Returns a page with all tables."""
-    texts = [HEAD, *([f"- {note}" for note in notes])]
+    texts = [HEAD]
     for platform in dict.fromkeys(record["platform"] for record in records):
         here = [record for record in records if record["platform"] == platform]
         texts.append(f"## {PLATFORMS[platform].title}")
@@ -30,6 +29,7 @@ def markdown(records: list[dict], notes: Iterable[str]) -> str:
             texts += ["### Sampler", _sampler(rows)]
         if rows := [record for record in here if record["part"] == "steps"]:
             texts += ["### Training steps", _steps(rows)]
+            texts += [text for record in rows for text in _longest(record)]
     return "\n\n".join(texts) + "\n"
 
 
@@ -81,6 +81,23 @@ def _steps(records: list[dict]) -> str:
         )
     head = ["network", "devices", "ms per step", "of which", "without estimate"]
     return report.table([*head, "temporaries, MB", "collectives"], rows)
+
+
+def _longest(record: dict) -> list[str]:
+    """Returns a table of the longest operations of a step on one device."""
+    if record["devices"] > 1 or "error" in record:
+        return []
+    rows = [
+        [_number(time), kind, f"`{shape.partition('{')[0]}`", f"`{_short(origin)}`"]
+        for time, kind, shape, origin in record["longest"][:_LONGEST]
+    ]
+    title = f"#### Longest operations: {record['network']}"
+    return [title, report.table(["us", "operation", "result", "origin"], rows)]
+
+
+def _short(origin: str) -> str:
+    """Returns the last parts of an operation's path, as `jit(train_step)` is in all of them."""
+    return "/".join(origin.split("/")[1:][-5:])
 
 
 def _number(value: float | None) -> str:

@@ -80,7 +80,7 @@ def test_tables_say_that_nothing_was_measured():
         {**about, "form": "library", "microseconds": 10.0},
         {**about, "form": "gathers", "microseconds": 25.0},
     ]
-    page = tables.markdown(records, notes=[])
+    page = tables.markdown(records)
     assert "not measured" in page
     assert "| 1x2x2x1 | forward | 10 | 25 | 2.50 |" in page
 
