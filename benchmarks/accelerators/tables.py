@@ -1,5 +1,7 @@
 """Tables of estimated times."""
 
+import re
+
 from benchmarks import report
 from benchmarks.accelerators.platforms import PLATFORMS
 
@@ -14,7 +16,7 @@ sums tell which of two forms is faster where they differ by a factor, not by a t
 - GPU: XLA's analytical model. It knows bandwidths and operations, but neither collisions of atomic
   additions nor misses of caches, and it leaves out calls of libraries such as cuDNN. Nothing was
   tuned, since that needs the device.
-- Collectives have no estimate; the tables list them."""
+- The compiler for TPUs has no estimate for collectives; the tables list them."""
 _LEAST_SHARE = 0.01
 _LONGEST = 10
 
@@ -88,11 +90,15 @@ def _longest(record: dict) -> list[str]:
     if record["devices"] > 1 or "error" in record:
         return []
     rows = [
-        [_number(time), kind, f"`{shape.partition('{')[0]}`", f"`{_short(origin)}`"]
+        [_number(time), kind, f"`{_without_layout(shape)}`", f"`{_short(origin)}`"]
         for time, kind, shape, origin in record["longest"][:_LONGEST]
     ]
     title = f"#### Longest operations: {record['network']}"
     return [title, report.table(["us", "operation", "result", "origin"], rows)]
+
+
+def _without_layout(shape: str) -> str:
+    return re.sub(r"\{[^}]*\}", "", shape)
 
 
 def _short(origin: str) -> str:
