@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from benchmarks.accelerators.bundles import Loop, read_kernel
 from benchmarks.accelerators.hlo import Instruction, Program
 
-_SHOWN = 40
+_KEPT = 40
 """How many of a program's longest operations are kept."""
 _FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "partition-id")
 
@@ -49,7 +49,7 @@ def gpu_cost(text: str) -> dict:
 
 
 def _cost(program: Program, microseconds: Callable[[Instruction], float | None]) -> dict:
-    kinds: dict[str, float] = collections.Counter()
+    kinds: dict[str, float] = collections.defaultdict(float)
     unknown: dict[str, int] = collections.Counter()
     longest = []
     for instruction, times in program.executed():
@@ -64,9 +64,9 @@ def _cost(program: Program, microseconds: Callable[[Instruction], float | None])
             unknown[kind] += times
     return {
         "microseconds": sum(kinds.values()),
-        "kinds": dict(collections.Counter(kinds).most_common()),
+        "kinds": dict(sorted(kinds.items(), key=lambda item: item[1], reverse=True)),
         "without estimate": dict(unknown),
-        "longest": sorted(longest, reverse=True)[:_SHOWN],
+        "longest": sorted(longest, reverse=True)[:_KEPT],
     }
 
 
