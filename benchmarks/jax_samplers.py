@@ -40,7 +40,7 @@ def make_samplers() -> dict[str, Sampler]:
     """Returns the samplers at given grids: points are [B, H, W, 2]."""
     samplers = {
         "ours": make_sampler(jax.vmap(stn_jax.sample)),
-        "map_coordinates": make_sampler(jax.vmap(_map_coordinates)),
+        "map_coordinates": make_sampler(jax.vmap(by_map_coordinates)),
     }
     if have("dm_pix"):
         # Not trusted: when compiled for the CPU, its grid gradient is wrong for large images.
@@ -65,7 +65,7 @@ def in_pixels(grid, height: int, width: int):
     return ((grid[..., 1] + 1) * height - 1) / 2, ((grid[..., 0] + 1) * width - 1) / 2
 
 
-def _map_coordinates(image, grid):
+def by_map_coordinates(image, grid):
     coordinates = in_pixels(grid, *image.shape[:2])
     read = jax.vmap(lambda channel: map_coordinates(channel, coordinates, order=1), -1, -1)
     return read(image)

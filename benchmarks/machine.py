@@ -18,10 +18,17 @@ def describe() -> dict[str, str]:
     return {
         "processor": f"{_processor()}, {usable_cores()} cores",
         "JAX devices": f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform})",
+        "peak memory of a device": _peak_memory(devices[0]),
         "Python": platform.python_version(),
         "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
         "date": datetime.now().astimezone().isoformat(timespec="minutes"),
     }
+
+
+def _peak_memory(device: jax.Device) -> str:
+    statistics = device.memory_stats() or {}  # a CPU has none
+    peak = statistics.get("peak_bytes_in_use")
+    return "unknown" if peak is None else f"{peak / 1e6:.0f} MB"
 
 
 def _processor() -> str:

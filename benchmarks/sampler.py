@@ -25,17 +25,20 @@ FAMILIES: tuple[FamilyName, ...] = ("affine", "projective", "tps")
 def measure(settings: Settings, earlier: dict) -> list[dict]:
     """Returns a record for each workload, family or "grid", kind and sampler."""
     del earlier
-    shapes = workloads.SHORT_WORKLOADS if settings.short else workloads.WORKLOADS
+    given, from_theta = workloads.WORKLOADS, workloads.FAMILY_WORKLOADS
+    if settings.device:
+        given, from_theta = workloads.DEVICE_WORKLOADS, ()
+    if settings.short:
+        given = from_theta = workloads.SHORT_WORKLOADS
     records = []
-    for workload in shapes:
+    for workload in given:
         points = workloads.random_grids(workload)
         peers = jax_samplers.make_samplers()
         samplers = {"ours": peers.pop("ours"), **_torch_samplers(settings), **peers}
         if workload.channels == 1:
             samplers.pop("torch, channels last", None)  # for one channel the layouts are the same
         records += _measure(settings, workload, "grid", points, samplers)
-    shapes = workloads.SHORT_WORKLOADS if settings.short else workloads.FAMILY_WORKLOADS
-    for workload in shapes:
+    for workload in from_theta:
         for family in FAMILIES:
             points = workloads.random_thetas(family, workload.batch)
             samplers = {"ours": jax_samplers.make_family_sampler(family)}
@@ -52,7 +55,8 @@ def _torch_samplers(settings: Settings, family: str = "") -> dict[str, Sampler]:
     from benchmarks import torch_samplers
 
     torch.compiler.reset()  # otherwise it stops compiling after a number of shapes
-    compiled = not settings.short  # compiling takes minutes and finds no more errors
+    # Compiling takes minutes and finds no more errors.
+    compiled = not (settings.short or settings.device)
     if family:
         return torch_samplers.make_family_samplers(family, compiled=compiled)
     return torch_samplers.make_samplers(compiled=compiled)

@@ -12,11 +12,13 @@ class Settings(NamedTuple):
             mean nothing.
         recipe: "paper" or "modern", the recipe of the networks whose steps are timed.
         compile_steps: whether to time torch's steps compiled as well.
+        device: whether to measure fewer workloads and networks, for a borrowed GPU.
     """
 
     short: bool
     recipe: str = "paper"
     compile_steps: bool = False
+    device: bool = False
 
     @property
     def repeats(self) -> tuple[int, int]:

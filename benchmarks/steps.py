@@ -68,7 +68,7 @@ def groups(settings: Settings) -> list[Group]:
         names = ("cnn", "single", "multi")
         configs = {name: networks.section_4_2(name, size, recipe) for name in names}
         made.append(Group(f"4.2, {size} px", batch_size, configs))
-    return made
+    return made[1:3] if settings.device else made
 
 
 def measure(settings: Settings, earlier: dict) -> list[dict]:

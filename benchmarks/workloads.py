@@ -36,6 +36,7 @@ WORKLOADS = (
     *(Workload(32, *shape, "ST-CNN Multi, 128 px") for shape in ((112, 112, 3), (56, 56, 48))),
     *(Workload(32, *shape, "ST-CNN Multi, 128 px") for shape in ((56, 56, 64), (28, 28, 128))),
 )
+DEVICE_WORKLOADS = WORKLOADS[:7]
 FAMILY_WORKLOADS = (WORKLOADS[0], WORKLOADS[3], WORKLOADS[4])
 SHORT_WORKLOADS = (Workload(3, 7, 9, 4),)
 

@@ -2,7 +2,8 @@
 
 On the CPU, a C++ kernel computes it (see `stn_jax.native`), or, without a C++ compiler, matrix
 products over patches. Both also use several threads inside a device loop such as `lax.fori_loop`,
-where XLA's convolutions do not. Other platforms use XLA's convolution.
+where XLA's convolutions do not. Other platforms use XLA's convolution, except for the gradient with
+respect to images of one channel on a TPU.
 
 The convolution is a JAX primitive that is linear in each operand. Its transposes, which are the
 gradients with respect to the input and to the kernel, are two more primitives of this kind, and the
@@ -153,6 +154,34 @@ def _input_gradient(cotangent, kernel, *, top, bottom, left, right, precision):
     return gradient
 
 
+def _input_gradient_on_tpu(cotangent, kernel, *, top, bottom, left, right, precision):
+    """Computes `_input_gradient`, with one channel by a product with a banded matrix.
+
+    As a convolution, it would use one of the 128 columns of the matrix unit: by the compiler's
+    schedule for a TPU v5e, it takes 281 microseconds for 256 images of 21x21 pixels, 9x9 kernels
+    and 64 features, and the product takes 35.
+    """
+    params = dict(top=top, bottom=bottom, left=left, right=right, precision=precision)
+    height, width, channels, _ = kernel.shape[-4:]
+    if channels > 1 or cotangent.ndim > 4:
+        return _input_gradient(cotangent, kernel, **params)
+    out_width = cotangent.shape[2]
+    in_width = out_width + width - 1 - left - right
+    column = jnp.arange(in_width) + left - jnp.arange(out_width)[:, None]
+    is_column = (column[..., None] == jnp.arange(width)).astype(kernel.dtype)
+    band = jnp.einsum("jxw,ywd->jdyx", is_column, kernel[:, :, 0], precision="highest")
+    rows = jnp.einsum("bijd,jdyx->biyx", cotangent, band, precision=precision)
+
+    def placed(y):
+        return lax.pad(
+            rows[:, :, y],
+            jnp.zeros((), rows.dtype),
+            ((0, 0, 0), (y - top, height - 1 - y - bottom, 0), (0, 0, 0)),
+        )
+
+    return functools.reduce(jnp.add, map(placed, range(height)))[..., None]
+
+
 def _kernel_gradient(inputs, cotangent, *, top, bottom, left, right, precision):
     """Computes the gradient of `_convolution` with respect to the kernel, [..., h, w, C, D]."""
     *batch, _, out_height, out_width, features = cotangent.shape
@@ -219,7 +248,7 @@ def _matrix(array):
     return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
-def _primitive(name, fun, signature, *, by_products):
+def _primitive(name, fun, signature, *, by_products, on_tpu=None):
     """Returns a primitive that computes `fun`, and `by_products` on a CPU without the kernel."""
 
     def on_cpu(first, second, *, precision, **padding):
@@ -238,6 +267,7 @@ def _primitive(name, fun, signature, *, by_products):
         signature,
         params=("top", "bottom", "left", "right", "precision"),
         on_cpu=on_cpu,
+        on_others={"tpu": on_tpu} if on_tpu else {},
         kernel_takes_batches=False,
     )
     return primitive
@@ -251,6 +281,7 @@ _input_gradient_p = _primitive(
     _input_gradient,
     _TO_INPUTS,
     by_products=_input_gradient_by_products,
+    on_tpu=_input_gradient_on_tpu,
 )
 _kernel_gradient_p = _primitive(
     "convolution_kernel_gradient",

@@ -14,7 +14,12 @@ import pytest
 import scipy.signal
 from jax import lax
 
-from stn_jax.functional.convolution import _MIN_ROW_LENGTH, convolution
+from stn_jax.functional.convolution import (
+    _MIN_ROW_LENGTH,
+    _input_gradient,
+    _input_gradient_on_tpu,
+    convolution,
+)
 from stn_jax.native import library
 
 NO_PADDING = ((0, 0), (0, 0))
@@ -268,3 +273,19 @@ def test_other_platforms_use_the_convolution_of_xla(platform):
         assert text.count("stablehlo.convolution") == 3
         assert "dot_general" not in text and "custom_call" not in text
         assert ("HIGHEST" in text) == (precision == "highest")
+
+
+@pytest.mark.parametrize("padding", [(0, 0, 0, 0), (2, 1, 0, 3), (2, 2, 3, 3)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_the_gradient_on_a_tpu_is_the_same(padding, channels):
+    rng = np.random.default_rng(0)
+    cotangent = rng.normal(size=(2, 4, 5, 6)).astype(np.float32)
+    kernel = rng.normal(size=(3, 4, channels, 6)).astype(np.float32)
+    params = dict(
+        zip(("top", "bottom", "left", "right"), padding, strict=True), precision="highest"
+    )
+    chex.assert_trees_all_close(
+        _input_gradient_on_tpu(cotangent, kernel, **params),
+        _input_gradient(cotangent, kernel, **params),
+        atol=1e-5,
+    )
