@@ -25,7 +25,8 @@ FAMILIES: tuple[FamilyName, ...] = ("affine", "projective", "tps")
 def measure(settings: Settings, earlier: dict) -> list[dict]:
     """Returns a record for each workload, family or "grid", kind and sampler."""
     del earlier
-    given, from_theta = workloads.WORKLOADS, workloads.FAMILY_WORKLOADS
+    given: tuple[workloads.Workload, ...] = workloads.WORKLOADS
+    from_theta: tuple[workloads.Workload, ...] = workloads.FAMILY_WORKLOADS
     if settings.device:
         given, from_theta = workloads.DEVICE_WORKLOADS, ()
     if settings.short:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 Padding = Literal["zeros", "border", "reflection"]
-PADDINGS: tuple[str, ...] = get_args(Padding)
+PADDINGS: tuple[Padding, ...] = get_args(Padding)
 
 
 def to_pixels(coordinate: jax.Array, size: int, align_corners: bool) -> jax.Array:

@@ -30,7 +30,7 @@ ACCELERATORS = ("tpu", "cuda", "rocm")
 _forced_path = jax.make_user_context(None)
 
 
-def sampling_path(path: paths.PathName) -> contextlib.AbstractContextManager[None]:
+def sampling_path(path: str) -> contextlib.AbstractContextManager[None]:
     """Returns a context in which `sample` computes by one path on all platforms, for debugging.
 
     Args:

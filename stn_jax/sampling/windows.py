@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from stn_jax.sampling.coordinates import apply_padding, clamp, reflect, to_pixels
 
 Method = Literal["nearest", "bilinear", "bicubic"]
-METHODS: tuple[str, ...] = get_args(Method)
+METHODS: tuple[Method, ...] = get_args(Method)
 
 TAPS = {"nearest": 1, "bilinear": 2, "bicubic": 4}
 """The number of pixels that each method reads along one axis."""
