@@ -167,8 +167,9 @@ def _input_gradient_on_tpu(cotangent, kernel, *, top, bottom, left, right, preci
         return _input_gradient(cotangent, kernel, **params)
     out_width = cotangent.shape[2]
     in_width = out_width + width - 1 - left - right
-    column = jnp.arange(in_width) + left - jnp.arange(out_width)[:, None]
-    is_column = (column[..., None] == jnp.arange(width)).astype(kernel.dtype)
+    shape = out_width, in_width, width
+    j, x, w = (lax.broadcasted_iota(jnp.int32, shape, axis) for axis in range(3))
+    is_column = (x + left - j == w).astype(kernel.dtype)
     band = jnp.einsum("jxw,ywd->jdyx", is_column, kernel[:, :, 0], precision="highest")
     rows = jnp.einsum("bijd,jdyx->biyx", cotangent, band, precision=precision)
 

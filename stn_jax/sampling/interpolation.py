@@ -144,7 +144,8 @@ def _primitive(
         dtype = operands[pixels].dtype
         if dtype.itemsize < 4:
             # There may be a kernel for float32.
-            output = primitive.bind(*(x.astype(jnp.float32) for x in operands), **params)
+            wide = (x.astype(jnp.float32) if x.dtype == dtype else x for x in operands)
+            output = primitive.bind(*wide, **params)
             return output if axes.endswith("d") else output.astype(dtype)
         if on_cpu and not path:
             return on_cpu(*operands, method=method, **params)

@@ -76,7 +76,7 @@ def read_transpose_on_cpu(values, grid, *, method, **params):
         start = rows.start * width + columns.start
 
         def add(point, pixels):
-            line = by_column[:, point, None] * values[point]
+            line = by_column[:, point, None] * values[point][None]
             for i in range(len(by_row)):
                 first = start[point] + i * width
                 sums = lax.dynamic_slice_in_dim(pixels, first, len(line)) + by_row[i, point] * line

@@ -155,11 +155,11 @@ def _dense(window: Window, size: int, *, method, **params) -> jax.Array:
     The image has a frame, except under "zeros".
     """
     outside = TAPS[method] if _is_zeros(params) else 0
-    index = jnp.arange(size, dtype=jnp.int32) + outside - window.start[..., None]
-    weights = (
-        jnp.where(index == i, weight[..., None], 0) for i, weight in enumerate(window.weights)
-    )
-    return sum(weights, jnp.zeros((), window.weights[0].dtype))
+    start = window.start[..., None]
+    pixel = lax.broadcasted_iota(jnp.int32, (*window.start.shape, size), window.start.ndim)
+    tap = pixel + outside - start
+    weights = (jnp.where(tap == i, weight[..., None], 0) for i, weight in enumerate(window.weights))
+    return functools.reduce(jnp.add, weights)
 
 
 def windows(x, y, *, height, width, method, padding, align_corners) -> tuple[Window, Window]:
@@ -182,7 +182,10 @@ def _numbered(image, x, y, **params):
 def _weighted_sum(rows, columns, pixels):
     """Returns the sum of the pixels [..., C] of each window, row by row, times their weights."""
     weights = (row * column for row in rows.weights for column in columns.weights)
-    terms = (weight[..., None] * pixel for weight, pixel in zip(weights, pixels, strict=True))
+    terms = (
+        weight[..., None] * pixel.astype(weight.dtype)
+        for weight, pixel in zip(weights, pixels, strict=True)
+    )
     return functools.reduce(jnp.add, terms)
 
 
