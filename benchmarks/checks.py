@@ -17,7 +17,7 @@ def check_agreement(
     ours: Mapping[str, np.ndarray],
     theirs: Mapping[str, np.ndarray],
     tolerances: Mapping[str, float],
-) -> None:
+) -> dict[str, float]:
     """Compares the arrays that are in both, relative to the largest entry of ours.
 
     Args:
@@ -26,9 +26,13 @@ def check_agreement(
         theirs: the peer's arrays by name.
         tolerances: the largest relative error by name.
 
+    Returns:
+        The relative errors by name.
+
     Raises:
         WrongResult: arrays differ by more than the tolerance or in their shape, or are not finite.
     """
+    errors = {}
     for name in ours.keys() & theirs.keys():
         a, b = np.asarray(ours[name], np.float64), np.asarray(theirs[name], np.float64)
         if a.shape != b.shape:
@@ -39,3 +43,5 @@ def check_agreement(
                 f"{what}: {name} differs from ours by {error:.1e} of the largest entry, more than "
                 f"{tolerances[name]:.0e}"
             )
+        errors[name] = float(error)
+    return errors

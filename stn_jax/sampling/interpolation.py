@@ -55,7 +55,7 @@ def interpolate(
     method: str,
     padding: str,
     align_corners: bool,
-    is_separable: bool = False,
+    is_separable: bool,
 ) -> jax.Array:
     """Reads an image at the points of a grid, see `stn_jax.sample`.
 
