@@ -68,7 +68,7 @@ def _tpu_cycles(operation: str, shape: tuple[int, int, int], method: str) -> dic
     is_transpose = operation == "read_transpose"
     # The slopes along x and along y are one product each.
     cycles: dict[PathName, float] = {
-        "products": 1.6 * tiles * (2 if operation.startswith("shift") else 1)
+        "products": 1.7 * tiles * (2 if operation.startswith("shift") else 1)
     }
     if is_transpose:
         cycles["stacked"] = 12 * taps
