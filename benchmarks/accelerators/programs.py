@@ -22,7 +22,7 @@ from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.steps import DEVICES, train_step
 from stn_jax.sampling import sampling_path
 
-FORMS = ("library", "gathers", "packed", "products", "map_coordinates")
+FORMS = ("library", "gathers", "stacked", "packed", "products", "map_coordinates")
 """The ways to sample that are compared: the library's choice, each of its paths, and JAX's own."""
 
 PASSES = ("forward", "image gradient", "grid gradient")
