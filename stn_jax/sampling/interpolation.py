@@ -134,8 +134,8 @@ def _primitive(
         chosen = path or paths.choose_path(
             platform, operation.__name__, shape, method, is_separable
         )
-        read = functools.partial(paths.PATHS[chosen], method=method)
-        return operation(read, *operands, height=height, width=width, **params)
+        options = {"method": method, "height": height, "width": width, **params}
+        return operation(paths.PATHS[chosen], *operands, **options)
 
     def on(platform):
         return signature.vectorize(functools.partial(compute, platform))

@@ -16,7 +16,7 @@ from stn_jax.sampling import paths
 
 def read(path, image, grid, **params):
     """Returns the values of an image at the points of the grid."""
-    return path(image, grid[..., 0], grid[..., 1], **params).astype(image.dtype)
+    return path.read(image, grid[..., 0], grid[..., 1], **params).astype(image.dtype)
 
 
 def read_transpose(path, values, grid, **params):
@@ -30,8 +30,7 @@ def read_transpose(path, values, grid, **params):
 
 def shift(path, grid_dot, image, grid, **params):
     """Returns the change of the values when the points move by `grid_dot`."""
-    by_x, by_y = _slopes(path, image, grid, **params)
-    moved = by_x * grid_dot[..., :1] + by_y * grid_dot[..., 1:]
+    _, moved = jax.jvp(_values_at(path, image, **params), _split(grid), _split(grid_dot))
     return moved.astype(image.dtype)
 
 
@@ -39,18 +38,26 @@ def shift_transpose(path, values, image, grid, **params):
     """Returns the gradient with respect to the grid, given that of the values."""
     # Without the barrier, XLA shares intermediate results with the forward pass: it stores them
     # instead of fusing them.
-    slopes = _slopes(path, *lax.optimization_barrier((image, grid)), **params)
+    image, grid = lax.optimization_barrier((image, grid))
+    values_at, (x, y) = _values_at(path, image, **params), _split(grid)
     values = values.astype(grid.dtype)
-    return jnp.stack([jnp.sum(slope * values, axis=-1) for slope in slopes], axis=-1)
+    if path.slopes_first:
+        one = jnp.ones_like(x)
+        _, by_x = jax.jvp(lambda x: values_at(x, y), (x,), (one,))
+        _, by_y = jax.jvp(lambda y: values_at(x, y), (y,), (one,))
+        parts = (jnp.sum(slope * values, axis=-1) for slope in (by_x, by_y))
+    else:
+        _, gradient = jax.vjp(values_at, x, y)
+        parts = gradient(values)
+    return jnp.stack(tuple(parts), axis=-1)
 
 
-def _slopes(path, image, grid, **params):
-    """Returns the slopes of the values along x and along y, each like the values."""
-    x, y = grid[..., 0], grid[..., 1]
-    one = jnp.ones_like(x)
-    _, by_x = jax.jvp(lambda x: path(image, x, y, **params), (x,), (one,))
-    _, by_y = jax.jvp(lambda y: path(image, x, y, **params), (y,), (one,))
-    return by_x, by_y
+def _values_at(path, image, **params):
+    return lambda x, y: path.read(image, x, y, **params)
+
+
+def _split(grid):
+    return grid[..., 0], grid[..., 1]
 
 
 def read_transpose_on_cpu(values, grid, *, method, **params):

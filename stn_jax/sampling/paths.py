@@ -1,13 +1,13 @@
 """The ways to compute what the points of a grid read, and the choice among them.
 
-Each path is a function (image [H, W, C], x [H', W'], y [H', W'], **params) -> values [H', W', C] in
-plain JAX, in the dtype of x and y. It is linear in the image and differentiable in x and y; JAX
-derives the gradients from it. All paths compute the same values, up to rounding.
+Each path reads an image by a function in plain JAX, in the dtype of x and y. It is linear in the
+image and differentiable in x and y; JAX derives the gradients from it. All paths compute the same
+values, up to rounding.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -197,10 +197,24 @@ def _is_zeros(params) -> bool:
     return PADDINGS[params["padding"]] == "zeros"
 
 
-PATHS: dict[str, Callable[..., jax.Array]] = {
-    "gathers": gathers,
-    "stacked": stacked,
-    "packed": packed,
-    "products": products,
-    "separable": separable,
+class Path(NamedTuple):
+    """How the values at the points of a grid are computed, and their gradient.
+
+    Attributes:
+        read: (image [H, W, C], x [H', W'], y [H', W'], **params) -> values [H', W', C].
+        slopes_first: whether the gradient with respect to the grid is computed from the slopes of
+            the values along x and y, rather than in reverse mode, which would store what a product
+            can make inside.
+    """
+
+    read: Callable[..., jax.Array]
+    slopes_first: bool = False
+
+
+PATHS: dict[str, Path] = {
+    "gathers": Path(gathers),
+    "stacked": Path(stacked),
+    "packed": Path(packed),
+    "products": Path(products, slopes_first=True),
+    "separable": Path(separable, slopes_first=True),
 }

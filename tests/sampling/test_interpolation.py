@@ -72,7 +72,9 @@ def test_every_platform_adds_up_the_same_gradient_to_the_image(reach, method):
     values = rng.normal(size=(2, 5, 10, 3)).astype(np.float32)
     params = {"height": 4, "width": 6, "padding": 1, "align_corners": 0, "method": method}
     on_cpu = jax.jit(lambda *args: operations.read_transpose_on_cpu(*args, **params))
-    elsewhere = jax.vmap(lambda *args: operations.read_transpose(paths.gathers, *args, **params))
+    elsewhere = jax.vmap(
+        lambda *args: operations.read_transpose(paths.PATHS["gathers"], *args, **params)
+    )
     expected = elsewhere(values, grid)
     chex.assert_trees_all_close(on_cpu(values, grid), expected, atol=1e-5)
     np.testing.assert_allclose(np.sum(expected), np.sum(values), atol=1e-3)
