@@ -165,7 +165,9 @@ def with_and_without() -> str:
             for budget in table.budgets:
                 found = [read("mnist", budget, f"{column.lower()}-{network}") for network in pair]
                 if all(found) and len({record["runs"][0]["examples"] for record in found}) == 1:
-                    cell = " → ".join(f"{mean_error(record):.2f}" for record in found)
+                    cell = " → ".join(
+                        f"[{mean_error(record):.2f}](rows.md#{record['row']})" for record in found
+                    )
             cells.append(cell)
         lines.append((" → ".join(networks[network] for network in pair), *cells))
     return markdown(lines)
