@@ -41,7 +41,6 @@ NUMBERS = {
 """Columns of street numbers, the best first."""
 
 
-
 def main() -> None:
     for page in PAGES:
         path = ROOT / page
