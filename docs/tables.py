@@ -257,7 +257,8 @@ def about_record(name: str, table: PaperTable, record: dict) -> str:
     budget, row, runs = record["budget"], record["row"], record["runs"]
     seconds = sum(run["train_seconds"] / run["seeds_together"] for run in runs)
     devices = " and ".join(dict.fromkeys(run["device"] for run in runs))
-    seeds = "seed 0" if len(runs) == 1 else f"{len(runs)} seeds"
+    several = f" --seeds={len(runs)}" if len(runs) > 1 else ""
+    seeds = f"{len(runs)} seeds" if several else "seed 0"
     facts = [length(record), f"{runs[0]['examples']:,} examples", seeds]
     facts.append(f"{seconds:,.0f} s on {devices}")
     if not compares(table, record):
@@ -267,8 +268,8 @@ def about_record(name: str, table: PaperTable, record: dict) -> str:
     return (
         f"**{format_error(record)}%**: {', '.join(facts)} "
         f"([record](../results/{name}/{budget}/{row}.json))\n\n"
-        f"```sh\nstn-jax reproduce {name} --budget={budget} --rows={row} --seeds={len(runs)} "
-        f"--out=my_results\n```\n"
+        f"```sh\nstn-jax reproduce {name} --budget={budget} --rows={row}{several} "
+        "--out=my_results\n```\n"
     )
 
 

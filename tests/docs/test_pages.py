@@ -75,10 +75,17 @@ def test_links_to_a_section_lead_to_one(page):
         assert anchor in known, f"{target}#{anchor}"
 
 
+def test_the_start_page_links_to_every_page():
+    linked = re.findall(r"\]\((\w+\.md)\)", (DOCS / "index.md").read_text())
+    assert {path.name for path in DOCS.glob("*.md")} - {"index.md"} == set(linked)
+
+
 def test_the_commands_of_all_rows_name_a_row_and_a_budget():
     tables = runpy.run_path(str(DOCS / "tables.py"))["find_tables"]()
     rows = re.split(r"^### ", (DOCS / "rows.md").read_text(), flags=re.MULTILINE)[1:]
-    command = re.compile(r"stn-jax reproduce (\w+) --budget=(\w+) --rows=(\S+) --seeds=\d+ --out=")
+    command = re.compile(
+        r"stn-jax reproduce (\w+) --budget=(\w+) --rows=(\S+)(?: --seeds=\d+)? --out="
+    )
     for section in rows:
         row = section.splitlines()[0]
         commands = command.findall(section)
