@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.dtypes import at_least_float32
+from stn_jax.errors import UserError
 from stn_jax.transforms.regular_grid import Shape
 
 SHIFT_NAMES = ("shift x (half widths)", "shift y (half heights)")
@@ -62,9 +63,9 @@ class Family:
         if params.shape == self.theta_shape:
             return checked_theta(params, self.theta_shape, f"{self.name} theta")
         if params.shape != (self.num_params,):
-            raise ValueError(
+            raise UserError(
                 f"{self.name} theta must have shape {self.theta_shape} or ({self.num_params},), "
-                f"got {params.shape}"
+                f"got {params.shape}{_remedy(params.shape, self.theta_shape)}"
             )
         params = checked_theta(params, (self.num_params,), f"{self.name} params")
         fixed = jnp.ones(math.prod(self.theta_shape) - self.num_params, params.dtype)
@@ -97,5 +98,18 @@ def checked_theta(theta: ArrayLike, shape: tuple[int, ...], name: str) -> jax.Ar
     """
     theta = jnp.asarray(theta)
     if theta.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {theta.shape}")
+        raise UserError(
+            f"{name} must have shape {shape}, got {theta.shape}{_remedy(theta.shape, shape)}"
+        )
     return at_least_float32(theta)
+
+
+def _remedy(given: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Returns what to do with a theta of another shape, after a colon, if that is plain."""
+    if given == (math.prod(expected),):
+        return f": pass theta.reshape{expected}"
+    if given == (8,) and expected == (3, 3):
+        return ": pass jnp.append(theta, 1).reshape(3, 3)"
+    if math.prod(given[1:]) == math.prod(expected):
+        return ": use jax.vmap for a batch, or stn_jax.spatial_transform"
+    return ""
