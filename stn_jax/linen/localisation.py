@@ -1,6 +1,7 @@
 """Localisation networks in Flax Linen: feature map -> theta (paper, section 3.1)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -128,7 +129,7 @@ class ConvLocalisation(nn.Module):
     def __call__(self, inputs: Array, train: bool = False) -> Array:
         check_images(inputs.shape, type(self).__name__)
         _, *shape = inputs.shape
-        sizes = {"filters": self.filters, "downsample": self.downsample}
+        sizes: dict[str, Any] = {"filters": self.filters, "downsample": self.downsample}
         padding = self.padding or fitting_padding(shape, **sizes)
         flat = flat_features(type(self).__name__, shape, self.features, padding=padding, **sizes)
         x = inputs

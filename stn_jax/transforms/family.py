@@ -10,7 +10,10 @@ from jax.typing import ArrayLike
 
 from stn_jax.dtypes import at_least_float32
 from stn_jax.errors import UserError
+from stn_jax.transforms.motions import Motion, grid_motion
 from stn_jax.transforms.regular_grid import Shape
+
+_POINTS = (16, 16)  # of a grid that stands for all others
 
 SHIFT_NAMES = ("shift x (half widths)", "shift y (half heights)")
 
@@ -88,6 +91,23 @@ class Family:
         """
         options = {"source_shape": source_shape} if self.needs_source_shape else {}
         return self.grid(self.theta(theta), shape, align_corners=align_corners, **options)
+
+    def motion(
+        self, theta: ArrayLike, *, source_shape: Shape, align_corners: bool = False
+    ) -> Motion:
+        """Returns what theta does to the picture; `str` describes it in words.
+
+        Arguments and errors are those of `sampling_grid`.
+
+        >>> from stn_jax.transforms import make_family
+        >>> theta = [0.5, 0.1, 0.0]
+        >>> str(make_family("attention").motion(theta, source_shape=(28, 28)))
+        'scale 2.00, moved 10% left'
+        """
+        grid = self.sampling_grid(
+            theta, _POINTS, source_shape=source_shape, align_corners=align_corners
+        )
+        return grid_motion(grid, source_shape, align_corners=align_corners)
 
 
 def checked_theta(theta: ArrayLike, shape: tuple[int, ...], name: str) -> jax.Array:
