@@ -73,7 +73,10 @@ class Motion(NamedTuple):
 def _signed(amount: float, unit: str, positive: str, negative: str) -> str:
     """Returns a size with a word for its sign, or nothing if it is rounded to 0."""
     size = f"{abs(amount):.0f}"
-    return f"{size}{unit} {positive if amount > 0 else negative}" if size != "0" else ""
+    if size == "0":
+        return ""
+    unit = unit.removesuffix("s") if size == "1" else unit
+    return f"{size}{unit} {positive if amount > 0 else negative}"
 
 
 def grid_motion(grid: ArrayLike, source_shape: Shape, *, align_corners: bool = False) -> Motion:

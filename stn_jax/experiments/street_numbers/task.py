@@ -1,16 +1,15 @@
 """The task of section 4.2: whole street numbers of one to five digits."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
+from PIL import Image
 
 from stn_jax.experiments.data import image_cache
 from stn_jax.experiments.data.examples import Data
-from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.street_numbers import config as settings
 from stn_jax.experiments.street_numbers import published
@@ -23,6 +22,7 @@ from stn_jax.experiments.street_numbers.sources import describe, load_street_num
 PUBLISHED_SOURCE: str | None = published.SOURCE
 FIELDS = settings.FIELDS
 LABELS: LabelKind = NumberLabels()
+LARGEST_VALUE = 50.0
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
@@ -61,12 +61,12 @@ def load_data(config: ConfigDict) -> Data:
     )
 
 
-def read_image(path: Path, config: ConfigDict) -> np.ndarray:
-    """Reads a picture of a number as a network input: its centre, [*crop_shape, 3], with mean 0.
+def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
+    """Returns a picture of a number as a network input: its centre, [*crop_shape, 3], with mean 0.
 
     The picture should show about as much around the number as the training images do.
     """
     shape, letterbox = picture_shape(config.data), config.data.letterbox
-    resized = image_cache.resize(open_image(path), shape, letterbox=letterbox)
+    resized = image_cache.resize(picture, shape, letterbox=letterbox)
     test = make_preprocessing(config.data).test
     return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])

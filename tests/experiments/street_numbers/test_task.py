@@ -4,8 +4,8 @@ from PIL import Image
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.street_numbers.config import make_config
-from stn_jax.experiments.street_numbers.task import input_shape, model_name, read_image
-from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.street_numbers.task import input_shape, model_name
+from stn_jax.experiments.tasks import find_task, read_image
 
 
 def test_a_picture_is_resized_and_its_middle_less_the_mean_taken(tmp_path):
