@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stn_jax.experiments.distorted_mnist.published import ERRORS as DIGIT_ERRORS
-from stn_jax.experiments.pretrained import FOLDER, pretrained_names
+from stn_jax.experiments.pretrained import list_pretrained
 from stn_jax.experiments.reproduce.paper_tables import PaperTable, find_tables
 from stn_jax.experiments.reproduce.results_page import format_error, mean_error
 from stn_jax.experiments.reproduce.row_records import read_record, record_path
@@ -70,8 +70,8 @@ def headline() -> str:
     )
     lines.append((words, f"{single}%", f"without a transformer: {plain}%"))
     signs = lowest(tables, "gtsrb", "GTSRB")
-    error = f"{format_error(signs)}%" if signs else card("traffic_signs_single")["test error"]
-    error = error.split(" with")[0].strip("*")
+    shipped = {card.name: card for card in list_pretrained()}["traffic_signs_single"]
+    error = f"{format_error(signs)}%" if signs else f"{shipped.error_percent:.2f}%"
     published = f"lowest published: {min(SIGN_ERRORS.values())}%"
     lines.append(("traffic signs (GTSRB)", error, published))
     return markdown([*lines, *speed_lines()])
@@ -172,26 +172,21 @@ def with_and_without() -> str:
 
 def models() -> str:
     """Returns the table of the trained networks that come with the package."""
-    lines = [("name", "images", "data", "parameters", "test error", "trained by")]
-    for name in pretrained_names():
-        facts = card(name)
+    lines = [("name", "test error", "parameters", "images", "size", "licence", "data", "command")]
+    for card in list_pretrained():
         lines.append(
             (
-                f"`{name}`",
-                facts["images"].split("]")[0] + "]",
-                facts["data"],
-                facts["network"].split(", ")[1].removesuffix(" parameters"),
-                facts["test error"].split(" with")[0].strip("*"),
-                facts["command"],
+                f"`{card.name}`",
+                f"{card.error_percent:.2f}%",
+                f"{card.num_params:,}",
+                card.input,
+                f"{card.megabytes:.1f} MB",
+                card.licence,
+                card.data,
+                f"`{card.command}`",
             )
         )
     return markdown(lines)
-
-
-def card(name: str) -> dict[str, str]:
-    """Returns the table of a network's model card."""
-    text = (FOLDER / name / "README.md").read_text()
-    return dict(re.findall(r"^\| (\w[^|]*) \| (.*) \|$", text, flags=re.MULTILINE))
 
 
 def distorted_mnist() -> str:

@@ -128,7 +128,10 @@ class PredictionFolder:
         best = outcome.answers[0]
         figure = draw_answer(
             outcome.image,
-            [(view.inputs, view.grid, view.outputs) for view in outcome.transformers.values()],
+            [
+                (np.asarray(view.inputs), np.asarray(view.grid), np.asarray(view.outputs))
+                for view in outcome.transformers.values()
+            ],
             title=f"{best.text} ({best.probability:.0%})",
             captions=[str(motion) for motion in outcome.motions.values()],
         )
