@@ -14,10 +14,10 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from stn_jax.functional.convolution import conv_general_dilated
 from stn_jax.functional.pooling import average_pool, max_pool_2x2
 from stn_jax.functional.sizes import fitting_padding, flat_features
 from stn_jax.layout import check_images
+from stn_jax.nnx.layers import Conv
 from stn_jax.transforms import Family, FamilyName, make_family
 
 
@@ -153,13 +153,7 @@ class ConvLocalisation(nnx.Module):
         self.downsample = downsample
         channels = (input_shape[2], *filters)
         self.convolutions = nnx.List(
-            nnx.Conv(
-                *(before, after, (5, 5)),
-                padding=padding,
-                dtype=dtype,
-                conv_general_dilated=conv_general_dilated,
-                rngs=rngs,
-            )
+            Conv(before, after, (5, 5), padding=padding, dtype=dtype, rngs=rngs)
             for before, after in itertools.pairwise(channels)
         )
         widths = (flat, *features)
