@@ -64,9 +64,20 @@ def load_data(config: ConfigDict) -> Data:
 def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     """Returns a picture of a number as a network input: its centre, [*crop_shape, 3], with mean 0.
 
-    The picture should show about as much around the number as the training images do.
+    The picture should show about as much around the number as the training images do. The contrast
+    of a pale one is raised.
     """
     shape, letterbox = picture_shape(config.data), config.data.letterbox
     resized = image_cache.resize(picture, shape, letterbox=letterbox)
     test = make_preprocessing(config.data).test
-    return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])
+    return np.asarray(test(jnp.asarray(_not_pale(resized))[None], jnp.zeros(1, jnp.int32))[0])
+
+
+def _not_pale(pixels: np.ndarray) -> np.ndarray:
+    """Returns pixels uint8 that span at least half of the brightness, but for a few odd ones."""
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    factor = 127.5 / max(high - low, 1)
+    if factor <= 1:
+        return pixels
+    stretched = 127.5 + factor * (pixels - (low + high) / 2)
+    return stretched.round().clip(0, 255).astype(np.uint8)
