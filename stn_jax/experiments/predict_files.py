@@ -136,7 +136,7 @@ class PredictionFolder:
             captions=[str(motion) for motion in outcome.motions.values()],
         )
         write_atomically(picture, png_bytes(figure))
-        self._rows.append({"file": path, "picture": picture.name, **_columns(outcome), "error": ""})
+        self._rows.append({"file": path, "error": "", "picture": picture.name, **_columns(outcome)})
 
     def _new_name(self, path: Path) -> str:
         stem = name = printable(path.stem)[:_LONGEST_STEM]

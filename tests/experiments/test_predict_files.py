@@ -99,6 +99,7 @@ def test_a_table_and_a_picture_per_file_are_written(digits, tmp_path, capsys):
     printed = capsys.readouterr().out.splitlines()
     rows = table(out)
     assert [row["file"] for row in rows if row["error"]] == [str(digits[2])]
+    assert list(rows[0])[:4] == ["file", "error", "picture", "answer"]
     read = [row for row in rows if not row["error"]]
     assert {row["file"] for row in read} == {
         *(str(path) for path in digits if path != digits[2]), str(twin), str(odd),
