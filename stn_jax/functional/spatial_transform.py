@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stn_jax.errors import UserError
+from stn_jax.layout import check_images
 from stn_jax.sampling import Method, Padding, sample, sample_separable
 from stn_jax.transforms import Family, FamilyName, make_family
 
@@ -46,12 +48,14 @@ def spatial_transform(
     ((8, 14, 14, 1), (8, 14, 14, 2))
     """
     images, theta, family = jnp.asarray(images), jnp.asarray(theta), make_family(family)
-    if images.ndim != 4:
-        raise ValueError(f"images must have shape (B, H, W, C), got {images.shape}")
+    check_images(images.shape)
     count = images.shape[0]
     if theta.shape[:1] != (count,):
-        raise ValueError(
+        one = theta.shape in (family.theta_shape, (family.num_params,))
+        hint = f": pass jnp.broadcast_to(theta, {(count, *theta.shape)}) for all images alike"
+        raise UserError(
             f"theta must start with the batch size of the images, {count}, got {theta.shape}"
+            f"{hint if one else ''}"
         )
     source_shape = images.shape[1:3]
     shape = source_shape if output_shape is None else output_shape
@@ -69,6 +73,9 @@ def spatial_transform(
     return jax.vmap(read)(images, grids), grids
 
 
+NO_FAMILY = '{0} needs a family of transformations: name it, as in {0}(..., family="affine")'
+
+
 def shared_family(family: FamilyName | Family | None, localisation: Any) -> Family:
     """Returns the family that a transformer shares with its localisation network.
 
@@ -83,11 +90,11 @@ def shared_family(family: FamilyName | Family | None, localisation: Any) -> Fami
     if family is None:
         family = own
     if family is None:
-        raise ValueError('the transformer needs a family: give it one, such as family="affine"')
+        raise UserError(NO_FAMILY.format("SpatialTransformer"))
     chosen = make_family(family)
     if own is not None and make_family(own) != chosen:
-        raise ValueError(
+        raise UserError(
             f"the transformer's family is {chosen.name!r} and its localisation network's is "
-            f"{make_family(own).name!r}: name the family once"
+            f"{make_family(own).name!r}: name the family once, in the localisation network"
         )
     return chosen

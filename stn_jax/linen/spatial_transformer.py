@@ -6,7 +6,9 @@ from typing import Any
 from flax import linen as nn
 from jax import Array
 
+from stn_jax.errors import UserError, shown
 from stn_jax.functional.spatial_transform import shared_family, spatial_transform
+from stn_jax.linen.localisation import ConvLocalisation
 from stn_jax.sampling import Method, Padding
 from stn_jax.transforms import Family, FamilyName
 
@@ -23,7 +25,8 @@ class SpatialTransformer(nn.Module):
     Attributes:
         localisation: any callable U -> theta, with theta [B, *theta_shape] or flat [B, num_params]:
             a localisation network of `stn_jax.linen`, your own module or a plain function. It
-            should start at the identity transformation, as `ThetaRegression` does.
+            should start at the identity transformation, as `ThetaRegression` does. By default,
+            `ConvLocalisation`.
         family: the family of transformations, by name or as a `Family`. If it is None, that of the
             localisation network is used. A localisation network whose own `family` is None gets
             this one.
@@ -36,13 +39,13 @@ class SpatialTransformer(nn.Module):
         ValueError: no family or two different families are given, theta does not have the shape of
             the family, or an option is unknown.
 
-    >>> module = SpatialTransformer(stn_jax.linen.ConvLocalisation(), family="affine")
+    >>> module = SpatialTransformer(family="affine")
     >>> outputs, variables = module.init_with_output(jax.random.key(0), jnp.ones((8, 28, 28, 1)))
     >>> outputs.shape
     (8, 28, 28, 1)
     """
 
-    localisation: Callable[..., Array]
+    localisation: Callable[..., Array] = ConvLocalisation()
     family: FamilyName | Family | None = None
     output_shape: tuple[int, int] | None = None
     method: Method = "bilinear"
@@ -51,6 +54,11 @@ class SpatialTransformer(nn.Module):
 
     def __post_init__(self) -> None:
         network: Any = self.localisation
+        if not callable(network):
+            raise UserError(
+                f"localisation must be a module or a function, got {shown(network)}: name a family "
+                'as in SpatialTransformer(family="affine")'
+            )
         lacks_family = isinstance(network, nn.Module) and getattr(network, "family", "") is None
         if lacks_family and self.family is not None:
             # Fields are already frozen. The user's own module stays unchanged.

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.dtypes import at_least_float32
+from stn_jax.errors import UserError
+from stn_jax.layout import check_image
 from stn_jax.sampling.coordinates import PADDINGS, Padding
 from stn_jax.sampling.interpolation import interpolate
 from stn_jax.sampling.windows import METHODS, Method
@@ -108,19 +110,19 @@ def _read(
 
 
 def _check(image: jax.Array, grid: jax.Array, method: str, padding: str) -> None:
-    if image.ndim != 3 or 0 in image.shape[:2]:
-        raise ValueError(f"image must have shape (H, W, C) with pixels in it, got {image.shape}")
+    check_image(image.shape)
     height, width, _ = image.shape
     is_symbolic = not (isinstance(height, int) and isinstance(width, int))  # for `jax.export`
     # With a frame of two pixels, as for "bilinear", the pixels must be countable in int32.
     if not is_symbolic and (height + 4) * (width + 4) >= 2**31:
-        raise ValueError(f"image of {image.shape[:2]} pixels is too large: sample parts of it")
+        raise UserError(f"image of {image.shape[:2]} pixels is too large: sample parts of it")
     if not jnp.issubdtype(image.dtype, jnp.floating):
         scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
-        raise ValueError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
+        raise UserError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
     if grid.ndim != 3 or grid.shape[-1] != 2:
-        raise ValueError(f"grid must have shape (H', W', 2), got {grid.shape}")
+        hint = ": use jax.vmap(stn_jax.sample, (None, 0)) for many grids" if grid.ndim == 4 else ""
+        raise UserError(f"grid must have shape (H', W', 2), got {grid.shape}{hint}")
     if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}, got {method!r}")
+        raise UserError(f"method must be one of {METHODS}, got {method!r}")
     if padding not in PADDINGS:
-        raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
+        raise UserError(f"padding must be one of {PADDINGS}, got {padding!r}")

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from stn_jax.errors import UserError
+
 Shape = Sequence[int]
 
 
@@ -48,7 +50,7 @@ def checked_shape(shape: Shape) -> tuple[int, int]:
     except (TypeError, ValueError):
         height = width = 0
     if height < 1 or width < 1:
-        raise ValueError(f"shape must be two positive integers (height, width), got {shape!r}")
+        raise UserError(f"shape must be two positive integers (height, width), got {shape!r}")
     return height, width
 
 

@@ -270,6 +270,9 @@ def test_theta_at_the_identity_has_a_gradient(align_corners, method):
     ("image", "grid", "options", "message"),
     [
         (np.zeros((3, 3)), np.zeros((2, 2, 2)), {}, r"\(H, W, C\).*\(3, 3\)"),
+        (np.zeros((3, 3)), np.zeros((2, 2, 2)), {}, r"pass image\[\.\.\., None\]"),
+        (np.zeros((5, 3, 3, 1)), np.zeros((5, 2, 2, 2)), {}, r"jax\.vmap\(stn_jax\.sample\)"),
+        (np.zeros((3, 3, 1)), np.zeros((5, 2, 2, 2)), {}, r"jax\.vmap.*\(None, 0\)"),
         (np.zeros((0, 3, 1)), np.zeros((2, 2, 2)), {}, r"\(0, 3, 1\)"),
         (np.zeros((3, 3, 1)), np.zeros((2, 2, 3)), {}, r"\(H', W', 2\).*\(2, 2, 3\)"),
         (np.zeros((3, 3, 1), np.uint8), np.zeros((2, 2, 2)), {}, "uint8.*astype"),

@@ -165,6 +165,21 @@ def test_a_theta_of_another_shape_is_refused(name):
         make_family(name).theta(np.zeros(5))
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_flat_theta_and_a_batch_are_told_what_to_do(name):
+    family = make_family(name)
+    params = nearby_params(family)
+    theta = family.theta(params[0])
+    batch = jnp.stack([theta, theta])
+    with pytest.raises(UserError, match=r"use jax\.vmap"):
+        family.grid(batch, SHAPE)
+    if theta.ndim > 1:
+        with pytest.raises(UserError) as told:
+            family.grid(params[0], SHAPE)
+        remedy = str(told.value).partition(": pass ")[2]
+        np.testing.assert_array_equal(eval(remedy, {"jnp": jnp, "theta": params[0]}), theta)
+
+
 @pytest.mark.parametrize("name", [3, None, ("affine",)])
 def test_a_name_that_is_not_a_string_is_refused(name):
     with pytest.raises(UserError, match="unknown family"):
