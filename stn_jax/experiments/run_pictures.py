@@ -145,6 +145,7 @@ class RunPictures:
         with self._optional("figures/samples.png"):
             self._draw_samples(step, state)
         if self._film:
+            print("drawing the film", flush=True)
             with self._optional("the film", but=UserError):
                 make_film(self._workdir, self._experiment.num_steps)
 

@@ -63,6 +63,7 @@ def load(config: ConfigDict) -> Setup:
         UserError: if the config or the data cannot be used.
     """
     check_batch_size(config.batch_size, "config.batch_size")
+    print("reading the data", flush=True)
     return make_setup(config)
 
 
@@ -146,6 +147,7 @@ def _claimed(workdir: Path, config: ConfigDict) -> Iterator[None]:
 
 
 def _compiled(program: Program, state: TrainState) -> jax.stages.Compiled:
+    print("compiling the training step", flush=True)
     started = time.perf_counter()
     step = int(state.step)
     train = compile_within_memory(

@@ -1,5 +1,6 @@
 """Prints the progress of a run, and records the metrics of its steps."""
 
+import collections
 import contextlib
 import sys
 import time
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from stn_jax.experiments.durations import about
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.parallel import Metrics
@@ -16,6 +18,10 @@ from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.metrics import MetricLog
 
 SECONDS_BETWEEN_LINES = 60.0
+LONG = 3600.0
+"""Seconds; a run that will take longer is announced."""
+
+_MARKS = 20  # the time left is judged by as many hundredths of the run
 
 
 class Progress:
@@ -29,9 +35,13 @@ class Progress:
             unit="step",
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
+            leave=False,
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
         )
-        self._started = self._last_line = time.monotonic()
-        self._start_step = start_step
+        self._last_line = 0.0
+        self._starts = self._updates = 0
+        self._marks = collections.deque[tuple[float, int]](maxlen=_MARKS)  # (time, step)
+        self._left = self._state = ""
 
     def __enter__(self) -> "Progress":
         return self
@@ -39,16 +49,36 @@ class Progress:
     def __exit__(self, *exception) -> None:
         self._bar.close()
 
-    def update(self, step: int, *, loss: float, error: float, examples_per_second: float) -> None:
-        """Updates the bar, or prints a line per minute if there is none.
+    def start(self, step: int) -> None:
+        """Is called when training starts, and when it continues after an evaluation.
 
-        The bar itself shows the time left.
+        The clock starts here, and again after the first evaluation, which compiles and draws.
         """
+        self._starts += 1
+        self._last_line = time.monotonic()
+        if self._starts <= 2:
+            self._marks.clear()
+            self._marks.append((self._last_line, step))
+
+    def update(self, step: int, *, loss: float, error: float, examples_per_second: float) -> None:
+        """Updates the bar and the time left, and says once if that is long."""
+        self._updates += 1
+        seconds = self._seconds_left(step)
+        self._left = f", {about(seconds)} left" if step < self._num_steps else ""
         state = f"loss {loss:.3f}, error {100 * error:.1f}%, {examples_per_second:.0f} examples/s"
-        self._bar.set_postfix_str(state)
+        self._state = f"step {step}/{self._num_steps}: {state}{self._left}"
+        self._bar.set_postfix_str(state + self._left, refresh=False)
         self._bar.update(step - self._bar.n)
+        if self._updates == 2 and seconds > LONG:
+            self.line(
+                f"at this speed, the run takes about {about(seconds)}: Ctrl-C stops it, the same "
+                "command resumes it; a smaller variant or fewer config.num_epochs take less"
+            )
+
+    def line_each_minute(self) -> None:
+        """Prints a line if there is no bar and the last line is a minute old."""
         if self._bar.disable and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
-            self.line(f"step {step}/{self._num_steps}: {state}, {self._left(step)} left")
+            self.line(self._state)
 
     def line(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
@@ -60,14 +90,16 @@ class Progress:
         """Prints the test results and the time left."""
         self.line(
             f"step {step}/{self._num_steps}: test loss {evaluation.loss.mean():.4f}, "
-            f"test error {evaluation.error_percent.mean():.2f}%, "
-            f"{rate:.0f} examples/s, {self._left(step)} left"
+            f"test error {evaluation.error_percent.mean():.2f}%, {rate:.0f} examples/s{self._left}"
         )
 
-    def _left(self, step: int) -> str:
-        elapsed = time.monotonic() - self._started
-        left = elapsed / (step - self._start_step) * (self._num_steps - step)
-        return f"{left / 60:.1f} min"
+    def _seconds_left(self, step: int) -> float:
+        """Returns the time until the end at the recent speed, which includes evaluations."""
+        now = time.monotonic()
+        (since, first), (_, last) = self._marks[0], self._marks[-1]
+        if step - last >= self._num_steps / 100:
+            self._marks.append((now, step))
+        return (now - since) / (step - first) * (self._num_steps - step)
 
 
 class StepRecorder:
@@ -104,8 +136,10 @@ class StepRecorder:
         previous, self._pending = self._pending, (begin, end, metrics)
         if previous is None:
             self._clock = time.perf_counter()
+            self._progress.start(begin)
         else:
             self._record(*previous)
+            self._progress.line_each_minute()
 
     @contextlib.contextmanager
     def paused(self, state: TrainState) -> Iterator[None]:
