@@ -19,8 +19,9 @@ from stn_jax.experiments.inference import infer, most_probable
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.setup import Setup
 from stn_jax.experiments.training.steps import TrainState
-from stn_jax.experiments.workdir.film_frames import frame_due, keep_frame, read_frames
+from stn_jax.experiments.workdir.film_frames import frame_due, has_frames, keep_frame, read_frames
 from stn_jax.experiments.workdir.metrics import MetricLog, read_metrics
+from stn_jax.experiments.workdir.result import read_result
 from stn_jax.experiments.workdir.theta_history import add_thetas, read_theta_history
 from stn_jax.files import write_atomically
 from stn_jax.visualization import draw_samples, png_bytes
@@ -145,7 +146,6 @@ class RunPictures:
         with self._optional("figures/samples.png"):
             self._draw_samples(step, state)
         if self._film:
-            print("drawing the film", flush=True)
             with self._optional("the film", but=UserError):
                 make_film(self._workdir, self._experiment.num_steps)
 
@@ -239,6 +239,15 @@ def _thetas(model: nn.Module, state: TrainState, images: Array) -> dict[str, Arr
     return {path: view.theta.reshape(len(images), -1) for path, view in views.items()}
 
 
+def check_film(config: ConfigDict, workdir: Path) -> None:
+    """Raises UserError if the config asks for a film of a run that was trained without one."""
+    if config.log.film and read_result(workdir) and not has_frames(workdir):
+        raise UserError(
+            f"the run in {workdir} was trained without a film, which cannot be drawn afterwards: "
+            f"train it again in another folder, such as --workdir={workdir}-film"
+        )
+
+
 def make_film(workdir: Path, num_steps: int) -> None:
     """Writes `figures/training.gif` from the frames and, if ffmpeg is installed, `training.mp4`.
 
@@ -251,6 +260,7 @@ def make_film(workdir: Path, num_steps: int) -> None:
             f"{workdir} holds no frames of a film: they are only written while training with "
             "--config.log.film=True"
         )
+    print(f"drawing the film, {len(frames)} frames", flush=True)
     records = [r for r in read_metrics(workdir / "metrics.jsonl") if "error" in r]
     pictures = list(
         draw_film(
