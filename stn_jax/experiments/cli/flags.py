@@ -1,13 +1,14 @@
 """The flags of `launch.py` and of `stn-jax train`, `eval`, `predict` and `report`."""
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags, logging
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.cli import parser
+from stn_jax.experiments.cli import parser, usage
 from stn_jax.experiments.cli.config_flag import Override, read_config_flag, take_overrides
 from stn_jax.experiments.cli.exits import reported
 
@@ -24,6 +25,7 @@ _PRETRAINED = flags.DEFINE_string(
     None,
     "A network that comes with the package, for --mode=predict, instead of a run.",
 )
+HELP = frozenset(("-h", "-help", "--help"))
 MODES = ("train", "eval", "predict", "report")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
 
@@ -43,13 +45,39 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
         try:
             argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
             argv, overrides[:] = take_overrides(argv)
+            if HELP.intersection(argv):
+                _print_help(program, argv, overrides)
+                sys.exit(0)
             return flags.FLAGS(argv)
+        except flags.UnrecognizedFlagError as error:
+            fail(_unknown(error))
         except (flags.Error, OSError, ValueError) as error:
             fail(error)
 
     with reported(program):
         app.run(lambda argv: _run_mode(argv[1:], overrides), argv=argv, flags_parser=parse_flags)
     raise AssertionError("app.run does not return")
+
+
+def _print_help(program: str, argv: list[str], overrides: list[Override]) -> None:
+    flags.FLAGS([argument for argument in argv if argument not in HELP])
+    if _CONFIG.value is not None:
+        print(usage.config_help(_CONFIG.value, overrides))
+        return
+    commands = usage.USAGE if program != "launch.py" else sys.modules["__main__"].__doc__ or ""
+    print(f"{commands.rstrip()}\n\n{usage.configs_help()}")
+
+
+def _unknown(error: flags.UnrecognizedFlagError) -> str:
+    """Returns a message that names the setting that was probably meant."""
+    from stn_jax.experiments.config_check import SHARED_FIELDS
+    from stn_jax.experiments.tasks import TASKS
+
+    names = SHARED_FIELDS.keys() | {name for task in TASKS.values() for name in task.FIELDS}
+    meant = [f"--config.{n}" for n in sorted(names) if f".{n}".endswith(f".{error.flagname}")]
+    if not meant:
+        return str(error)
+    return f"unknown flag --{error.flagname}: did you mean {' or '.join(meant)}?"
 
 
 def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
@@ -60,12 +88,12 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
         raise UserError(f"--config.{overrides[0].name} needs --config=FILE.py too")
     if _PRETRAINED.value is not None and _MODE.value != "predict":
         raise UserError("--pretrained is for --mode=predict: name the folder of a run instead")
+    logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     # Imported only after the flags have been checked.
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.cli import modes
 
     keep_compiled_programs()
-    logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     run: dict[str, Callable[..., None]] = {
         "train": modes.train,
         "eval": modes.evaluate,

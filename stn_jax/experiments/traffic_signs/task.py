@@ -21,6 +21,7 @@ from stn_jax.experiments.traffic_signs.sources import load_traffic_signs
 
 PUBLISHED_SOURCE: str | None = None
 FIELDS = settings.FIELDS
+VARIANTS: tuple[tuple[str, ...], ...] = settings.VARIANTS
 LABELS: LabelKind = SignLabels()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.config_check import check_config
 from stn_jax.experiments.data.loader import check_batch_size, prefetch
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.stopping import stop_on_signals
@@ -62,6 +63,7 @@ def load(config: ConfigDict) -> Setup:
     Raises:
         UserError: if the config or the data cannot be used.
     """
+    check_config(config)
     check_batch_size(config.batch_size, "config.batch_size")
     print("reading the data", flush=True)
     return make_setup(config)

@@ -21,6 +21,9 @@ SECONDS_BETWEEN_LINES = 60.0
 LONG = 3600.0
 """Seconds; a run that will take longer is announced."""
 
+HOPELESS_LOSS = 1e4
+"""Nats per example; to guess one of ten classes costs 2.3."""
+
 _MARKS = 20  # the time left is judged by as many hundredths of the run
 
 
@@ -159,8 +162,8 @@ class StepRecorder:
 
     def evaluated(self, step: int, evaluation: Evaluation) -> None:
         """Records and prints the test results after `step` steps."""
-        if not np.isfinite(evaluation.loss).all():
-            raise _diverged("test loss", step, evaluation.loss.mean())
+        if not (evaluation.loss < HOPELESS_LOSS).all():
+            raise _diverged("test loss", step, evaluation.loss.max())
         self._log.write(
             step,
             {
@@ -207,7 +210,7 @@ class StepRecorder:
 
 def _diverged(what: str, step: int, value: float) -> TrainingDivergedError:
     return TrainingDivergedError(
-        f"the {what} of step {step} is {value}: training was stopped; earlier checkpoints are "
+        f"the {what} of step {step} is {value:.6g}: training was stopped; earlier checkpoints are "
         "kept. Try a lower config.optimizer.learning_rate or "
         "config.optimizer.localisation_multiplier"
     )

@@ -87,11 +87,12 @@ def test_predict_prints_the_best_three_classes_and_theta(trained, tmp_path):
 WRONG = {
     "no such config": (["--config=configs/mnist_rst.py"], "configs/mnist_rst.py"),
     "unknown variant": (["--config=configs/mnist_r.py:st_cnn_afine"], "did you mean 'st_cnn_aff"),
-    "variant of quickstart": (["--config=configs/quickstart.py:cnn"], "has no variants"),
+    "variant of quickstart": (["--config=configs/quickstart.py:cnn"], "takes no variant"),
     "unknown key": (
         ["--config=configs/mnist_r.py", "--config.model.famly=tps"],
         "did you mean config.model.family?",
     ),
+    "setting without config": (["--seed=1"], "unknown flag --seed: did you mean --config.seed?"),
     "unknown flag": (["--workdri=x"], "Did you mean: workdir"),
     "wrong type": (["--config=configs/mnist_r.py", "--config.seed=many"], "config.seed"),
     "unknown mode": (["--mode=test"], "train|eval|predict|report"),

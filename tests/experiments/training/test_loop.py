@@ -167,6 +167,13 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
     assert not (tmp_path / "result.json").exists()
 
 
+def test_a_run_that_learned_nothing_but_finite_nonsense_is_a_divergence(tmp_path):
+    config = tiny_config("fcn,paper", optimizer__learning_rate=1e3, num_epochs=0.4)
+    with pytest.raises(TrainingDivergedError, match=r"test loss of step 2 is .* Try a lower"):
+        train_and_evaluate(config, tmp_path)
+    assert not (tmp_path / "result.json").exists()
+
+
 DAMAGES = {
     "truncated": lambda content: content[: len(content) // 2],
     "altered": lambda content: bytes(64).join(
