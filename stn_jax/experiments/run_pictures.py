@@ -87,6 +87,7 @@ class RunPictures:
         self._images = data.preprocessing.test(
             jnp.asarray(data.test.images[:NUM_EXAMPLES]), jnp.arange(len(self._labels))
         )
+        self._has_drawn = False
         self._film = bool(config.log.film)
         self._told: set[str] = set()  # each failure is reported once
         # One example of each group.
@@ -116,7 +117,7 @@ class RunPictures:
             self._keep_frame(step, state)
 
     def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
-        """Records the thetas, and draws as much as the allowances permit.
+        """Records the thetas, and draws the first time and as much as the allowances permit.
 
         Raises:
             TrainingDivergedError: if a theta is not finite.
@@ -128,11 +129,12 @@ class RunPictures:
             (self._for_histograms, lambda: self._write_histograms(step, thetas)),
             (self._for_drawings, lambda: self._draw_samples(step, state)),
         ):
-            if allowance.allows(train_seconds):
+            if not self._has_drawn or allowance.allows(train_seconds):
                 started = time.perf_counter()
                 with self._optional("a picture"):
                     show()
                 allowance.spend(time.perf_counter() - started)
+        self._has_drawn = True
 
     def finish(self, state: TrainState) -> None:
         """Records and draws the final state; raises UserError like `make_film`.
@@ -221,7 +223,7 @@ class RunPictures:
             count = values.shape[1]
             shown = np.linspace(0, count - 1, min(MOST_HISTOGRAMS, count)).round().astype(int)
             for parameter in shown:
-                self._log.write_histogram(step, f"{path}/theta/{parameter}", values[:, parameter])
+                self._log.write_histogram(step, path, int(parameter), values[:, parameter])
 
 
 def _on_one_device(state: TrainState) -> TrainState:

@@ -22,6 +22,7 @@ from stn_jax.experiments.workdir.film_frames import read_frames
 from stn_jax.experiments.workdir.metrics import MetricLog
 from stn_jax.experiments.workdir.run_config import read_config
 from stn_jax.experiments.workdir.theta_history import read_theta_history
+from stn_jax.transforms import make_family
 from tests.experiments.tiny import read_metrics, tiny_config
 
 
@@ -96,9 +97,9 @@ def test_tensorboard_gets_the_samples_and_thetas_histograms(filmed):
     values = list(tensorboard_values(filmed))
     pictures = [(step, v.tag) for step, v in values if v.HasField("image")]
     histograms = [(step, v.tag, v.histo.num) for step, v in values if v.HasField("histo")]
-    assert pictures == [(20, "samples")]
+    assert pictures == [(10, "samples"), (20, "samples")]
     assert [at_the_end for at_the_end in histograms if at_the_end[0] == 20] == [
-        (20, f"transformer/theta/{n}", 256) for n in range(6)
+        (20, f"transformer/theta/{name}", 256) for name in make_family("affine").param_names
     ]
 
 

@@ -25,6 +25,12 @@ _PRETRAINED = flags.DEFINE_string(
     None,
     "A network that comes with the package, for --mode=predict, instead of a run.",
 )
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "The file that --mode=report writes (default: report.html in the run's folder, or, of several "
+    "runs, comparison.html in the first one's).",
+)
 HELP = frozenset(("-h", "-help", "--help"))
 MODES = ("train", "eval", "predict", "report")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
@@ -88,6 +94,8 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
         raise UserError(f"--config.{overrides[0].name} needs --config=FILE.py too")
     if _PRETRAINED.value is not None and _MODE.value != "predict":
         raise UserError("--pretrained is for --mode=predict: name the folder of a run instead")
+    if _OUTPUT.value is not None and _MODE.value != "report":
+        raise UserError("--output is for --mode=report: leave it out")
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     # Imported only after the flags have been checked.
     from stn_jax.cache import keep_compiled_programs
@@ -98,6 +106,6 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
         "train": modes.train,
         "eval": modes.evaluate,
         "predict": functools.partial(modes.predict, pretrained=_PRETRAINED.value),
-        "report": modes.report,
+        "report": functools.partial(modes.report, output=_OUTPUT.value),
     }
     run[_MODE.value](config, _WORKDIRS.value, arguments)

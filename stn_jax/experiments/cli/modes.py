@@ -105,11 +105,17 @@ def _line(prediction: Prediction) -> str:
     return line
 
 
-def report(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
+def report(
+    config: ConfigDict | None,
+    workdirs: Sequence[str],
+    arguments: list[str],
+    output: str | None = None,
+) -> None:
     """Writes a page about the runs in the workdirs, and prints its path."""
     _check_no_arguments(arguments)
     _check_no_config(config)
-    print(f"report: {write_report(_paths(workdirs))}")
+    path = None if output is None else user_path(output, "--output")
+    print(f"report: {write_report(_paths(workdirs), path)}")
 
 
 def _one(workdirs: Sequence[str]) -> Path:

@@ -4,7 +4,7 @@ import collections
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -117,12 +117,21 @@ class StepRecorder:
         examples_per_second: the rate since this process started; 0 before the first step.
     """
 
-    def __init__(self, log: MetricLog, progress: Progress, *, batch_size: int, log_every: int):
+    def __init__(
+        self,
+        log: MetricLog,
+        progress: Progress,
+        *,
+        batch_size: int,
+        log_every: int,
+        learning_rate: Callable[[int], float],
+    ):
         self.train_seconds = log.train_seconds
         self._log = log
         self._progress = progress
         self._batch_size = batch_size
         self._log_every = log_every
+        self._learning_rate = learning_rate
         self._unwritten: list[Metrics] = []
         self._unwritten_seconds = 0.0
         self._pending: tuple[int, int, Metrics] | None = None
@@ -203,7 +212,13 @@ class StepRecorder:
         means = {name: value.mean(axis=0) for name, value in steps.items()}
         rate = len(steps["loss"]) * self._batch_size / self._unwritten_seconds
         self._log.write(
-            step, {**means, "examples_per_second": rate, "train_seconds": self.train_seconds}
+            step,
+            {
+                **means,
+                "learning_rate": self._learning_rate(step - 1),
+                "examples_per_second": rate,
+                "train_seconds": self.train_seconds,
+            },
         )
         self._unwritten, self._unwritten_seconds = [], 0.0
 

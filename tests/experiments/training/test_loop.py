@@ -19,6 +19,7 @@ from stn_jax.experiments.training.checkpoints import Checkpoints, restore
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
+from stn_jax.experiments.training.optimizer import make_schedule
 from stn_jax.experiments.workdir.run_config import read_config
 from tests.experiments.tiny import (
     launch,
@@ -76,12 +77,14 @@ def test_metrics_hold_loss_error_theta_gradient_and_speed(finished):
     records = read_metrics(workdir)
     training = [record for record in records if "loss" in record]
     assert [record["step"] for record in training] == [3, 6, 9, 10, 13, 16, 19, 20, 23, 26, 29, 30]
+    rate = make_schedule(tiny_config().optimizer, 30)
     for record in training:
         assert len(record["transformer/theta/mean"]) == 6
         assert min(record["transformer/theta/spread"]) >= 0
         assert record["gradient_norm"] > 0
         assert record["examples_per_second"] > 0
         assert 0 <= record["error"] <= 1
+        assert record["learning_rate"] == pytest.approx(float(rate(record["step"] - 1)))
     evaluations = [record for record in records if "test_error_percent" in record]
     assert [record["step"] for record in evaluations] == [10, 20, 30]
     assert evaluations[-1]["test_error_percent"] == result["test_error_percent"]

@@ -22,7 +22,9 @@ class Clock:
         monkeypatch.setattr(progress, "time", clock)
         self._log = MetricLog(workdir, start_step=0)
         self._progress = Progress(start_step=0, num_steps=1000)
-        self._recorder = StepRecorder(self._log, self._progress, batch_size=1, log_every=100)
+        self._recorder = StepRecorder(
+            self._log, self._progress, batch_size=1, log_every=100, learning_rate=float
+        )
 
     def dispatch(self, seconds):
         self._recorder.dispatched(self.step, self.step + 100, HUNDRED)
