@@ -80,10 +80,13 @@ def _unknown(error: flags.UnrecognizedFlagError) -> str:
     from stn_jax.experiments.tasks import TASKS
 
     names = SHARED_FIELDS.keys() | {name for task in TASKS.values() for name in task.FIELDS}
-    meant = [f"--config.{n}" for n in sorted(names) if f".{n}".endswith(f".{error.flagname}")]
+    meant = [name for name in sorted(names) if name.endswith(f".{error.flagname}")]
+    if error.flagname in names:
+        meant = [error.flagname]
     if not meant:
         return str(error)
-    return f"unknown flag --{error.flagname}: did you mean {' or '.join(meant)}?"
+    flag, settings = error.flagname, " or ".join(f"--config.{name}" for name in meant)
+    return f"unknown flag --{flag}: did you mean {settings}?"
 
 
 def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
