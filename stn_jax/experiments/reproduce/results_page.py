@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import statistics
 import tomllib
 from collections import defaultdict
@@ -303,7 +304,8 @@ def _columns(table: PaperTable, records: Records) -> list[tuple[str, str]]:
 
 
 def _plot_path(name: str, budget: str, column: str) -> str:
-    return f"{name}/{budget}/{column.replace(' ', '_')}.png"
+    words = re.sub(r"\W+", "_", column)
+    return f"{name}/{budget}/{words}.png"
 
 
 def _lines(table: PaperTable, records: Records, budget: str, column: str) -> list[tuple]:
