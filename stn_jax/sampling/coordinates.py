@@ -1,12 +1,15 @@
-"""Coordinates along one axis: conversion from normalised units to pixels, and padding."""
+"""Coordinates along one axis: conversion to pixels, and padding."""
 
 from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 
-Padding = Literal["zeros", "border", "reflection"]
+Padding = Literal["zeros", "border", "reflection", "wrap"]
 PADDINGS: tuple[Padding, ...] = get_args(Padding)
+
+Coordinates = Literal["normalised", "pixels"]
+COORDINATES: tuple[Coordinates, ...] = get_args(Coordinates)
 
 
 def to_pixels(coordinate: jax.Array, size: int, align_corners: bool) -> jax.Array:
@@ -21,23 +24,25 @@ def to_pixels(coordinate: jax.Array, size: int, align_corners: bool) -> jax.Arra
 
 def clamp(position: jax.Array, size: int, padding: str) -> jax.Array:
     """Limits a position in pixels, even NaN or infinity, to a range that integers can hold."""
-    if padding == "reflection":
+    if padding in ("reflection", "wrap"):
         return jnp.where(jnp.abs(position) < 1 / jnp.finfo(position.dtype).eps, position, 0)
-    # At three pixels outside the image, no tap of any kernel reaches it.
-    above = jnp.where(position > -3, position, -3)
-    return jnp.where(above < size + 2, above, size + 2)
+    # At four pixels outside the image, no tap of any kernel reaches it.
+    above = jnp.where(position > -4, position, -4)
+    return jnp.where(above < size + 3, above, size + 3)
 
 
 def apply_padding(position: jax.Array, size: int, padding: str, align_corners: bool) -> jax.Array:
     """Returns the position that is read in place of `position`.
 
-    It is clipped to 0..size-1 under "border", mirrored into that range under "reflection", and
-    unchanged under "zeros".
+    It is clipped to 0..size-1 under "border", mirrored into that range under "reflection", moved
+    there by whole widths of the image under "wrap", and unchanged under "zeros".
     """
     if padding == "zeros":
         return position
     if padding == "reflection":
         position = reflect(position, size, align_corners)
+    elif padding == "wrap":
+        return position % size
     return jnp.clip(position, 0, size - 1)
 
 

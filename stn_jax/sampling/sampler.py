@@ -1,13 +1,15 @@
 """The sampler: an image and a sampling grid give the warped image (paper, section 3.3)."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.dtypes import at_least_float32
-from stn_jax.sampling.coordinates import PADDINGS, Padding
+from stn_jax.sampling.coordinates import COORDINATES, PADDINGS, Coordinates, Padding
 from stn_jax.sampling.interpolation import interpolate
-from stn_jax.sampling.windows import METHODS, Method
+from stn_jax.sampling.windows import METHODS, Method, make_kernel
 
 
 def sample(
@@ -16,52 +18,74 @@ def sample(
     *,
     method: Method = "bilinear",
     padding: Padding = "zeros",
+    fill: ArrayLike = 0.0,
     align_corners: bool = False,
+    coordinates: Coordinates = "normalised",
+    cubic_a: float = -0.75,
 ) -> jax.Array:
-    """Reads `image` at the points of `grid` (paper, equations 3 to 5).
+    """Reads an image, a signal or a volume at the points of `grid` (paper, equations 3 to 5).
 
-    `V[i, j] = sum_nm image[n, m] * k(x[i, j] - m) * k(y[i, j] - n)` for every channel, where k is
-    the kernel of `method` and x, y are the grid's coordinates in pixels.
+    In two dimensions, `V[i, j] = sum_nm image[n, m] * k(x[i, j] - m) * k(y[i, j] - n)` for every
+    channel, where k is the kernel of `method` and x, y are the grid's coordinates in pixels.
 
-    Convention: the grid's last axis is (x, y), x to the right and y down. The grid maps target to
+    Convention: the grid's last axis is (x), (x, y) or (x, y, z), with x along the last axis of S, y
+    along the one before it. In an image, x is to the right and y down. The grid maps target to
     source: `grid[i, j]` is the point of `image` that is read for the output pixel (i, j).
     Coordinates are normalised: -1 and 1 are the outer edges of the border pixels, or their centres
-    with `align_corners`. Values agree with `torch.nn.functional.grid_sample`.
+    with `align_corners`. With `coordinates="pixels"`, whole numbers are the centres of pixels and 0
+    is that of the first one. Values agree with `torch.nn.functional.grid_sample`.
 
-    Outside the image, the padding is read: zeros, the nearest border pixel, or the image mirrored
-    at its border (at the edges of its border pixels, or at their centres with `align_corners`).
-    This applies to each tap of the kernel, that is, to each pixel that it weights. A point near the
-    border therefore mixes pixels and padding.
+    Outside the image, the padding is read: zeros or `fill`, the nearest border pixel, the image
+    mirrored at its border (at the edges of its border pixels, or at their centres with
+    `align_corners`), or the image repeated. This applies to each tap of the kernel, that is, to
+    each pixel that it weights. A point near the border therefore mixes pixels and padding.
 
-    NaN, infinite and very large coordinates are safe. Under "zeros" they read 0. Under "border"
-    they read the border pixel on their side; NaN reads the first pixel. Under "reflection", NaN,
-    infinity and numbers too large to have a fractional part read the first pixel. The gradient with
-    respect to such a coordinate is 0.
+    NaN, infinite and very large coordinates are safe. Under "zeros" they read `fill`. Under
+    "border" they read the border pixel on their side; NaN reads the first pixel. Under "reflection"
+    and "wrap", NaN, infinity and numbers too large to have a fractional part read the first pixel.
+    The gradient with respect to such a coordinate is 0.
 
-    At whole pixels, where the bilinear kernel has a kink, the gradient with respect to the grid is
+    At whole pixels, where the linear kernel has a kink, the gradient with respect to the grid is
     the slope towards the next pixel. For "nearest", that gradient is 0. Forward and reverse
     mode are supported and can be nested.
 
     Args:
-        image: [H, W, C], of a floating-point dtype.
-        grid: [H', W', 2]; half precision is converted to float32, float64 is kept.
-        method: "nearest" (halves round to the even pixel), "bilinear" or "bicubic" (the cubic
-            convolution kernel with a = -0.75).
-        padding: "zeros", "border" or "reflection".
+        image: [*S, C], of a floating-point dtype. S is (W,), (H, W) or (D, H, W).
+        grid: [..., n] with the number n of axes in S: a grid such as [H', W', 2], or points [N, 2].
+            Half precision is converted to float32, float64 is kept.
+        method: "nearest" (halves round to the even pixel), "linear" ("bilinear" is the same),
+            "cubic" ("bicubic" is the same), which is cubic convolution, or a B-spline of degree 2
+            to 5, "bspline2" to "bspline5", of which `image` has the coefficients; see
+            `spline_coefficients`.
+        padding: "zeros", "border", "reflection" or "wrap".
+        fill: what "zeros" reads outside the image: a finite number, or one for each channel [C].
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+        coordinates: the units of the grid, "normalised" or "pixels".
+        cubic_a: the slope of "cubic" at a distance of 1 pixel: -0.75 as in torch, or -0.5 (Keys,
+            1981) as in TensorFlow and `jax.image`.
 
     Returns:
-        [H', W', C], in the image's dtype; sums are accumulated in float32 or float64.
+        [..., C], in the image's dtype; sums are accumulated in float32 or float64.
 
     Raises:
         ValueError: a shape is wrong, the image has about 2^31 pixels or more, its dtype is not
-            floating-point, or the method or the padding is unknown.
+            floating-point, or the method, the padding or the coordinates are unknown.
 
     >>> image, middle = jnp.array([[[0.0], [1.0]]]), jnp.zeros((1, 1, 2))
     >>> sample(image, middle).tolist()
     [[[0.5]]]
     """
-    return _read(image, grid, method, padding, align_corners, is_separable=False)
+    return _read(
+        image,
+        grid,
+        method,
+        padding,
+        fill,
+        align_corners,
+        coordinates,
+        cubic_a,
+        is_separable=False,
+    )
 
 
 def sample_separable(
@@ -70,20 +94,33 @@ def sample_separable(
     *,
     method: Method = "bilinear",
     padding: Padding = "zeros",
+    fill: ArrayLike = 0.0,
     align_corners: bool = False,
+    coordinates: Coordinates = "normalised",
+    cubic_a: float = -0.75,
 ) -> jax.Array:
-    """Computes `sample` for a grid whose x depends on the column and whose y on the row only.
+    """Computes `sample` for a grid [H', W', 2] whose x depends on the column, y on the row only.
 
     Such are the grids of crops, shifts and changes of size, as of the families "attention" and
-    "translation". Where that is faster, it takes two small matrix products. If the grid is not of
-    this kind, the values are wrong. Arguments, result, derivatives and errors are those of
-    `sample`.
+    "translation". Where that is faster, it takes one small matrix product along each axis. If the
+    grid is not of this kind, the values are wrong. In one and three dimensions, the grid is
+    [W', 1] or [D', H', W', 3]. Arguments, result, derivatives and errors are those of `sample`.
 
     >>> image, middle = jnp.array([[[0.0], [1.0]]]), jnp.zeros((1, 1, 2))
     >>> sample_separable(image, middle).tolist()
     [[[0.5]]]
     """
-    return _read(image, grid, method, padding, align_corners, is_separable=True)
+    return _read(
+        image,
+        grid,
+        method,
+        padding,
+        fill,
+        align_corners,
+        coordinates,
+        cubic_a,
+        is_separable=True,
+    )
 
 
 def _read(
@@ -91,36 +128,65 @@ def _read(
     grid: ArrayLike,
     method: str,
     padding: str,
+    fill: ArrayLike,
     align_corners: bool,
+    coordinates: str,
+    cubic_a: float,
     is_separable: bool,
 ) -> jax.Array:
     image, grid = jnp.asarray(image), jnp.asarray(grid)
-    _check(image, grid, method, padding)
+    _check(image, grid, method, padding, coordinates)
     dtype = jnp.float64 if image.dtype == jnp.float64 else at_least_float32(grid).dtype
-    return interpolate(
-        image,
+    # What is read outside is what the kernel's weights, whose sum is 1, lack inside.
+    filled = padding == "zeros" and not (isinstance(fill, int | float) and fill == 0)
+    outside = _checked_fill(fill, image) if filled else None
+    values = interpolate(
+        image if outside is None else image - outside,
         grid.astype(dtype),
-        method=method,
+        make_kernel(method, cubic_a),
         padding=padding,
         align_corners=align_corners,
+        in_pixels=coordinates == "pixels",
         is_separable=is_separable and 0 not in grid.shape,
     )
+    return values if outside is None else values + outside
 
 
-def _check(image: jax.Array, grid: jax.Array, method: str, padding: str) -> None:
-    if image.ndim != 3 or 0 in image.shape[:2]:
-        raise ValueError(f"image must have shape (H, W, C) with pixels in it, got {image.shape}")
-    height, width, _ = image.shape
-    is_symbolic = not (isinstance(height, int) and isinstance(width, int))  # for `jax.export`
-    # With a frame of two pixels, as for "bilinear", the pixels must be countable in int32.
-    if not is_symbolic and (height + 4) * (width + 4) >= 2**31:
-        raise ValueError(f"image of {image.shape[:2]} pixels is too large: sample parts of it")
+def _checked_fill(fill: ArrayLike, image: jax.Array) -> jax.Array:
+    fill = jnp.asarray(fill, image.dtype)
+    if fill.shape not in ((), (1,), image.shape[-1:]):
+        raise ValueError(
+            f"fill must be a number or one for each of the {image.shape[-1]} channels, "
+            f"got the shape {fill.shape}"
+        )
+    return fill
+
+
+def _check(image: jax.Array, grid: jax.Array, method: str, padding: str, coordinates: str) -> None:
+    *sizes, _ = image.shape or (0,)
+    if len(sizes) not in _SHAPES or 0 in sizes:
+        shapes = ", ".join(f"({axes}, C)" for axes in _SHAPES.values())
+        raise ValueError(f"image must have shape {shapes} with pixels in it, got {image.shape}")
+    taps = make_kernel("linear", 0).taps
+    is_symbolic = not all(isinstance(size, int) for size in sizes)  # for `jax.export`
+    # With a frame as wide as a window, the pixels must be countable in int32.
+    if not is_symbolic and math.prod(size + 2 * taps for size in sizes) >= 2**31:
+        raise ValueError(f"image of {tuple(sizes)} pixels is too large: sample parts of it")
     if not jnp.issubdtype(image.dtype, jnp.floating):
         scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
         raise ValueError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
-    if grid.ndim != 3 or grid.shape[-1] != 2:
-        raise ValueError(f"grid must have shape (H', W', 2), got {grid.shape}")
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {METHODS}, got {method!r}")
-    if padding not in PADDINGS:
-        raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
+    if grid.shape[-1:] != (len(sizes),):
+        raise ValueError(
+            f"grid must have shape (..., {len(sizes)}) for an image of shape "
+            f"({_SHAPES[len(sizes)]}, C), got {grid.shape}"
+        )
+    for name, value, choices in (
+        ("method", method, METHODS),
+        ("padding", padding, PADDINGS),
+        ("coordinates", coordinates, COORDINATES),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+
+
+_SHAPES = {1: "W", 2: "H, W", 3: "D, H, W"}
