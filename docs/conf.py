@@ -96,8 +96,21 @@ def add_results(app, page, source) -> None:
     source[0] = re.sub(r"<!-- results: (.*) -->", section, source[0])
 
 
+def link_names(app, page, source) -> None:
+    """Leads links from a name to its source, for readers of the files, to the name's entry."""
+
+    def role(match: re.Match) -> str:
+        name, file = match[1], match[2].removesuffix(".py").removesuffix("/__init__")
+        module = file.replace("/", ".")
+        path = documented_path(name, ".".join(module.split(".")[:2]))
+        return f"{{py:obj}}`{name} <{path or f'{module}.{name}'}>`"
+
+    source[0] = re.sub(r"\[`([\w.]+)`\]\((?:\.\./)+(stn_jax/[\w/]+\.py)\)", role, source[0])
+
+
 def setup(app) -> None:
     # Before napoleon, which has the default priority of 500.
     app.connect("autodoc-process-docstring", as_restructured_text, priority=400)
     app.connect("source-read", add_results)
+    app.connect("source-read", link_names)
     app.connect("autodoc-process-signature", short_signature)

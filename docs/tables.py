@@ -5,6 +5,7 @@ networks, so no number in them is typed. In a page, a table stands between `<!--
 and `<!-- end of table -->`.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,15 @@ from pathlib import Path
 
 from stn_jax.experiments.distorted_mnist.published import ERRORS as DIGIT_ERRORS
 from stn_jax.experiments.pretrained import FOLDER, pretrained_names
-from stn_jax.experiments.reproduce.paper_tables import PaperTable, find_tables
-from stn_jax.experiments.reproduce.results_page import format_error, mean_error
-from stn_jax.experiments.reproduce.row_records import read_record, record_path
+from stn_jax.experiments.reproduce.paper_tables import PaperTable, Row, find_tables
+from stn_jax.experiments.reproduce.results_page import (
+    compares,
+    format_error,
+    format_paper,
+    mean_error,
+    read_notes,
+)
+from stn_jax.experiments.reproduce.row_records import read_record, record_path, row_settings
 from stn_jax.experiments.traffic_signs.published import ERRORS as SIGN_ERRORS
 
 ROOT = Path(__file__).parents[1]
@@ -23,15 +30,10 @@ PAGES = (
     "docs/models.md",
     "docs/performance.md",
     "docs/results.md",
+    "docs/rows.md",
     "docs/when_it_helps.md",
 )
-DISTORTIONS = {
-    "R": "rotated digits (R)",
-    "RTS": "rotated, scaled, shifted (RTS)",
-    "P": "in perspective (P)",
-    "E": "elastically deformed (E)",
-    "TC": "shifted, among clutter (TC)",
-}
+DISTORTIONS = ("R", "RTS", "P", "E", "TC")
 NUMBERS = {
     "real, with drawn": "real street numbers",
     "128 px": "drawn street numbers",
@@ -56,53 +58,51 @@ def with_tables(text: str) -> str:
 
 
 def headline() -> str:
-    """Returns our lowest errors and our speed beside published ones, in ten lines."""
+    """Returns our lowest errors beside published ones."""
     tables = find_tables()
-    lines: list[Sequence[str]] = [("test error; speed", "stn_jax", "compared with")]
-    for column, words in DISTORTIONS.items():
-        ours = lowest(tables, "mnist", column)
-        (network,) = (row.network for row in tables["mnist"].rows if row.name == ours["row"])
+    columns = [("test error, %", "stn_jax", "others")]
+    for column in DISTORTIONS:
         paper = min(DIGIT_ERRORS[column.lower()].values())
-        lines.append((words, f"{format_error(ours)}%, {network}", f"the paper: {paper}%"))
+        columns.append((column, linked(lowest(tables, "mnist", column)), f"{paper}¹"))
     column, words = next(each for each in NUMBERS.items() if lowest(tables, "svhn", each[0]))
-    single, plain = (
-        format_error(lowest(tables, "svhn", column, network)) for network in ("ST-CNN", "CNN")
-    )
-    lines.append((words, f"{single}%", f"without a transformer: {plain}%"))
+    single, plain = (lowest(tables, "svhn", column, network) for network in ("ST-CNN", "CNN"))
+    columns.append((words, linked(single), f"{linked(plain)}²"))
     signs = lowest(tables, "gtsrb", "GTSRB")
-    error = f"{format_error(signs)}%" if signs else card("traffic_signs_single")["test error"]
-    error = error.split(" with")[0].strip("*")
-    published = f"lowest published: {min(SIGN_ERRORS.values())}%"
-    lines.append(("traffic signs (GTSRB)", error, published))
-    return markdown([*lines, *speed_lines()])
+    error = card("traffic_signs_single")["test error"].split(" with")[0].strip("*%")
+    error = linked(signs) if signs else f"[{error}](docs/models.md)"
+    columns.append(("traffic signs", error, f"{min(SIGN_ERRORS.values())}³"))
+    return markdown(list(zip(*columns, strict=True)))
+
+
+def linked(record: dict) -> str:
+    return f"[{format_error(record)}](docs/rows.md#{record['row']})"
 
 
 def lowest(tables: dict[str, PaperTable], name: str, column: str, network: str = "") -> dict:
     """Returns the record with the lowest error of a column, or {} if there is none."""
-    table = tables[name]
-    records = [
+    found = [
         record
-        for row in table.rows
+        for row, record in records(name, tables[name])
         if row.column == column and row.network.startswith(network)
-        for budget in table.budgets
-        if (record := read(name, budget, row.name))
     ]
-    return min(records, key=mean_error, default={})
+    return min(found, key=mean_error, default={})
 
 
 def read(table: str, budget: str, row: str) -> dict | None:
     return read_record(record_path(ROOT / "results", table, budget, row))
 
 
-def speed_lines() -> Iterator[Sequence[str]]:
-    """Yields three lines of the headline table on speed."""
+def speed_line() -> str:
+    """Returns a sentence on speed for the README."""
     measured = benchmarks()
     torch = re.search(r"torch [0-9.]+", measured["machine"]["packages"])[0]
-    for part, words in (("sampler", "the sampler"), ("steps", "training steps")):
-        ratios = torch_ratios(measured["parts"][part])
-        yield f"speed of {words} on a CPU", spread(ratios), f"{torch}, {len(ratios)} cases"
+    sampler, steps = (torch_ratios(measured["parts"][part]) for part in ("sampler", "steps"))
     (cost,) = cost_of_transformers(measured, "4.2, 64 px")
-    yield "time with four transformers", f"{cost:.2f} times that without", "the paper: 1.06 times"
+    return (
+        f"Speed on a CPU, {torch}'s time divided by ours: sampler {spread(sampler)} "
+        f"({len(sampler)} cases), training steps {spread(steps)} ({len(steps)} cases). "
+        f"Four transformers make a step {cost:.2f} times as long (the paper: 1.06).\n"
+    )
 
 
 def speed() -> str:
@@ -164,7 +164,9 @@ def with_and_without() -> str:
             for budget in table.budgets:
                 found = [read("mnist", budget, f"{column.lower()}-{network}") for network in pair]
                 if all(found) and len({record["runs"][0]["examples"] for record in found}) == 1:
-                    cell = " → ".join(f"{mean_error(record):.2f}" for record in found)
+                    cell = " → ".join(
+                        f"[{mean_error(record):.2f}](rows.md#{record['row']})" for record in found
+                    )
             cells.append(cell)
         lines.append((" → ".join(networks[network] for network in pair), *cells))
     return markdown(lines)
@@ -195,9 +197,80 @@ def card(name: str) -> dict[str, str]:
 
 
 def distorted_mnist() -> str:
-    """Returns the first table of results/README.md, which is made from the records."""
-    report = (ROOT / "results" / "README.md").read_text()
-    return re.search(r"(?:^\|.*\n)+", report, flags=re.MULTILINE)[0]
+    """Returns the table of section 4.1: the lowest error of each network, linked to its row."""
+    table = find_tables()["mnist"]
+    lines = [("network", *DISTORTIONS)]
+    for network in dict.fromkeys(row.network for row in table.rows):
+        cells = [lowest_cell(table, network, column) for column in DISTORTIONS]
+        if any(cells):
+            lines.append((network, *cells))
+    return markdown(lines)
+
+
+def lowest_cell(table: PaperTable, network: str, column: str) -> str:
+    found = [
+        (row, record)
+        for row, record in records("mnist", table)
+        if (row.network, row.column) == (network, column) and compares(table, record)
+    ]
+    if not found:
+        return ""
+    row, record = min(found, key=lambda each: mean_error(each[1]))
+    error = f"[{format_error(record)}](rows.md#{row.name})"
+    if row.paper is not None and mean_error(record) <= row.paper:
+        error = f"**{error}**"
+    how = ", ".join(filter(None, (row.recipe, length(record))))
+    return f"{error} ({format_paper(row)}) *{how}*"
+
+
+def records(name: str, table: PaperTable) -> Iterator[tuple[Row, dict]]:
+    """Yields the rows that were run, with a record for each budget, from small to large."""
+    for row, budget in itertools.product(table.rows, table.budgets):
+        if record := read(name, budget, row.name):
+            yield row, record
+
+
+def length(record: dict) -> str:
+    return f"{record['config']['num_epochs']:g} epochs"
+
+
+def rows() -> str:
+    """Returns a section for each row that was run, with the command behind each error."""
+    notes = read_notes(ROOT / "results" / "notes.toml", find_tables())
+    parts = []
+    for name, table in find_tables().items():
+        heading = f"## {table.title.partition(':')[0]}\n"
+        for row, group in itertools.groupby(records(name, table), key=lambda each: each[0]):
+            found = [record for _, record in group]
+            compared = row.paper is not None and any(compares(table, each) for each in found)
+            paper = f" The paper: {format_paper(row)}%." if compared else ""
+            parts += [heading, f"### {row.name}\n", f"{row.label}, on {row.column}.{paper}\n"]
+            heading = ""
+            for record in found:
+                note = notes.get(name, {}).get(record["budget"], {}).get(row.name)
+                parts += filter(None, [about_record(name, table, record), note and f"{note}\n"])
+    return "\n".join(filter(None, parts))
+
+
+def about_record(name: str, table: PaperTable, record: dict) -> str:
+    """Returns what a record says, and the command that makes it again."""
+    budget, row, runs = record["budget"], record["row"], record["runs"]
+    seconds = sum(run["train_seconds"] / run["seeds_together"] for run in runs)
+    devices = " and ".join(dict.fromkeys(run["device"] for run in runs))
+    several = f" --seeds={len(runs)}" if len(runs) > 1 else ""
+    seeds = f"{len(runs)} seeds" if several else "seed 0"
+    facts = [length(record), f"{runs[0]['examples']:,} examples", seeds]
+    facts.append(f"{seconds:,.0f} s on {devices}")
+    if not compares(table, record):
+        facts.append(f"{record['config']['data.source']} data")
+    if record["config"] != row_settings(table.config(row, budget)):
+        facts.append("with earlier settings")
+    return (
+        f"**{format_error(record)}%**: {', '.join(facts)} "
+        f"([record](../results/{name}/{budget}/{row}.json))\n\n"
+        f"```sh\nstn-jax reproduce {name} --budget={budget} --rows={row}{several} "
+        "--out=my_results\n```\n"
+    )
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:
@@ -211,6 +284,8 @@ TABLES = {
     "with_and_without": with_and_without,
     "models": models,
     "distorted_mnist": distorted_mnist,
+    "rows": rows,
+    "speed_line": speed_line,
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the pages of the documentation show works as written."""
 
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -50,6 +51,49 @@ def test_the_pictures_are_those_that_the_script_draws(tmp_path):
         )
         assert old.shape == new.shape, name
         assert np.abs(old - new).mean() < 3, name  # grey levels; fonts differ between versions
+
+
+def anchors(text):
+    """Returns the anchors that the headings of a page get on GitHub and on the site."""
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(f"docs/{p.name}" for p in DOCS.glob("*.md"))]
+)
+def test_links_to_a_section_lead_to_one(page):
+    path = REPOSITORY / page
+    text = path.read_text()
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", text):
+        linked = path.parent / target if target else path
+        known = anchors(linked.read_text())
+        if linked.name == "performance.md":  # includes the measurements
+            known |= anchors((REPOSITORY / "benchmarks" / "results" / "results.md").read_text())
+        assert anchor in known, f"{target}#{anchor}"
+
+
+def test_the_start_page_links_to_every_page():
+    linked = re.findall(r"\]\((\w+\.md)\)", (DOCS / "index.md").read_text())
+    assert {path.name for path in DOCS.glob("*.md")} - {"index.md"} == set(linked)
+
+
+def test_the_commands_of_all_rows_name_a_row_and_a_budget():
+    tables = runpy.run_path(str(DOCS / "tables.py"))["find_tables"]()
+    rows = re.split(r"^### ", (DOCS / "rows.md").read_text(), flags=re.MULTILINE)[1:]
+    command = re.compile(
+        r"stn-jax reproduce (\w+) --budget=(\w+) --rows=(\S+)(?: --seeds=\d+)? --out="
+    )
+    for section in rows:
+        row = section.splitlines()[0]
+        commands = command.findall(section)
+        assert commands, row
+        for table, budget, name in commands:
+            assert name == row
+            assert (REPOSITORY / "results" / table / budget / f"{row}.json").exists()
+            assert row in [each.name for each in tables[table].rows]
 
 
 def test_numbers_of_a_page_may_differ_a_little_and_words_may_not():

@@ -86,7 +86,7 @@ def render(out: Path, tables: Mapping[str, PaperTable]) -> str:
     Raises:
         UserError: one of them cannot be read, or belongs to a row that no table has.
     """
-    notes = _read_notes(out / "notes.toml", tables)
+    notes = read_notes(out / "notes.toml", tables)
     sections = []
     for name, table in tables.items():
         records = _read_records(out, name, table)
@@ -271,7 +271,7 @@ def _read_records(out: Path, name: str, table: PaperTable) -> Records:
     return {key: record for key, record in read.items() if record is not None}
 
 
-def _read_notes(path: Path, tables: Mapping[str, PaperTable]) -> dict:
+def read_notes(path: Path, tables: Mapping[str, PaperTable]) -> dict:
     """Returns notes by table, budget and row; raises UserError if one of these is unknown."""
     try:
         notes = tomllib.loads(path.read_text("utf-8-sig")) if path.exists() else {}

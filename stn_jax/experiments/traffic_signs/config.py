@@ -85,8 +85,8 @@ def make_config(network: str, variant: str | None) -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.network = network
-    config.model.filters = (32, 64, 64, 128, 128)
-    config.model.pooled = (1, 3, 5)  # convolutions that are followed by pooling, from 1
+    config.model.filters = (32, 64, 64, 128, 128, 256)
+    config.model.pooled = (1, 3, 5, 6)  # convolutions that are followed by pooling, from 1
     config.model.features = (256,)
     config.model.family = "affine"
     config.model.localisation_filters = (16, 16)
