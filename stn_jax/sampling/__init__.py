@@ -19,17 +19,21 @@ All paths give the same results, up to rounding; only "products" and "separable"
 infinity in an image to all values that are read from it. `sampling_path` forces a path.
 """
 
-from stn_jax.sampling.coordinates import PADDINGS, Padding
+from stn_jax.sampling.coordinates import COORDINATES, PADDINGS, Coordinates, Padding
 from stn_jax.sampling.interpolation import sampling_path
 from stn_jax.sampling.sampler import sample, sample_separable
+from stn_jax.sampling.splines import spline_coefficients
 from stn_jax.sampling.windows import METHODS, Method
 
 __all__ = [
+    "COORDINATES",
     "METHODS",
     "PADDINGS",
+    "Coordinates",
     "Method",
     "Padding",
     "sample",
     "sample_separable",
     "sampling_path",
+    "spline_coefficients",
 ]

@@ -5,9 +5,9 @@ transpose as a linear map of the image. `shift` computes how the values change w
 and `shift_transpose` is its transpose as a linear map of the movement. `jax.custom_vjp` would be
 simpler, but it rules out forward mode, and with it second derivatives in forward-over-reverse mode.
 
-On the CPU, the C++ kernels of `stn_jax.native` compute the primitives of the linear kernel in two dimensions.
-Elsewhere, a primitive is the `read` of one of the paths in `paths.py`, or what JAX derives from it.
-The path is chosen when a program is lowered for a platform, not when it is traced.
+On the CPU, the C++ kernels of `stn_jax.native` compute the primitives in float32. Elsewhere, a
+primitive is the `read` of one of the paths in `paths.py`, or what JAX derives from it. The path is
+chosen when a program is lowered for a platform, not when it is traced.
 """
 
 import contextlib
@@ -109,18 +109,14 @@ def _primitives(kernel: Kernel, ndim: int, path: str | None, is_separable: bool)
         return shift.bind(tangents[1], *primals, **params)
 
     image, points = "zyx"[-ndim:], "ijk"[:ndim] if is_separable else "p"
-    read = make(
-        operations.read, f"{image}c,{points}d->{points}c", jvp_of_others=move_points
-    )
+    read = make(operations.read, f"{image}c,{points}d->{points}c", jvp_of_others=move_points)
     read_transpose = make(
         operations.read_transpose,
         f"{points}c,{points}d->{image}c",
         on_cpu=None if is_separable else operations.read_transpose_on_cpu,
     )
     shift = make(operations.shift, f"{points}d,{image}c,{points}d->{points}c")
-    shift_transpose = make(
-        operations.shift_transpose, f"{points}c,{image}c,{points}d->{points}d"
-    )
+    shift_transpose = make(operations.shift_transpose, f"{points}c,{image}c,{points}d->{points}d")
     _are_transposes(read, read_transpose)
     _are_transposes(shift, shift_transpose)
     return _Primitives(read, read_transpose, shift, shift_transpose)

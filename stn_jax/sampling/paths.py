@@ -184,12 +184,12 @@ def separable(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> j
     """Computes `products` for a grid whose x depends on the column only, and so on."""
     image = _dense_image(image, axes, kernel)
     count = len(axes)
-    lines = tuple(
+    of_lines = tuple(
         x[tuple(slice(None) if axis == count - 1 - i else 0 for axis in range(count))]
         for i, x in enumerate(points)
     )
-    for axis, window in enumerate(windows(lines, axes, kernel)):
-        weights = _dense(window, image.shape[axis], axes, kernel)
+    for axis, along in enumerate(windows(of_lines, axes, kernel)):
+        weights = _dense(along, image.shape[axis], axes, kernel)
         before, after = "zy"[:axis], "yx"[axis:][: count - 1 - axis]
         image = _product(f"ip,{before}p{after}c->{before}i{after}c", weights, image)
     return image
@@ -229,7 +229,10 @@ def _taps(axes: Axes, kernel: Kernel) -> Iterator[tuple[int, ...]]:
 
 def index_of(places: Sequence, sizes: Sequence[int]):
     """Returns the place in a flat array, given the place along each of its axes."""
-    return functools.reduce(lambda index, axis: index * axis[1] + axis[0], zip(places, sizes), 0)
+    index = 0
+    for place, size in zip(places, sizes, strict=True):
+        index = index * size + place
+    return index
 
 
 def _numbered(image, points, axes, kernel):
