@@ -3,8 +3,8 @@
 Usage:
     python launch.py --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.key=value ...]
     python launch.py --mode=eval --workdir=DIR
-    python launch.py --mode=predict --workdir=DIR IMAGE [IMAGE ...]
-    python launch.py --mode=predict --pretrained=NAME IMAGE [IMAGE ...]
+    python launch.py --mode=predict --workdir=DIR [--out=DIR] IMAGE|FOLDER ...
+    python launch.py --mode=predict --pretrained=NAME [--out=DIR] IMAGE|FOLDER ...
     python launch.py --mode=report --workdir=DIR [--workdir=DIR2 ...]
 """
 

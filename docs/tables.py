@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stn_jax.experiments.distorted_mnist.published import ERRORS as DIGIT_ERRORS
-from stn_jax.experiments.pretrained import FOLDER, pretrained_names
+from stn_jax.experiments.pretrained import list_pretrained
 from stn_jax.experiments.reproduce.paper_tables import PaperTable, Row, find_tables
 from stn_jax.experiments.reproduce.results_page import (
     compares,
@@ -68,8 +68,9 @@ def headline() -> str:
     single, plain = (lowest(tables, "svhn", column, network) for network in ("ST-CNN", "CNN"))
     columns.append((words, linked(single), f"{linked(plain)}²"))
     signs = lowest(tables, "gtsrb", "GTSRB")
-    error = card("traffic_signs_single")["test error"].split(" with")[0].strip("*%")
-    error = linked(signs) if signs else f"[{error}](docs/models.md)"
+    shipped = {card.name: card for card in list_pretrained()}["traffic_signs_single"]
+    error = f"[{shipped.error_percent:.2f}](docs/models.md)"
+    error = linked(signs) if signs else error
     columns.append(("traffic signs", error, f"{min(SIGN_ERRORS.values())}³"))
     return markdown(list(zip(*columns, strict=True)))
 
@@ -174,26 +175,21 @@ def with_and_without() -> str:
 
 def models() -> str:
     """Returns the table of the trained networks that come with the package."""
-    lines = [("name", "images", "data", "parameters", "test error", "trained by")]
-    for name in pretrained_names():
-        facts = card(name)
+    lines = [("name", "test error", "parameters", "images", "size", "licence", "data", "command")]
+    for card in list_pretrained():
         lines.append(
             (
-                f"`{name}`",
-                facts["images"].split("]")[0] + "]",
-                facts["data"],
-                facts["network"].split(", ")[1].removesuffix(" parameters"),
-                facts["test error"].split(" with")[0].strip("*"),
-                facts["command"],
+                f"`{card.name}`",
+                f"{card.error_percent:.2f}%",
+                f"{card.num_params:,}",
+                card.input,
+                f"{card.megabytes:.1f} MB",
+                card.licence,
+                card.data,
+                f"`{card.command}`",
             )
         )
     return markdown(lines)
-
-
-def card(name: str) -> dict[str, str]:
-    """Returns the table of a network's model card."""
-    text = (FOLDER / name / "README.md").read_text()
-    return dict(re.findall(r"^\| (\w[^|]*) \| (.*) \|$", text, flags=re.MULTILINE))
 
 
 def distorted_mnist() -> str:

@@ -23,12 +23,13 @@ from stn_jax.transforms import (
 )
 
 if TYPE_CHECKING:
-    from stn_jax.experiments.pretrained import load_pretrained
+    from stn_jax.experiments.pretrained import list_pretrained, load_pretrained
 
 __all__ = [
     "SpatialTransformer",
     "affine_grid",
     "attention_grid",
+    "list_pretrained",
     "load_pretrained",
     "plain_operations",
     "projective_grid",
@@ -46,14 +47,13 @@ except PackageNotFoundError:  # a source tree that is not installed
 
 
 def __getattr__(name: str) -> Any:
-    """Imports `load_pretrained` on first use, because it needs the extra `experiments`."""
-    if name != "load_pretrained":
+    """Imports what needs the extra `experiments` on first use."""
+    if name not in ("list_pretrained", "load_pretrained"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        from stn_jax.experiments.pretrained import load_pretrained
+        from stn_jax.experiments import pretrained
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"load_pretrained needs {error.name}, which is not installed: "
-            "pip install 'stn_jax[experiments]'"
+            f"{name} needs {error.name}, which is not installed: pip install 'stn_jax[experiments]'"
         ) from error
-    return load_pretrained
+    return getattr(pretrained, name)

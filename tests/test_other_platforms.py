@@ -28,7 +28,7 @@ def test_values_and_derivatives_need_no_kernel_of_the_cpu(name):
 def test_every_public_function_is_tried():
     tried = {name.partition(",")[0] for name in FUNCTIONS}
     grids = {name for name in stn_jax.__all__ if name.endswith("_grid")}  # in spatial_transform
-    others = {"load_pretrained", "plain_operations", "conv_general_dilated"}
+    others = {"list_pretrained", "load_pretrained", "plain_operations", "conv_general_dilated"}
     assert {*stn_jax.__all__, *functional.__all__} - grids - others <= tried
 
 

@@ -87,7 +87,7 @@ def run_commands(section: str, folder: Path, named: str) -> Iterable[str]:
 def answers(printed: str) -> list[tuple[str, str]]:
     """Returns the file and the first answer of each line, after checking its form."""
     numbers = r"0\.\d{3}|1\.000"
-    pattern = rf"(.*): (.*) \(({numbers}); then .* ({numbers}), .* ({numbers})\)( theta \[.*\])?"
+    pattern = rf"(.*): (.*) \(({numbers}); then .* ({numbers}), .* ({numbers})\)(; .*)?"
     found = []
     for line in printed.splitlines():
         name, answer, *chances, _ = re.fullmatch(pattern, line).groups()

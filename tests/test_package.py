@@ -41,7 +41,9 @@ def test_the_library_imports_no_experiment():
         if name.startswith("stn_jax.experiments"):
             continue
         found = [one for one in imports(path, at_import_time=False) if ".experiments" in one]
-        lazily = ["stn_jax.experiments.pretrained.load_pretrained"] * 2
+        names = ("list_pretrained", "load_pretrained")
+        lazily = [f"stn_jax.experiments.pretrained.{one}" for one in names]
+        lazily.append("stn_jax.experiments.pretrained")
         assert found == (lazily if name == "stn_jax" else []), name
 
 

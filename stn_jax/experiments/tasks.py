@@ -10,10 +10,12 @@ from typing import Protocol
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
+from PIL import Image
 
-from stn_jax.errors import check_choice
+from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.config_fields import Field
 from stn_jax.experiments.data.examples import Data
+from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.distorted_mnist import task as distorted_mnist
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.street_numbers import task as street_numbers
@@ -30,6 +32,9 @@ class Task(Protocol):
     """What the settings of the task's configs can be, by dotted name."""
 
     LABELS: LabelKind
+
+    LARGEST_VALUE: float
+    """No value of a network's input is larger than this; pixels in 0..255 usually are."""
 
     def input_shape(self, config: ConfigDict) -> tuple[int, int, int]:
         """Returns the (height, width, channels) of the network's input."""
@@ -49,8 +54,8 @@ class Task(Protocol):
     def load_data(self, config: ConfigDict) -> Data:
         """Loads the examples, after downloading or generating them if necessary."""
 
-    def read_image(self, path: Path, config: ConfigDict) -> np.ndarray:
-        """Reads an image file as an input to the network, [H, W, C] float32."""
+    def network_input(self, picture: Image.Image, config: ConfigDict) -> np.ndarray:
+        """Returns a picture, mode RGB, as an input to the network, [H, W, C] float32."""
 
 
 TASKS: dict[str, Task] = {
@@ -64,3 +69,16 @@ def find_task(config: ConfigDict) -> Task:
     """Returns the task named `config.task`; raises UserError if there is no such task."""
     check_choice(config.task, TASKS, "config.task")
     return TASKS[config.task]
+
+
+def read_image(path: Path, config: ConfigDict) -> np.ndarray:
+    """Reads an image file as an input to the network of a config.
+
+    Raises:
+        UserError: the file cannot be read or used; the message names it.
+    """
+    picture = open_image(path)
+    try:
+        return find_task(config).network_input(picture, config)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.interpreters import ad
 
+from stn_jax.errors import UserError
 from stn_jax.native.primitive import native_primitive
 from stn_jax.native.signature import Signature
 
@@ -66,7 +67,10 @@ def convolution(
     padding = (top, bottom), (left, right)
     size = inputs.shape[1] + top + bottom, inputs.shape[2] + left + right
     if size[0] < kernel.shape[0] or size[1] < kernel.shape[1]:
-        raise ValueError(f"a kernel of {kernel.shape[:2]} does not fit an input of {size} pixels")
+        raise UserError(
+            f"a convolution with a kernel of {kernel.shape[:2]} does not fit an input of {size} "
+            'pixels, padding included: use padding="SAME", a smaller kernel or a larger image'
+        )
     if not all(0 <= p < k for pair, k in zip(padding, kernel.shape, strict=False) for p in pair):
         raise ValueError(f"a padding of {padding} must be less than the kernel, {kernel.shape[:2]}")
     return _convolution_p.bind(

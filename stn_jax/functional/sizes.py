@@ -2,11 +2,30 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from stn_jax.errors import UserError, check_choice
+from stn_jax.layout import SHAPES
+
+
+def fitting_padding(
+    input_shape: Sequence[int], *, filters: Sequence[int], downsample: int
+) -> Literal["VALID", "SAME"]:
+    """Returns "VALID" if the convolutions of a localisation network then fit, otherwise "SAME".
+
+    Arguments as in `flat_features`.
+
+    >>> fitting_padding((28, 28, 1), filters=(20, 20), downsample=2)
+    'VALID'
+    >>> fitting_padding((12, 12, 1), filters=(20, 20), downsample=2)
+    'SAME'
+    """
+    size = _sizes(input_shape, filters, downsample, "VALID") if downsample > 0 else []
+    return "VALID" if min(size, default=1) > 0 else "SAME"
 
 
 def flat_features(
+    network: str,
     input_shape: Sequence[int],
     features: Sequence[int],
     *,
@@ -17,7 +36,8 @@ def flat_features(
     """Returns how many features the first fully connected layer of a localisation network reads.
 
     Args:
-        input_shape: (H, W, C) of the network's inputs.
+        network: the name of the network, for messages.
+        input_shape: (H, W, C) of the network's inputs, (W, C) or (D, H, W, C).
         features: the widths of the fully connected layers.
         filters: the numbers of filters of the 5x5 convolutions, with 2x2 max-pooling between them.
         downsample: the size and stride of the average pooling before them.
@@ -26,28 +46,42 @@ def flat_features(
     Raises:
         UserError: an option is out of range, or the inputs are too small.
 
-    >>> flat_features((28, 28, 1), (20,), filters=(20, 20), downsample=2)
+    >>> flat_features("ConvLocalisation", (28, 28, 1), (20,), filters=(20, 20), downsample=2)
     20
     """
     check_choice(padding, ("VALID", "SAME"), "padding")
     if min(input_shape) < 1:
+        axes = SHAPES[len(input_shape) - 1]
         raise UserError(
-            f"a localisation network needs images with H, W and C of at least 1, "
-            f"got (H, W, C) = {tuple(input_shape)}"
+            f"{network} needs images with {axes} and C of at least 1, "
+            f"got ({axes}, C) = {tuple(input_shape)}"
         )
     if min((*filters, *features, downsample)) < 1:
         raise UserError(
-            f"filters, features and downsample must be at least 1, got filters={tuple(filters)}, "
-            f"features={tuple(features)}, downsample={downsample}"
+            f"{network}: filters, features and downsample must be at least 1, got "
+            f"filters={tuple(filters)}, features={tuple(features)}, downsample={downsample}"
         )
-    *size, channels = input_shape
-    size = [_size_after_convolutions(s // downsample, len(filters), padding) for s in size]
+    size = _sizes(input_shape, filters, downsample, padding)
     if min(size, default=1) < 1:
+        remedies = ["a larger image"]
+        if min(_sizes(input_shape, filters, 1, padding)) > 0:
+            remedies.insert(0, "downsample=1")
+        if padding == "VALID":
+            remedies.insert(0, 'padding="SAME"')
         raise UserError(
-            f"{len(filters)} convolutions of 5x5 with padding {padding!r} do not fit an input of "
-            f"{tuple(input_shape[:2])} pixels that is downsampled by {downsample}"
+            f"{network}: {len(filters)} convolutions of 5x5 with padding={padding!r} do not fit "
+            f"images of {tuple(input_shape[:-1])} pixels that are downsampled by {downsample}: "
+            f"use {' or '.join(remedies)}"
         )
-    return math.prod(size) * (filters[-1] if filters else channels)
+    return math.prod(size) * (filters[-1] if filters else input_shape[-1])
+
+
+def _sizes(
+    input_shape: Sequence[int], filters: Sequence[int], downsample: int, padding: str
+) -> list[int]:
+    """Returns the height and width after the last convolution; below 1 if it does not fit."""
+    sides = input_shape[:-1]
+    return [_size_after_convolutions(side // downsample, len(filters), padding) for side in sides]
 
 
 def _size_after_convolutions(size: int, layers: int, padding: str) -> int:

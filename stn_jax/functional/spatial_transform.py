@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from stn_jax.errors import UserError
+from stn_jax.layout import check_images
 from stn_jax.sampling import Method, Padding, sample, sample_separable
 from stn_jax.transforms import Family, FamilyName, make_family
 
@@ -15,24 +17,31 @@ def spatial_transform(
     theta: ArrayLike,
     family: FamilyName | Family = "affine",
     *,
-    output_shape: tuple[int, int] | None = None,
+    output_shape: tuple[int, ...] | None = None,
     method: Method = "bilinear",
     padding: Padding = "zeros",
+    fill: ArrayLike = 0.0,
     align_corners: bool = False,
+    cubic_a: float = -0.75,
 ) -> tuple[jax.Array, jax.Array]:
     """Warps each image of a batch by its own theta (paper, section 3).
 
     Theta maps output to input in normalised coordinates (x, y); see `stn_jax.sample`.
 
     Args:
-        images: [B, H, W, C], images or feature maps of a floating-point dtype.
+        images: [B, H, W, C], images or feature maps of a floating-point dtype; or signals
+            [B, W, C] or volumes [B, D, H, W, C], with a family of these dimensions.
         theta: [B, *theta_shape], as for the family's grid function, such as [B, 2, 3] for "affine",
             or the flat parameters [B, num_params].
-        family: the name of a family of transformations, or a `Family`.
+        family: the name of a family of transformations, or a `Family`, such as
+            `make_family("affine", ndim=3)` for volumes.
         output_shape: (H', W') of the output; the (H, W) of the images if None.
-        method: "nearest", "bilinear" or "bicubic".
-        padding: what is read outside the image: "zeros", "border" or "reflection".
+        method: "nearest", "linear" or "cubic", also named "bilinear" and "bicubic", or a B-spline;
+            see `stn_jax.sample`.
+        padding: what is read outside the image: "zeros", "border", "reflection" or "wrap".
+        fill: what "zeros" reads instead of 0: a number, or one for each channel [C].
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+        cubic_a: the slope of "cubic" at a distance of 1 pixel.
 
     Returns:
         The warped images [B, H', W', C], and the sampling grids [B, H', W', 2] that were used.
@@ -46,14 +55,16 @@ def spatial_transform(
     ((8, 14, 14, 1), (8, 14, 14, 2))
     """
     images, theta, family = jnp.asarray(images), jnp.asarray(theta), make_family(family)
-    if images.ndim != 4:
-        raise ValueError(f"images must have shape (B, H, W, C), got {images.shape}")
+    check_images(images.shape, ndim=family.ndim)
     count = images.shape[0]
     if theta.shape[:1] != (count,):
-        raise ValueError(
+        one = theta.shape in (family.theta_shape, (family.num_params,))
+        hint = f": pass jnp.broadcast_to(theta, {(count, *theta.shape)}) for all images alike"
+        raise UserError(
             f"theta must start with the batch size of the images, {count}, got {theta.shape}"
+            f"{hint if one else ''}"
         )
-    source_shape = images.shape[1:3]
+    source_shape = images.shape[1:-1]
     shape = source_shape if output_shape is None else output_shape
 
     def make_grid(one: jax.Array) -> jax.Array:
@@ -63,10 +74,21 @@ def spatial_transform(
 
     def read(image: jax.Array, grid: jax.Array) -> jax.Array:
         read_points = sample_separable if family.is_separable else sample
-        return read_points(image, grid, method=method, padding=padding, align_corners=align_corners)
+        return read_points(
+            image,
+            grid,
+            method=method,
+            padding=padding,
+            fill=fill,
+            align_corners=align_corners,
+            cubic_a=cubic_a,
+        )
 
     grids = jax.vmap(make_grid)(theta)
     return jax.vmap(read)(images, grids), grids
+
+
+NO_FAMILY = '{0} needs a family of transformations: name it, as in {0}(..., family="affine")'
 
 
 def shared_family(family: FamilyName | Family | None, localisation: Any) -> Family:
@@ -83,11 +105,11 @@ def shared_family(family: FamilyName | Family | None, localisation: Any) -> Fami
     if family is None:
         family = own
     if family is None:
-        raise ValueError('the transformer needs a family: give it one, such as family="affine"')
+        raise UserError(NO_FAMILY.format("SpatialTransformer"))
     chosen = make_family(family)
     if own is not None and make_family(own) != chosen:
-        raise ValueError(
+        raise UserError(
             f"the transformer's family is {chosen.name!r} and its localisation network's is "
-            f"{make_family(own).name!r}: name the family once"
+            f"{make_family(own).name!r}: name the family once, in the localisation network"
         )
     return chosen

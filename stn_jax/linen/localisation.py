@@ -1,6 +1,7 @@
 """Localisation networks in Flax Linen: feature map -> theta (paper, section 3.1)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +9,13 @@ from flax import linen as nn
 from jax import Array
 from jax.typing import DTypeLike
 
+from stn_jax.errors import UserError
 from stn_jax.functional.pooling import average_pool, max_pool_2x2
-from stn_jax.functional.sizes import flat_features
-from stn_jax.functional.spatial_transform import shared_family
+from stn_jax.functional.sizes import fitting_padding, flat_features
+from stn_jax.functional.spatial_transform import NO_FAMILY
+from stn_jax.layout import check_images
 from stn_jax.linen.layers import BatchNorm, Conv
-from stn_jax.transforms import Family, FamilyName
+from stn_jax.transforms import Family, FamilyName, make_family
 
 
 class ThetaRegression(nn.Module):
@@ -33,7 +36,10 @@ class ThetaRegression(nn.Module):
 
     @nn.compact
     def __call__(self, features: Array) -> Array:
-        family = shared_family(self.family, None)
+        if self.family is None:
+            is_ours = isinstance(self.parent, FullyConnectedLocalisation | ConvLocalisation)
+            raise UserError(NO_FAMILY.format(type(self.parent if is_ours else self).__name__))
+        family = make_family(self.family)
         identity = jnp.asarray(family.identity)
         params = nn.Dense(
             family.num_params,
@@ -72,7 +78,9 @@ class FullyConnectedLocalisation(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        x = inputs.reshape(inputs.shape[0], flat_features(inputs.shape[1:], self.features))
+        check_images(inputs.shape, type(self).__name__, _ndim(self.family))
+        flat = flat_features(type(self).__name__, inputs.shape[1:], self.features)
+        x = inputs.reshape(inputs.shape[0], flat)
         for width in self.features:
             x = _activated(self, nn.Dense(width, dtype=self.dtype)(x), train)
         return ThetaRegression(self.family, name="theta")(x)
@@ -95,7 +103,8 @@ class ConvLocalisation(nn.Module):
         filters: the numbers of filters of the convolutions.
         features: the widths of the fully connected layers.
         downsample: the size and stride of the average pooling; 1 for none.
-        padding: the padding of the convolutions, "VALID" or "SAME".
+        padding: the padding of the convolutions, "VALID" or "SAME"; None for "VALID" if the images
+            are large enough for it, by default as of 26x26 pixels, otherwise "SAME".
         batch_norm: whether hidden layers are batch-normalised; `train=True` then needs
             `mutable=["batch_stats"]`.
         axis_name: the name of the mapped axis, such as that of `jax.pmap`, over which batch
@@ -111,32 +120,34 @@ class ConvLocalisation(nn.Module):
     filters: Sequence[int] = (20, 20)
     features: Sequence[int] = (20,)
     downsample: int = 2
-    padding: str = "VALID"
+    padding: str | None = None
     batch_norm: bool = False
     axis_name: str | None = None
     dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        flat = flat_features(
-            inputs.shape[1:],
-            self.features,
-            filters=self.filters,
-            downsample=self.downsample,
-            padding=self.padding,
-        )
+        check_images(inputs.shape, type(self).__name__, _ndim(self.family))
+        _, *shape = inputs.shape
+        sizes: dict[str, Any] = {"filters": self.filters, "downsample": self.downsample}
+        padding = self.padding or fitting_padding(shape, **sizes)
+        flat = flat_features(type(self).__name__, shape, self.features, padding=padding, **sizes)
         x = inputs
         if self.downsample > 1:
             x = average_pool(x, self.downsample)
         for layer, filters in enumerate(self.filters):
             if layer > 0:
                 x = max_pool_2x2(x)
-            x = Conv(filters, (5, 5), padding=self.padding, dtype=self.dtype)(x)
+            x = Conv(filters, (5,) * (x.ndim - 2), padding=padding, dtype=self.dtype)(x)
             x = _activated(self, x, train)
         x = x.reshape(x.shape[0], flat)
         for width in self.features:
             x = _activated(self, nn.Dense(width, dtype=self.dtype)(x), train)
         return ThetaRegression(self.family, name="theta")(x)
+
+
+def _ndim(family: FamilyName | Family | None) -> int:
+    return 2 if family is None else make_family(family).ndim
 
 
 def _activated(

@@ -1,12 +1,14 @@
 """The spatial transformer in Flax Linen: localisation network, sampling grid and sampler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flax import linen as nn
 from jax import Array
 
+from stn_jax.errors import UserError, shown
 from stn_jax.functional.spatial_transform import shared_family, spatial_transform
+from stn_jax.linen.localisation import ConvLocalisation
 from stn_jax.sampling import Method, Padding
 from stn_jax.transforms import Family, FamilyName
 
@@ -16,6 +18,8 @@ class SpatialTransformer(nn.Module):
 
     Input U [B, H, W, C], output V [B, H', W', C], V = sample(U, grid(localisation(U))) (paper,
     section 3). Theta maps output to input in normalised coordinates (x, y); see `stn_jax.sample`.
+    With a family of one or three dimensions, such as `make_family("affine", ndim=3)`, it warps
+    signals [B, W, C] or volumes [B, D, H, W, C].
 
     `inputs`, `theta` and `grid` are sown as intermediates. Read them with
     `module.apply(variables, images, mutable=["intermediates"])`.
@@ -23,34 +27,44 @@ class SpatialTransformer(nn.Module):
     Attributes:
         localisation: any callable U -> theta, with theta [B, *theta_shape] or flat [B, num_params]:
             a localisation network of `stn_jax.linen`, your own module or a plain function. It
-            should start at the identity transformation, as `ThetaRegression` does.
+            should start at the identity transformation, as `ThetaRegression` does. By default,
+            `ConvLocalisation`.
         family: the family of transformations, by name or as a `Family`. If it is None, that of the
             localisation network is used. A localisation network whose own `family` is None gets
             this one.
         output_shape: (H', W'); the (H, W) of the input if None.
-        method: "nearest", "bilinear" or "bicubic".
-        padding: what is read outside the image: "zeros", "border" or "reflection".
+        method: "nearest", "linear" or "cubic", also named "bilinear" and "bicubic", or a B-spline.
+        padding: what is read outside the image: "zeros", "border", "reflection" or "wrap".
+        fill: what "zeros" reads instead of 0: a number, or one for each channel.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+        cubic_a: the slope of "cubic" at a distance of 1 pixel.
 
     Raises:
         ValueError: no family or two different families are given, theta does not have the shape of
             the family, or an option is unknown.
 
-    >>> module = SpatialTransformer(stn_jax.linen.ConvLocalisation(), family="affine")
+    >>> module = SpatialTransformer(family="affine")
     >>> outputs, variables = module.init_with_output(jax.random.key(0), jnp.ones((8, 28, 28, 1)))
     >>> outputs.shape
     (8, 28, 28, 1)
     """
 
-    localisation: Callable[..., Array]
+    localisation: Callable[..., Array] = ConvLocalisation()
     family: FamilyName | Family | None = None
-    output_shape: tuple[int, int] | None = None
+    output_shape: tuple[int, ...] | None = None
     method: Method = "bilinear"
     padding: Padding = "zeros"
+    fill: float | Sequence[float] = 0.0
     align_corners: bool = False
+    cubic_a: float = -0.75
 
     def __post_init__(self) -> None:
         network: Any = self.localisation
+        if not callable(network):
+            raise UserError(
+                f"localisation must be a module or a function, got {shown(network)}: name a family "
+                'as in SpatialTransformer(family="affine")'
+            )
         lacks_family = isinstance(network, nn.Module) and getattr(network, "family", "") is None
         if lacks_family and self.family is not None:
             # Fields are already frozen. The user's own module stays unchanged.
@@ -67,7 +81,9 @@ class SpatialTransformer(nn.Module):
             output_shape=self.output_shape,
             method=self.method,
             padding=self.padding,
+            fill=self.fill,
             align_corners=self.align_corners,
+            cubic_a=self.cubic_a,
         )
         self.sow("intermediates", "inputs", images)
         self.sow("intermediates", "theta", theta)

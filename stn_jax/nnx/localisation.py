@@ -14,9 +14,10 @@ from flax import nnx
 from jax import Array
 from jax.typing import DTypeLike
 
-from stn_jax.functional.convolution import conv_general_dilated
 from stn_jax.functional.pooling import average_pool, max_pool_2x2
-from stn_jax.functional.sizes import flat_features
+from stn_jax.functional.sizes import fitting_padding, flat_features
+from stn_jax.layout import check_images
+from stn_jax.nnx.layers import Conv
 from stn_jax.transforms import Family, FamilyName, make_family
 
 
@@ -58,7 +59,8 @@ class FullyConnectedLocalisation(nnx.Module):
     of batch normalisation.
 
     Args:
-        input_shape: (H, W, C) of the inputs.
+        input_shape: (H, W, C) of the inputs; or (W, C) or (D, H, W, C), for which a name of a
+            family stands for that of one or three dimensions.
         family: the family of transformations, by name or as a `Family`.
         features: the widths of the hidden layers.
         batch_norm: whether hidden layers are batch-normalised.
@@ -74,7 +76,7 @@ class FullyConnectedLocalisation(nnx.Module):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         family: FamilyName | Family = "affine",
         *,
         features: Sequence[int] = (32, 32, 32),
@@ -83,13 +85,14 @@ class FullyConnectedLocalisation(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        self.family = make_family(family)
-        widths = (flat_features(input_shape, features), *features)
+        self.family = make_family(family, ndim=len(input_shape) - 1)
+        widths = (flat_features(type(self).__name__, input_shape, features), *features)
         self.dense = _dense_layers(widths, dtype, rngs)
         self.norms = _norms(widths[1:] if batch_norm else (), axis_name, dtype, rngs)
         self.theta = ThetaRegression(widths[-1], self.family, rngs=rngs)
 
     def __call__(self, inputs: Array) -> Array:
+        check_images(inputs.shape, type(self).__name__, self.family.ndim)
         x = inputs.reshape(inputs.shape[0], math.prod(inputs.shape[1:]))
         for layer, dense in enumerate(self.dense):
             x = _activated(dense(x), self.norms, layer)
@@ -105,12 +108,14 @@ class ConvLocalisation(nnx.Module):
     [B, *theta_shape]. The module's `train()` and `eval()` set the mode of batch normalisation.
 
     Args:
-        input_shape: (H, W, C) of the inputs.
+        input_shape: (H, W, C) of the inputs; or (W, C) or (D, H, W, C), for which a name of a
+            family stands for that of one or three dimensions.
         family: the family of transformations, by name or as a `Family`.
         filters: the numbers of filters of the convolutions.
         features: the widths of the fully connected layers.
         downsample: the size and stride of the average pooling; 1 for none.
-        padding: the padding of the convolutions, "VALID" or "SAME".
+        padding: the padding of the convolutions, "VALID" or "SAME"; None for "VALID" if the images
+            are large enough for it, by default as of 26x26 pixels, otherwise "SAME".
         batch_norm: whether hidden layers are batch-normalised.
         axis_name: the name of the mapped axis, such as that of `jax.pmap`, over which batch
             statistics are averaged.
@@ -127,32 +132,30 @@ class ConvLocalisation(nnx.Module):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         family: FamilyName | Family = "affine",
         *,
         filters: Sequence[int] = (20, 20),
         features: Sequence[int] = (20,),
         downsample: int = 2,
-        padding: str = "VALID",
+        padding: str | None = None,
         batch_norm: bool = False,
         axis_name: str | None = None,
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        self.family = make_family(family)
+        self.family = make_family(family, ndim=len(input_shape) - 1)
+        padding = padding or fitting_padding(input_shape, filters=filters, downsample=downsample)
         flat = flat_features(
-            input_shape, features, filters=filters, downsample=downsample, padding=padding
+            *(type(self).__name__, input_shape, features),
+            filters=filters,
+            downsample=downsample,
+            padding=padding,
         )
         self.downsample = downsample
-        channels = (input_shape[2], *filters)
+        channels = (input_shape[-1], *filters)
         self.convolutions = nnx.List(
-            nnx.Conv(
-                *(before, after, (5, 5)),
-                padding=padding,
-                dtype=dtype,
-                conv_general_dilated=conv_general_dilated,
-                rngs=rngs,
-            )
+            Conv(before, after, (5,) * self.family.ndim, padding=padding, dtype=dtype, rngs=rngs)
             for before, after in itertools.pairwise(channels)
         )
         widths = (flat, *features)
@@ -162,6 +165,7 @@ class ConvLocalisation(nnx.Module):
         self.theta = ThetaRegression(widths[-1], self.family, rngs=rngs)
 
     def __call__(self, inputs: Array) -> Array:
+        check_images(inputs.shape, type(self).__name__, self.family.ndim)
         x = inputs
         if self.downsample > 1:
             x = average_pool(x, self.downsample)

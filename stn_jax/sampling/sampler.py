@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.dtypes import at_least_float32
+from stn_jax.errors import UserError
+from stn_jax.layout import check_image
 from stn_jax.sampling.coordinates import COORDINATES, PADDINGS, Coordinates, Padding
 from stn_jax.sampling.interpolation import interpolate
 from stn_jax.sampling.windows import METHODS, Method, make_kernel
@@ -155,7 +157,7 @@ def _read(
 def _checked_fill(fill: ArrayLike, image: jax.Array) -> jax.Array:
     fill = jnp.asarray(fill, image.dtype)
     if fill.shape not in ((), (1,), image.shape[-1:]):
-        raise ValueError(
+        raise UserError(
             f"fill must be a number or one for each of the {image.shape[-1]} channels, "
             f"got the shape {fill.shape}"
         )
@@ -163,30 +165,19 @@ def _checked_fill(fill: ArrayLike, image: jax.Array) -> jax.Array:
 
 
 def _check(image: jax.Array, grid: jax.Array, method: str, padding: str, coordinates: str) -> None:
-    *sizes, _ = image.shape or (0,)
-    if len(sizes) not in _SHAPES or 0 in sizes:
-        shapes = ", ".join(f"({axes}, C)" for axes in _SHAPES.values())
-        raise ValueError(f"image must have shape {shapes} with pixels in it, got {image.shape}")
-    taps = make_kernel("linear", 0).taps
+    check_image(image.shape, grid.shape)
+    sizes = image.shape[:-1]
     is_symbolic = not all(isinstance(size, int) for size in sizes)  # for `jax.export`
-    # With a frame as wide as a window, the pixels must be countable in int32.
-    if not is_symbolic and math.prod(size + 2 * taps for size in sizes) >= 2**31:
-        raise ValueError(f"image of {tuple(sizes)} pixels is too large: sample parts of it")
+    # With a frame of two pixels, as for "linear", the pixels must be countable in int32.
+    if not is_symbolic and math.prod(size + 4 for size in sizes) >= 2**31:
+        raise UserError(f"image of {sizes} pixels is too large: sample parts of it")
     if not jnp.issubdtype(image.dtype, jnp.floating):
         scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
-        raise ValueError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
-    if grid.shape[-1:] != (len(sizes),):
-        raise ValueError(
-            f"grid must have shape (..., {len(sizes)}) for an image of shape "
-            f"({_SHAPES[len(sizes)]}, C), got {grid.shape}"
-        )
+        raise UserError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
     for name, value, choices in (
         ("method", method, METHODS),
         ("padding", padding, PADDINGS),
         ("coordinates", coordinates, COORDINATES),
     ):
         if value not in choices:
-            raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-
-
-_SHAPES = {1: "W", 2: "H, W", 3: "D, H, W"}
+            raise UserError(f"{name} must be one of {choices}, got {value!r}")

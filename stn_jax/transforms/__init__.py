@@ -14,6 +14,7 @@ from stn_jax.transforms import affine, attention, projective, similarity, tps, t
 from stn_jax.transforms.affine import affine_grid
 from stn_jax.transforms.attention import attention_grid
 from stn_jax.transforms.family import Family
+from stn_jax.transforms.motions import Motion, grid_motion
 from stn_jax.transforms.projective import projective_grid
 from stn_jax.transforms.regular_grid import regular_grid
 from stn_jax.transforms.similarity import similarity_grid
@@ -24,8 +25,10 @@ __all__ = [
     "FAMILIES",
     "Family",
     "FamilyName",
+    "Motion",
     "affine_grid",
     "attention_grid",
+    "grid_motion",
     "make_family",
     "projective_grid",
     "regular_grid",

@@ -9,7 +9,11 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from stn_jax.dtypes import at_least_float32
+from stn_jax.errors import UserError
+from stn_jax.transforms.motions import Motion, grid_motion
 from stn_jax.transforms.regular_grid import Shape
+
+_POINTS = (16, 16)  # of a grid that stands for all others
 
 SHIFT_NAMES = ("shift x (half widths)", "shift y (half heights)")
 
@@ -64,9 +68,9 @@ class Family:
         if params.shape == self.theta_shape:
             return checked_theta(params, self.theta_shape, f"{self.name} theta")
         if params.shape != (self.num_params,):
-            raise ValueError(
+            raise UserError(
                 f"{self.name} theta must have shape {self.theta_shape} or ({self.num_params},), "
-                f"got {params.shape}"
+                f"got {params.shape}{_remedy(params.shape, self.theta_shape)}"
             )
         params = checked_theta(params, (self.num_params,), f"{self.name} params")
         fixed = jnp.ones(math.prod(self.theta_shape) - self.num_params, params.dtype)
@@ -90,6 +94,23 @@ class Family:
         options = {"source_shape": source_shape} if self.needs_source_shape else {}
         return self.grid(self.theta(theta), shape, align_corners=align_corners, **options)
 
+    def motion(
+        self, theta: ArrayLike, *, source_shape: Shape, align_corners: bool = False
+    ) -> Motion:
+        """Returns what theta does to the picture; `str` describes it in words.
+
+        Arguments and errors are those of `sampling_grid`.
+
+        >>> from stn_jax.transforms import make_family
+        >>> theta = [0.5, 0.1, 0.0]
+        >>> str(make_family("attention").motion(theta, source_shape=(28, 28)))
+        'scale 2.00, moved 10% left'
+        """
+        grid = self.sampling_grid(
+            theta, _POINTS, source_shape=source_shape, align_corners=align_corners
+        )
+        return grid_motion(grid, source_shape, align_corners=align_corners)
+
 
 def checked_theta(theta: ArrayLike, shape: tuple[int, ...], name: str) -> jax.Array:
     """Returns `theta` as float32, or as float64 if that is its dtype.
@@ -99,5 +120,18 @@ def checked_theta(theta: ArrayLike, shape: tuple[int, ...], name: str) -> jax.Ar
     """
     theta = jnp.asarray(theta)
     if theta.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {theta.shape}")
+        raise UserError(
+            f"{name} must have shape {shape}, got {theta.shape}{_remedy(theta.shape, shape)}"
+        )
     return at_least_float32(theta)
+
+
+def _remedy(given: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """Returns what to do with a theta of another shape, after a colon, if that is plain."""
+    if given == (math.prod(expected),):
+        return f": pass theta.reshape{expected}"
+    if given == (8,) and expected == (3, 3):
+        return ": pass jnp.append(theta, 1).reshape(3, 3)"
+    if math.prod(given[1:]) == math.prod(expected):
+        return ": use jax.vmap for a batch, or stn_jax.spatial_transform"
+    return ""

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from stn_jax.errors import UserError
+
 Shape = Sequence[int]
 
 
@@ -53,7 +55,7 @@ def checked_shape(shape: Shape, ndim: int | None = 2) -> tuple[int, ...]:
         sizes = ()
     if len(sizes) not in ((1, 2, 3) if ndim is None else (ndim,)) or min(sizes) < 1:
         wanted = _SHAPES.get(ndim, "one to three positive integers")
-        raise ValueError(f"shape must be {wanted}, got {shape!r}")
+        raise UserError(f"shape must be {wanted}, got {shape!r}")
     return sizes
 
 

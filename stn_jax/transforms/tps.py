@@ -42,7 +42,11 @@ def tps_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) -> 
     given = theta.shape
     k = math.isqrt(given[0]) if given else 0
     if len(given) != 2 or given[1] != 2 or k < 2 or k * k != given[0]:
-        raise ValueError(f"tps theta must have shape (k * k, 2) with k >= 2, got {given}")
+        hints = {1: ": pass theta.reshape(-1, 2)", 3: ": use jax.vmap for a batch"}
+        raise UserError(
+            f"tps theta must have shape (k * k, 2) with k >= 2, got {given}"
+            f"{hints.get(len(given), '')}"
+        )
     theta = checked_theta(theta, given, "tps theta")
     height, width = checked_shape(shape)
     influence = _influence((height, width), k, bool(align_corners), theta.dtype)

@@ -9,9 +9,15 @@ from stn_jax.visualization.curves import draw_curves
 from stn_jax.visualization.samples import draw_samples
 from stn_jax.visualization.style import draw_grid, png_bytes
 from stn_jax.visualization.theta import draw_theta_history
-from stn_jax.visualization.triptychs import draw_layers, draw_triptychs, draw_worst
+from stn_jax.visualization.triptychs import (
+    draw_answer,
+    draw_layers,
+    draw_triptychs,
+    draw_worst,
+)
 
 __all__ = [
+    "draw_answer",
     "draw_class_means",
     "draw_confusion",
     "draw_curves",

@@ -23,7 +23,7 @@ from stn_jax.visualization.style import (
 )
 
 MOST_ERRORS, ERROR_COLUMNS = 16, 8
-TITLE_WIDTH, ROW_TITLE_WIDTH = 17, 18  # characters
+TITLE_WIDTH, ROW_TITLE_WIDTH, CAPTION_WIDTH = 17, 18, 30  # characters
 
 
 @default_style()
@@ -58,6 +58,57 @@ def draw_triptychs(
         show_image(after, outputs[number], like=images[number])
         if titles:
             row_title(before, broken_into_lines(titles[number], ROW_TITLE_WIDTH))
+    return figure
+
+
+@default_style()
+def draw_answer(
+    image: np.ndarray,
+    transformers: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    *,
+    title: str,
+    captions: Sequence[str],
+) -> Figure:
+    """Draws what a network did with one image: a row of input, grid and output per transformer.
+
+    Without a transformer, it draws the image.
+
+    Args:
+        image: [H, W, C], the network's input.
+        transformers: for each one, its input [H, W, C], sampling grid [H', W', 2], (x, y),
+            normalised with `align_corners=False`, and output [H', W', C].
+        title: the network's answer.
+        captions: a text for each transformer.
+
+    Raises:
+        ValueError: there is not one caption for each transformer.
+
+    >>> image, grid = np.zeros((28, 28, 1)), np.zeros((28, 28, 2))
+    >>> figure = draw_answer(image, [(image, grid, image)], title="7", captions=["scale 2.00"])
+    """
+    check_same_length(transformers=transformers, captions=captions)
+    if not transformers:
+        figure = new_figure(2.0, 2.2)
+        show_image(image_axes(figure, 1, 1)[0, 0], image)
+    else:
+        figure = new_figure(5.0, 2.1 * len(transformers) + 0.6)
+        axes = image_axes(figure, len(transformers), 3)
+        for axis, name in zip(axes[0], ("input", "sampling grid", "output"), strict=True):
+            axis.set_title(name, fontsize=FONT_SIZE)
+        views = zip(axes, transformers, captions, strict=True)
+        for (before, over, after), (inputs, grid, outputs), caption in views:
+            show_image(before, inputs)
+            show_image(over, inputs)
+            draw_grid(over, grid, inputs.shape[:2])
+            show_image(after, outputs, like=inputs)
+            over.text(
+                *(0.5, -0.06, broken_into_lines(caption, CAPTION_WIDTH)),
+                transform=over.transAxes,
+                ha="center",
+                va="top",
+                fontsize=SMALL_FONT_SIZE,
+            )
+    figure.suptitle(title, fontsize=FONT_SIZE)
     return figure
 
 

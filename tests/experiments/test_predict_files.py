@@ -1,12 +1,18 @@
+import csv
+import io
+import os
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from stn_jax.errors import UserError
-from stn_jax.experiments import predict_files as predict_files_module
-from stn_jax.experiments.inference import infer
-from stn_jax.experiments.predict_files import predict_files
-from stn_jax.experiments.trained_networks import pretrained_network
+from stn_jax.errors import UserError, printable
+from stn_jax.experiments import trained_networks
+from stn_jax.experiments.cli import modes
+from stn_jax.experiments.predict_files import PredictionFolder, picture_paths, predict_files
+from stn_jax.experiments.pretrained import load_pretrained
+from stn_jax.transforms import make_family
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +32,11 @@ def test_files_are_answered_in_batches_of_one_size_as_one_by_one(digits, monkeyp
 
     def noted(model, state, images):
         shapes.append(images.shape)
-        return infer(model, state, images)
+        return look(model, state, images)
 
-    monkeypatch.setattr(predict_files_module, "infer", noted)
-    network = pretrained_network("st_cnn_affine")
+    look = trained_networks._look
+    monkeypatch.setattr(trained_networks, "_look", noted)
+    network = load_pretrained("st_cnn_affine")
     alone = [outcome for path in digits for outcome in predict_files(network, [path])]
     assert shapes == [(1, 42, 42, 1)] * 6
 
@@ -39,17 +46,96 @@ def test_files_are_answered_in_batches_of_one_size_as_one_by_one(digits, monkeyp
     assert shapes == [(4, 42, 42, 1)] * 2
 
     errors, predictions = (
-        [outcome for outcome in together if isinstance(outcome, UserError) == wrong]
+        [(path, outcome) for path, outcome in together if isinstance(outcome, UserError) == wrong]
         for wrong in (True, False)
     )
-    assert [str(digits[2]) in str(error) for error in errors] == [True]
-    del alone[2], digits[2]
-    assert [prediction.path for prediction in predictions] == digits
-    for one, other in zip(alone, predictions, strict=True):
+    assert [(path, str(path) in str(error)) for path, error in errors] == [(digits[2], True)]
+    paths = [*digits[:2], *digits[3:]]
+    assert [path for path, _ in predictions] == paths
+    del alone[2]
+    predictions = [outcome for _, outcome in predictions]
+    for (_, one), other in zip(alone, predictions, strict=True):
         assert [answer.text for answer in one.answers] == [answer.text for answer in other.answers]
         for first, second in zip(one.answers, other.answers, strict=True):
             assert first.probability == pytest.approx(second.probability, abs=1e-5)
-        np.testing.assert_allclose(
-            one.thetas["transformer"], other.thetas["transformer"], atol=1e-5
+        for field in ("theta", "inputs", "grid", "outputs"):
+            first, second = (getattr(x.transformers["transformer"], field) for x in (one, other))
+            np.testing.assert_allclose(first, second, atol=1e-5)
+    thetas = [prediction.transformers["transformer"].theta for prediction in predictions]
+    assert len(set(map(str, thetas))) == 6
+
+
+def test_a_folder_stands_for_the_pictures_in_it(tmp_path):
+    for name in ("b.PNG", "deep/er/a.jpg", "notes.txt", "c.png.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    alone = tmp_path / "notes.txt"
+    assert picture_paths([alone, tmp_path]) == [
+        *(alone, tmp_path / "b.PNG", tmp_path / "deep" / "er" / "a.jpg")
+    ]
+    with pytest.raises(UserError, match=r"folder\.png holds no pictures"):
+        picture_paths([tmp_path / "folder.png"])
+
+
+def table(folder):
+    text = (folder / "predictions.csv").read_bytes().decode(errors="surrogateescape")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_table_and_a_picture_per_file_are_written(digits, tmp_path, capsys):
+    twin = tmp_path / "other" / digits[0].name
+    twin.parent.mkdir()
+    shutil.copy(digits[0], twin)
+    odd = tmp_path / os.fsdecode(b"\xe9 \x1b[31m.png")
+    shutil.copy(digits[1], odd)
+    out = tmp_path / "new" / "out"
+    with pytest.raises(ExceptionGroup):  # one file cannot be read
+        modes.predict(
+            *(None, [], [str(digits[0].parent), str(twin), str(odd)]),
+            pretrained="st_cnn_affine",
+            out=str(out),
         )
-    assert len({str(prediction.thetas) for prediction in predictions}) == 6
+    printed = capsys.readouterr().out.splitlines()
+    rows = table(out)
+    assert [row["file"] for row in rows if row["error"]] == [str(digits[2])]
+    assert list(rows[0])[:4] == ["file", "error", "picture", "answer"]
+    read = [row for row in rows if not row["error"]]
+    assert {row["file"] for row in read} == {
+        *(str(path) for path in digits if path != digits[2]), str(twin), str(odd),
+    }  # fmt: skip
+    for row, line in zip(read, printed, strict=False):
+        assert line.startswith(f"{printable(row['file'])}: {row['answer']} (")
+        assert line.endswith(f"; {row['motion']}")
+        chances = [float(row[f"probability{place}"]) for place in ("", "_2", "_3")]
+        assert chances == sorted(chances, reverse=True)
+        theta = np.array(row["theta"].split(), float).reshape(2, 3)
+        motion = make_family("affine").motion(theta, source_shape=(42, 42))
+        assert str(motion) == row["motion"]
+        assert float(row["turn"]) == pytest.approx(float(motion.turn), abs=1e-2)
+    pictures = [row["picture"] for row in read]
+    assert len(set(pictures)) == len(read) == 8
+    assert sorted(pictures) == sorted(path.name for path in out.glob("*.png"))
+    assert {"0.png", "0-2.png"} <= set(pictures)
+    with Image.open(out / "0.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 10
+
+
+def test_what_was_answered_is_in_the_table_if_the_rest_is_not(digits, tmp_path):
+    ((path, prediction),) = predict_files(load_pretrained("cnn"), digits[:1])
+
+    def stopped():
+        with PredictionFolder(tmp_path) as written:
+            written.add(path, prediction)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    (row,) = table(tmp_path)
+    assert row["file"] == str(digits[0]) and "theta" not in row
+
+
+def test_a_folder_that_cannot_be_made_gets_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot make the folder"):
+        PredictionFolder(tmp_path / "file")

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
+import stn_jax
 import stn_jax.experiments.pretrained
 from stn_jax import load_pretrained
 from stn_jax.errors import UserError
@@ -66,6 +68,105 @@ def test_drawn_numbers_are_read():
     pictures = np.stack([picture for picture, _ in drawn])[:, 8:-8, 8:-8] / np.float32(255)
     images = pictures - pictures.mean(axis=(1, 2, 3), keepdims=True)
     assert wrong_percent("street_numbers_single", images, labels) < 30
+
+
+def test_the_list_has_the_facts_of_the_cards_and_of_the_files():
+    cards = stn_jax.list_pretrained()
+    assert [card.name for card in cards] == sorted(NAMES)
+    for card in cards:
+        network = load_pretrained(card.name)
+        assert card.num_params == network.state.num_params
+        shape = ", ".join(map(str, network.input_shape))
+        assert card.input.startswith(f"[B, {shape}] float32, ")
+        assert card.network == find_task(network.config).model_name(network.config)
+        assert 0 < card.error_percent < 10 and 0 < card.megabytes < 2
+        assert card.licence == "Apache-2.0"
+        assert "\n" not in str(card) and f"{card.error_percent:.2f}%" in str(card)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda pixels, path: path,
+        lambda pixels, path: str(path),
+        lambda pixels, path: Image.fromarray(pixels),
+        lambda pixels, path: Image.fromarray(pixels).convert("RGB"),
+        lambda pixels, path: pixels,
+        lambda pixels, path: pixels[..., None],
+        lambda pixels, path: jnp.asarray(pixels / 255),
+        lambda pixels, path: np.stack([pixels] * 3, axis=-1).astype(float) / 255,
+    ],
+)
+def test_a_picture_is_preprocessed_alike_whatever_it_is_given_as(given, tmp_path):
+    network = load_pretrained("st_cnn_affine")
+    pixels = np.zeros((100, 120), np.uint8)
+    pixels[20:80, 55:62] = 200
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    image = network.preprocess(given(pixels, tmp_path / "one.png"))
+    np.testing.assert_allclose(image, network.preprocess(tmp_path / "one.png"), atol=1e-6)
+    (prediction,) = network.predict(image[None])
+    assert prediction.answers[0].text == "1" and prediction.answers[0].probability > 0.5
+
+
+@pytest.mark.parametrize("name", ["cnn", "st_cnn_affine", "traffic_signs_single"])
+def test_answers_are_those_of_the_model(name):
+    network = load_pretrained(name)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 12, 12, 3), np.uint8)
+    images = np.stack(
+        [network.preprocess(picture.repeat(20, 0).repeat(20, 1)) for picture in pictures]
+        if name.endswith("single")
+        else [np.eye(42, dtype=np.float32)[..., None], np.tri(42, dtype=np.float32)[..., None]]
+    )
+    logits = network.model.apply(network.variables, images)
+    expected = network.labels.texts(np.asarray(logits.argmax(axis=-1)))
+    predictions = network.predict(images)
+    assert [prediction.answers[0].text for prediction in predictions] == expected
+    assert len({prediction.description for prediction in predictions}) == 2 - (name == "cnn")
+    assert network.predict(images[:0]) == []
+
+
+WRONG = {
+    "another size": (
+        np.zeros((8, 28, 28, 1), np.float32),
+        r"\(B, 42, 42, 1\), got \(8, 28, 28, 1\)",
+    ),
+    "one image": (np.zeros((42, 42, 1), np.float32), r"pass image\[None\]"),
+    "0..255": (np.full((1, 42, 42, 1), 255.0), r"at most 1, got float64 in 255\.0\.\.255"),
+    "uint8": (np.zeros((1, 42, 42, 1), np.uint8), "floating-point .* uint8"),
+    "NaN": (np.full((1, 42, 42, 1), np.nan), "nan"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_images_that_are_not_prepared_are_refused(case):
+    images, message = WRONG[case]
+    with pytest.raises(UserError, match=message) as told:
+        load_pretrained("cnn").predict(images)
+    assert "pass image[None]" in str(told.value) or ".preprocess(picture)" in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["street_numbers_single", "traffic_signs_single"])
+def test_pixels_in_0_to_255_are_refused_by_networks_for_photographs(name):
+    network = load_pretrained(name)
+    with pytest.raises(UserError, match=r"\.preprocess\(picture\)"):
+        network.predict(np.full((1, *network.input_shape), 200.0))
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.zeros((2, 3, 4)), "got \\(2, 3, 4\\)"),
+        (np.zeros((2, 30, 30, 1)), "one by one"),
+        (np.full((30, 30), 255.0), "convert 0..255 to uint8"),
+        (np.full((30, 30), np.nan), "0..1"),
+        (np.zeros((0, 3)), "got"),
+        (np.zeros((30, 30)), "blank"),
+        ("nowhere.png", "no image file nowhere.png"),
+    ],
+)
+def test_what_is_no_picture_is_refused(picture, message):
+    with pytest.raises(UserError, match=message):
+        load_pretrained("cnn").preprocess(picture)
 
 
 def test_an_unknown_name_gets_one_line_with_the_names():

@@ -77,7 +77,10 @@ def test_gradients_reach_images_and_theta():
     ("images", "theta", "family", "message"),
     [
         (IMAGES[0], np.zeros((7, 6)), "affine", r"images must have shape \(B, H, W, C\), got"),
+        (IMAGES[0], np.zeros((7, 6)), "affine", r"pass images\[..., None\]"),
+        (IMAGES[0, ..., :1], np.zeros((7, 6)), "affine", r"pass image\[None\] for one image"),
         (IMAGES, np.zeros((2, 6)), "affine", r"theta must start with the batch size .* 3, got"),
+        (IMAGES, np.zeros((2, 3)), "affine", r"pass jnp.broadcast_to\(theta, \(3, 2, 3\)\)"),
         (IMAGES, np.zeros((3, 5)), "affine", r"affine theta must have shape \(2, 3\) or \(6,\)"),
         (IMAGES, np.zeros((3, 6)), "afine", "did you mean 'affine'"),
     ],

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stn_jax.errors import UserError
 from stn_jax.linen.localisation import (
     BatchNorm,
     ConvLocalisation,
@@ -161,7 +162,38 @@ def test_the_identity_start_is_left_with_the_first_step(network, name):
     assert np.all(np.std(theta, axis=0)[moved] > 0), "theta must depend on the image"
 
 
-def test_an_image_too_small_for_the_convolutions_is_refused():
-    module = ConvLocalisation(make_family("affine"))
-    with pytest.raises(ValueError, match=r"2 convolutions of 5x5 .* do not fit .*\(24, 24\)"):
-        jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, 24, 24, 1)))
+@pytest.mark.parametrize("height", [8, 9, 12, 20, 25, 26, 28, 101])
+@pytest.mark.parametrize("width", [8, 28])
+def test_the_default_network_takes_images_of_any_size_from_8x8(height, width):
+    images = jnp.zeros((2, height, width, 3))
+    module = ConvLocalisation("affine")
+    theta, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), images)
+    assert theta.shape == (2, 2, 3)
+    fits = min(height, width) >= 26
+    # "VALID", as in the paper, wherever it fits.
+    twin = ConvLocalisation("affine", padding="VALID" if fits else "SAME")
+    chex.assert_trees_all_equal(variables, jax.eval_shape(twin.init, jax.random.key(0), images))
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "remedy"),
+    [
+        ({"padding": "VALID"}, 24, 'padding="SAME" or downsample=1 or'),
+        ({"padding": "VALID"}, 12, 'padding="SAME" or a larger image'),
+        ({}, 1, "downsample=1 or a larger image"),
+    ],
+)
+def test_an_image_too_small_for_the_convolutions_is_refused(options, size, remedy):
+    module = ConvLocalisation(make_family("affine"), **options)
+    message = rf"^ConvLocalisation: 2 convolutions .* do not fit .*\({size}, {size}\).* {remedy}"
+    with pytest.raises(UserError, match=message):
+        jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((1, size, size, 1)))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_one_image_without_a_batch_and_no_family_are_refused(network):
+    name = network.__name__
+    with pytest.raises(UserError, match=rf"^{name}: .*\(28, 28, 1\): pass image\[None\]"):
+        network("affine").init(jax.random.key(0), IMAGES[0])
+    with pytest.raises(UserError, match=rf"{name}\(\.\.\., family=\"affine\"\)"):
+        network().init(jax.random.key(0), IMAGES)

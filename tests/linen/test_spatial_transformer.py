@@ -8,6 +8,7 @@ import pytest
 from flax import linen as nn
 
 import stn_jax
+from stn_jax.errors import UserError
 from stn_jax.linen.localisation import FullyConnectedLocalisation, ThetaRegression
 from stn_jax.linen.spatial_transformer import SpatialTransformer
 from stn_jax.sampling import PADDINGS, sample
@@ -218,6 +219,27 @@ def test_the_family_is_named_once():
         chex.assert_trees_all_close(np.asarray(outputs), images, atol=2e-6)
         assert variables["params"]["localisation"]["theta"]["Dense_0"]["bias"].shape == (6,)
     assert FullyConnectedLocalisation().family is None
+
+
+def test_the_family_alone_makes_a_transformer():
+    class Two(nn.Module):
+        @nn.compact
+        def __call__(self, images):
+            for name in ("affine", "tps"):
+                images = SpatialTransformer(family=name)(images)
+            return images
+
+    outputs, variables = Two().init_with_output(jax.random.key(0), IMAGES)
+    chex.assert_trees_all_close(np.asarray(outputs), IMAGES, atol=4e-6)
+    sizes = [
+        variables["params"][f"SpatialTransformer_{place}"]["localisation"]["theta"]["Dense_0"][
+            "bias"
+        ].shape
+        for place in range(2)
+    ]
+    assert sizes == [(6,), (32,)]
+    with pytest.raises(UserError, match=r"got 'affine': .* SpatialTransformer\(family="):
+        SpatialTransformer("affine")
 
 
 def test_no_family_or_two_are_refused():

@@ -18,6 +18,7 @@ OPTIONS = {
     "FullyConnectedLocalisation": [{}, {"features": (8,)}, {"features": ()}],
     "ConvLocalisation": [
         {},
+        {"downsample": 3},  # too small for "VALID"
         {"filters": (4, 6, 8), "features": (5, 4), "downsample": 1, "padding": "SAME"},
         {"filters": (3,), "features": ()},
     ],
@@ -120,4 +121,22 @@ def test_weights_of_another_module_are_refused():
 
 def test_an_input_that_is_too_small_is_refused():
     with pytest.raises(ValueError, match=r"2 convolutions of 5x5 .* do not fit .*\(12, 12\)"):
-        stn_nnx.ConvLocalisation((12, 12, 1), "affine", rngs=nnx.Rngs(0))
+        stn_nnx.ConvLocalisation((12, 12, 1), "affine", padding="VALID", rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("options", [{}, {"padding": "VALID"}, {"strides": 2}])
+def test_conv_has_the_parameters_and_results_of_flax(options):
+    ours, theirs = (
+        conv(2, 5, (3, 3), **options, rngs=nnx.Rngs(0)) for conv in (stn_nnx.Conv, nnx.Conv)
+    )
+    chex.assert_trees_all_equal(nnx.state(ours), nnx.state(theirs))
+    chex.assert_trees_all_close(ours(IMAGES), theirs(IMAGES), atol=1e-5)
+    program = str(jax.make_jaxpr(ours)(IMAGES))
+    assert ("conv_general_dilated" in program) == ("strides" in options)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_one_image_without_a_batch_is_refused(name):
+    network = getattr(stn_nnx, name)((28, 28, 1), "affine", rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=rf"^{name}: .* pass image\[None\] for one image"):
+        network(jnp.zeros((28, 28, 1)))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stn_jax.visualization import draw_layers, draw_triptychs, draw_worst
+from stn_jax.visualization import draw_answer, draw_layers, draw_triptychs, draw_worst
 from tests.visualization.drawn import pixels, shown_images, texts, transformed
 
 
@@ -59,3 +59,16 @@ def test_layers_show_each_input_and_output_with_their_sizes():
     written = texts(figure)
     assert "transformer 2\n8x8x5 to 4x4x5" in written
     assert written.count("input, grid") == written.count("output") == 2
+
+
+def test_an_answer_shows_what_each_transformer_did():
+    images, grids, outputs = transformed(2)
+    views = list(zip(images, grids, outputs, strict=True))
+    figure = draw_answer(images[0], views, title="7 (99%)", captions=["turned", "scale 2.00"])
+    assert [image.shape for image in shown_images(figure)] == [(12, 12), (12, 12), (6, 6)] * 2
+    assert {"7 (99%)", "turned", "scale 2.00", "sampling grid"} <= set(texts(figure))
+    assert pixels(figure).std() > 10
+    alone = draw_answer(images[0], [], title="7 (99%)", captions=[])
+    assert [image.shape for image in shown_images(alone)] == [(12, 12)]
+    with pytest.raises(ValueError, match="transformers 2, captions 1"):
+        draw_answer(images[0], views, title="", captions=["turned"])

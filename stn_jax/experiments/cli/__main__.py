@@ -10,8 +10,8 @@ from stn_jax.experiments.cli.parser import escape_unencodable_output, fail
 USAGE = """\
 usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
        stn-jax eval --workdir=DIR
-       stn-jax predict --workdir=DIR IMAGE [IMAGE ...]
-       stn-jax predict --pretrained=NAME IMAGE [IMAGE ...]
+       stn-jax predict --workdir=DIR [--out=DIR] IMAGE|FOLDER ...
+       stn-jax predict --pretrained=NAME [--out=DIR] IMAGE|FOLDER ...
        stn-jax report --workdir=DIR [--workdir=DIR2 ...]
        stn-jax robustness --workdir=DIR [--workdir=DIR2 ...] [--out=DIR]
        stn-jax reproduce [TABLE] [--budget=BUDGET] [--rows=PATTERN] ...

@@ -24,6 +24,9 @@ _PRETRAINED = flags.DEFINE_string(
     None,
     "A network that comes with the package, for --mode=predict, instead of a run.",
 )
+_OUT = flags.DEFINE_string(
+    "out", None, "For --mode=predict: a folder for a table and a picture of each answer."
+)
 MODES = ("train", "eval", "predict", "report")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
 
@@ -60,6 +63,8 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
         raise UserError(f"--config.{overrides[0].name} needs --config=FILE.py too")
     if _PRETRAINED.value is not None and _MODE.value != "predict":
         raise UserError("--pretrained is for --mode=predict: name the folder of a run instead")
+    if _OUT.value is not None and _MODE.value != "predict":
+        raise UserError("--out is for --mode=predict: leave it out")
     # Imported only after the flags have been checked.
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.cli import modes
@@ -69,7 +74,7 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
     run: dict[str, Callable[..., None]] = {
         "train": modes.train,
         "eval": modes.evaluate,
-        "predict": functools.partial(modes.predict, pretrained=_PRETRAINED.value),
+        "predict": functools.partial(modes.predict, pretrained=_PRETRAINED.value, out=_OUT.value),
         "report": modes.report,
     }
     run[_MODE.value](config, _WORKDIRS.value, arguments)

@@ -1,18 +1,24 @@
 """The modes of `launch.py`: each checks its arguments, does the work and prints the result."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
-from stn_jax.errors import UserError, printable
+from stn_jax.errors import UserError
 from stn_jax.experiments import stopping
-from stn_jax.experiments.predict_files import Prediction, predict_files
+from stn_jax.experiments.predict_files import (
+    PredictionFolder,
+    outcome_line,
+    picture_paths,
+    predict_files,
+)
+from stn_jax.experiments.pretrained import load_pretrained
 from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures
-from stn_jax.experiments.trained_networks import pretrained_network, run_network
+from stn_jax.experiments.trained_networks import run_network
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
 from stn_jax.experiments.user_paths import expanded, user_path
@@ -52,10 +58,13 @@ def predict(
     workdirs: Sequence[str],
     images: list[str],
     pretrained: str | None = None,
+    out: str | None = None,
 ) -> None:
-    """Prints the best answers, their probabilities and each theta for each image file.
+    """Prints the best answers, their probabilities and what the transformers did for each image.
 
-    The network is that of the run in the workdir, or, if it is named, the pretrained one.
+    Images are files, or folders of files. The network is that of the run in the workdir, or, if it
+    is named, the pretrained one. With `out`, the answers are also written to this folder, as a
+    table and as a picture per file.
 
     Raises:
         ExceptionGroup: of a UserError for each file that cannot be read, after all the others have
@@ -63,32 +72,32 @@ def predict(
     """
     _check_no_config(config)
     if not images:
-        raise UserError("--mode=predict takes image files: name at least one, such as digit.png")
-    paths = [expanded(name, "an image file") for name in images]
+        raise UserError(
+            "--mode=predict takes image files or folders: name at least one, such as digit.png"
+        )
+    paths = picture_paths([expanded(name, "an image file") for name in images])
     if pretrained is None:
         network = run_network(_one(workdirs))
     elif workdirs:
         raise UserError("--workdir and --pretrained each name a network: choose one of them")
     else:
-        network = pretrained_network(pretrained)
+        network = load_pretrained(pretrained)
     errors = []
-    for outcome in predict_files(network, paths):
-        if isinstance(outcome, UserError):
-            errors.append(outcome)
-        else:
-            print(_line(outcome), flush=True)
+    with contextlib.ExitStack() as stack:
+        written = None
+        if out is not None:
+            written = stack.enter_context(PredictionFolder(user_path(out, "--out")))
+        for path, outcome in predict_files(network, paths):
+            if isinstance(outcome, UserError):
+                errors.append(outcome)
+            else:
+                print(outcome_line(path, outcome), flush=True)
+            if written is not None:
+                written.add(path, outcome)
+    if out is not None:
+        print(f"table and pictures: {user_path(out, '--out')}")
     if errors:
         raise ExceptionGroup("some images cannot be read", errors)
-
-
-def _line(prediction: Prediction) -> str:
-    best, *others = prediction.answers
-    then = ", ".join(f"{answer.text} {answer.probability:.3f}" for answer in others)
-    line = f"{printable(prediction.path)}: {best.text} ({best.probability:.3f}; then {then})"
-    for theta in prediction.thetas.values():
-        numbers = np.array2string(theta, precision=3, suppress_small=True, max_line_width=10_000)
-        line += f" theta {numbers}"
-    return line
 
 
 def report(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import logging
+from numpy.typing import ArrayLike
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from stn_jax.errors import UserError, one_line
@@ -78,8 +79,37 @@ def _decode(path: Path) -> Image.Image:
         factor = _shrinking(file)
         file.draft(None, (file.width // factor, file.height // factor))  # JPEG shrinks by itself
         file.load()
-        picture = to_srgb(_shrunk(file, _shrinking(file)), file.info)
-        return _upright(on_contrasting_ground(picture), file)
+        return as_seen(file)
+
+
+def as_seen(picture: Image.Image) -> Image.Image:
+    """Returns an image of Pillow as `open_image` returns those of files."""
+    eight_bits = to_srgb(_shrunk(picture, _shrinking(picture)), picture.info)
+    return _upright(on_contrasting_ground(eight_bits), picture)
+
+
+def picture_of_array(pixels: ArrayLike) -> Image.Image:
+    """Returns an array [H, W] or [H, W, 1 or 3] of uint8, or of numbers in 0..1, as a picture.
+
+    Raises:
+        UserError: the array has another shape or other values.
+    """
+    pixels = np.asarray(pixels)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3) or not pixels.size:
+        raise UserError(
+            f"a picture must have shape (H, W), (H, W, 1) or (H, W, 3), got {pixels.shape}"
+            f"{': prepare the pictures of a batch one by one' if pixels.ndim == 4 else ''}"
+        )
+    if pixels.dtype != np.uint8:
+        if not np.all((pixels >= 0) & (pixels <= 1)):  # or NaN
+            raise UserError(
+                "a picture must hold uint8 or numbers in 0..1, got "
+                f"{pixels.dtype} in {pixels.min()}..{pixels.max()}: convert 0..255 to uint8"
+            )
+        pixels = np.rint(255 * pixels.astype(np.float32)).astype(np.uint8)
+    return as_seen(Image.fromarray(pixels.repeat(3 // pixels.shape[-1], axis=-1)))
 
 
 def _check_file(path: Path) -> None:

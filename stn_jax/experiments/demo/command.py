@@ -73,7 +73,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
-    runs = [run_network(workdir) for workdir in options.workdir]
+    runs = [(workdir.resolve().name, run_network(workdir)) for workdir in options.workdir]
     networks = {task: shown_networks(task, runs) for task in SHIPPED}
     host = options.host.strip("[]")
     listener = listen(host, options.port)

@@ -26,7 +26,7 @@ from stn_jax.experiments.demo.cards import (
     ranking,
 )
 from stn_jax.experiments.demo.server import MAX_UPLOAD_MEGABYTES
-from stn_jax.experiments.demo.shown_networks import look
+from stn_jax.experiments.demo.shown_networks import Named, look
 from stn_jax.experiments.distorted_mnist.digit_pictures import centred
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.traffic_signs.classes import CLASS_NAMES
@@ -69,7 +69,7 @@ _AT_ONCE: dict = {
 
 
 def digit_view(
-    networks: Sequence[Network], digit: np.ndarray | None, pose: digits.Pose, note: str = ""
+    networks: Sequence[Named], digit: np.ndarray | None, pose: digits.Pose, note: str = ""
 ) -> str:
     """Shows what each network makes of a digit [28, 28, 1] in a pose; None if there is no digit."""
     if digit is None:
@@ -77,37 +77,38 @@ def digit_view(
     # Sliders may return integers, for which JAX would compile the program again.
     pose = digits.Pose(*map(float, pose))
     shown = []
-    for network in networks:
+    for name, network in networks:
         image = np.asarray(digits.distort(digit, pose, canvas=network.input_shape[0]))
-        shown.append(_card(network, image, class_chart))
+        shown.append(_card(name, network, image, class_chart))
     return cards(shown, note)
 
 
-def number_view(networks: Sequence[Network], picture: numbers.NumberPicture, note: str = "") -> str:
+def number_view(networks: Sequence[Named], picture: numbers.NumberPicture, note: str = "") -> str:
     """Shows what each network reads in a picture."""
     shown = []
-    for network in networks:
+    for name, network in networks:
         image = numbers.network_input(picture, network.config)
-        shown.append(_card(network, image, number_chart))
+        shown.append(_card(name, network, image, number_chart))
     return cards(shown, note)
 
 
-def sign_view(networks: Sequence[Network], picture: Image.Image, note: str = "") -> str:
+def sign_view(networks: Sequence[Named], picture: Image.Image, note: str = "") -> str:
     """Shows what each network recognises in a picture of a traffic sign."""
     shown = [
-        _card(network, network_input(picture, network.config), ranking) for network in networks
+        _card(name, network, network_input(picture, network.config), ranking)
+        for name, network in networks
     ]
     return cards(shown, note)
 
 
 def _card(
-    network: Network, image: np.ndarray, chart: Callable[[np.ndarray, LabelKind], str]
+    name: str, network: Network, image: np.ndarray, chart: Callable[[np.ndarray, LabelKind], str]
 ) -> str:
     detail = f"{network.state.num_params:,} parameters"
-    return network_card(network.name, detail, image, look(network, image), network.labels, chart)
+    return network_card(name, detail, image, look(network, image), network.labels, chart)
 
 
-def build_page(networks: Mapping[str, Sequence[Network]]) -> gr.Blocks:
+def build_page(networks: Mapping[str, Sequence[Named]]) -> gr.Blocks:
     """Builds the page without serving it; a task has a tab if there are networks for it."""
     tabs = {
         "distorted_mnist": ("Digits", _digits_tab),
@@ -194,7 +195,7 @@ def _open_upload(path: str) -> Image.Image:
         raise UserError(f"{str(error).replace(printable(file), file.name)}.") from error
 
 
-def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
+def _digits_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
     digit = gr.State(None)  # [28, 28, 1], or None while nothing is drawn
     note = gr.State("")
     with gr.Row():
@@ -255,7 +256,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
     page.load(picked, sliders, [pad, digit, note, view], **_AT_ONCE)
 
 
-def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
+def _numbers_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
     with gr.Row():
         with gr.Column(scale=0, min_width=292, elem_classes="stn-controls"):
             number = gr.Textbox("407", label="Number, 1 to 5 digits", max_lines=1)
@@ -303,7 +304,7 @@ def _numbers_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
     page.load(drawn, [number, scene], view, **_AT_ONCE)
 
 
-def _signs_tab(page: gr.Blocks, networks: Sequence[Network]) -> None:
+def _signs_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
     drawable = {CLASS_NAMES[number]: number for number in sorted(SIGNS)}
     with gr.Row():
         with gr.Column(scale=0, min_width=292, elem_classes="stn-controls"):

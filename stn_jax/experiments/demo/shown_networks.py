@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from stn_jax.experiments.inference import Inference, infer
-from stn_jax.experiments.pretrained import pretrained_names
-from stn_jax.experiments.trained_networks import Network, pretrained_network
+from stn_jax.experiments.pretrained import load_pretrained, pretrained_names
+from stn_jax.experiments.trained_networks import Network
 
 SHIPPED = {
     "distorted_mnist": {
@@ -22,14 +22,18 @@ SHIPPED = {
 """The networks that come with the package, by task and by their name on the page."""
 
 
-def shown_networks(task: str, runs: Sequence[Network]) -> list[Network]:
+Named = tuple[str, Network]
+"""A network, after its name on the page."""
+
+
+def shown_networks(task: str, runs: Sequence[Named]) -> list[Named]:
     """Returns the networks for a task: those that come with the package, then the user's runs."""
     shipped = [
-        pretrained_network(pretrained_name)._replace(name=name)
+        (name, load_pretrained(pretrained_name))
         for name, pretrained_name in SHIPPED[task].items()
         if pretrained_name in pretrained_names()
     ]
-    return [*shipped, *(run for run in runs if run.config.task == task)]
+    return [*shipped, *(run for run in runs if run[1].config.task == task)]
 
 
 def look(network: Network, image: np.ndarray) -> Inference:

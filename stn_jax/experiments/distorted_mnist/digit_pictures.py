@@ -13,6 +13,7 @@ INK_SIZE = 20
 LEAST_INK = 0.1
 """Only brighter pixels count as ink."""
 
+_BLANK = "no digit found: the picture is blank"
 _FAINT = 0.2  # fainter ink counts as paper; 1 is the darkest ink
 _SMALLEST_DIGIT = 8  # pixels
 # Relative to the size of the largest connected mark: marks smaller than _DUST are ignored, and so
@@ -23,10 +24,11 @@ _DUST, _SPECK, _GAP = 0.1, 0.3, 0.25
 def network_input(picture: Image.Image, canvas: int, *, cluttered: bool) -> np.ndarray:
     """Returns a picture as a network's input: bright ink on black, [canvas, canvas, 1] in 0..1.
 
-    Ink is what differs from the colour of the picture's border, so it may be darker, brighter or
-    of another colour. A picture that fits the canvas is put in its middle as it is. In a larger
-    one, the digit is found and brought into MNIST's format: 20 pixels large, its centre of mass in
-    the middle.
+    Ink is what differs from the paper, so it may be darker, brighter or of another colour. The
+    paper is the colour of the picture's border, or a smooth surface if light falls on it unevenly.
+    The strongest ink becomes 1. A picture that fits the canvas is then put in its middle, neither
+    moved nor enlarged. In a larger one, the digit is found and brought into MNIST's format: 20
+    pixels large, its centre of mass in the middle.
 
     Args:
         picture: in mode RGB.
@@ -38,14 +40,17 @@ def network_input(picture: Image.Image, canvas: int, *, cluttered: bool) -> np.n
         UserError: no digit is found, or several things are.
     """
     if max(picture.size) <= canvas:
-        seen = _ink(picture, _border_colour(picture))
+        paper = _paper(picture)
+        if np.ptp(paper, axis=(0, 1)).max() < LEAST_INK:
+            paper = _border_colour(picture)  # so that even paper becomes exactly 0
+        seen = _stretched(_ink(picture, paper))
     else:
         ink = _ink(picture, _paper(picture))
         marks = _marks(ink)
         if len(marks) > 1 and cluttered:
             shrunk = Image.fromarray(ink)
             shrunk.thumbnail((canvas, canvas), Image.Resampling.LANCZOS)
-            seen = np.asarray(shrunk).clip(0, 1)
+            seen = _stretched(np.asarray(shrunk).clip(0, 1))
         elif len(marks) > 1:
             raise UserError("several things are in the picture: crop it to one digit")
         else:
@@ -100,6 +105,14 @@ def _ink(picture: Image.Image, paper: np.ndarray) -> np.ndarray:
     return (difference / np.maximum(paper, 1 - paper)).max(axis=-1).astype(np.float32)
 
 
+def _stretched(ink: np.ndarray) -> np.ndarray:
+    """Returns ink whose strongest value is 1, as the networks know it."""
+    peak = ink.max()
+    if peak < LEAST_INK:
+        raise UserError(_BLANK)
+    return ink / peak
+
+
 def _border_colour(picture: Image.Image) -> np.ndarray:
     pixels = np.asarray(picture, np.float32) / 255
     return np.median(np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]), axis=0)
@@ -134,7 +147,7 @@ def _marks(ink: np.ndarray) -> list[tuple[slice, slice]]:
     """
     peak = ink.max()
     if peak < LEAST_INK:
-        raise UserError("no digit found: the picture is blank")
+        raise UserError(_BLANK)
     inked = ink > peak / 2
     parts, _ = ndimage.label(inked, np.ones((3, 3)))
     sizes = np.array([0, *map(_longer_side, ndimage.find_objects(parts))])

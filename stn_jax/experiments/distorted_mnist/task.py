@@ -2,18 +2,15 @@
 
 import functools
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
+from PIL import Image
 
-from stn_jax.errors import UserError
 from stn_jax.experiments.data.examples import Data
-from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.distorted_mnist import config as settings
-from stn_jax.experiments.distorted_mnist import published
-from stn_jax.experiments.distorted_mnist.digit_pictures import network_input
+from stn_jax.experiments.distorted_mnist import digit_pictures, published
 from stn_jax.experiments.distorted_mnist.distortions import CANVAS
 from stn_jax.experiments.distorted_mnist.network import NUM_CLASSES, make_model
 from stn_jax.experiments.distorted_mnist.preprocessing import make_preprocessing
@@ -23,6 +20,7 @@ from stn_jax.experiments.labels import ClassLabels, LabelKind
 PUBLISHED_SOURCE: str | None = published.SOURCE
 FIELDS = settings.FIELDS
 LABELS: LabelKind = ClassLabels(tuple(map(str, range(NUM_CLASSES))), "digit")
+LARGEST_VALUE = 1.0
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
@@ -62,14 +60,10 @@ def load_data(config: ConfigDict) -> Data:
 _load_once = functools.lru_cache(maxsize=1)(load_mnist)
 
 
-def read_image(path: Path, config: ConfigDict) -> np.ndarray:
-    """Reads an image file as a network's input: bright on black, [canvas, canvas, 1] in 0..1.
+def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
+    """Returns a picture as a network's input: bright on black, [canvas, canvas, 1] in 0..1.
 
     `digit_pictures.network_input` says how.
     """
     canvas, _, _ = input_shape(config)
-    picture = open_image(path)
-    try:
-        return network_input(picture, canvas, cluttered=config.data.distortion == "tc")
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    return digit_pictures.network_input(picture, canvas, cluttered=config.data.distortion == "tc")

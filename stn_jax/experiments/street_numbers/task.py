@@ -1,16 +1,15 @@
 """The task of section 4.2: whole street numbers of one to five digits."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
+from PIL import Image
 
 from stn_jax.experiments.data import image_cache
 from stn_jax.experiments.data.examples import Data
-from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.street_numbers import config as settings
 from stn_jax.experiments.street_numbers import published
@@ -23,6 +22,7 @@ from stn_jax.experiments.street_numbers.sources import describe, load_street_num
 PUBLISHED_SOURCE: str | None = published.SOURCE
 FIELDS = settings.FIELDS
 LABELS: LabelKind = NumberLabels()
+LARGEST_VALUE = 50.0
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
@@ -61,12 +61,23 @@ def load_data(config: ConfigDict) -> Data:
     )
 
 
-def read_image(path: Path, config: ConfigDict) -> np.ndarray:
-    """Reads a picture of a number as a network input: its centre, [*crop_shape, 3], with mean 0.
+def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
+    """Returns a picture of a number as a network input: its centre, [*crop_shape, 3], with mean 0.
 
-    The picture should show about as much around the number as the training images do.
+    The picture should show about as much around the number as the training images do. The contrast
+    of a pale one is raised.
     """
     shape, letterbox = picture_shape(config.data), config.data.letterbox
-    resized = image_cache.resize(open_image(path), shape, letterbox=letterbox)
+    resized = image_cache.resize(picture, shape, letterbox=letterbox)
     test = make_preprocessing(config.data).test
-    return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])
+    return np.asarray(test(jnp.asarray(_not_pale(resized))[None], jnp.zeros(1, jnp.int32))[0])
+
+
+def _not_pale(pixels: np.ndarray) -> np.ndarray:
+    """Returns pixels uint8 that span at least half of the brightness, but for a few odd ones."""
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    factor = 127.5 / max(high - low, 1)
+    if factor <= 1:
+        return pixels
+    stretched = 127.5 + factor * (pixels - (low + high) / 2)
+    return stretched.round().clip(0, 255).astype(np.uint8)

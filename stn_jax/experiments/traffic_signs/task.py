@@ -1,7 +1,6 @@
 """Classification of photographs of traffic signs."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +9,6 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from stn_jax.experiments.data.examples import Data
-from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.traffic_signs import config as settings
 from stn_jax.experiments.traffic_signs import published
@@ -22,6 +20,7 @@ from stn_jax.experiments.traffic_signs.sources import load_traffic_signs
 PUBLISHED_SOURCE: str | None = None
 FIELDS = settings.FIELDS
 LABELS: LabelKind = SignLabels()
+LARGEST_VALUE = 50.0
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
@@ -51,11 +50,6 @@ def load_data(config: ConfigDict) -> Data:
         name=f"traffic signs, {config.data.size} px ({len(train.labels)} train, "
         f"{len(test.labels)} {config.data.evaluate_on})",
     )
-
-
-def read_image(path: Path, config: ConfigDict) -> np.ndarray:
-    """Reads a photograph of a sign as a network input, [size, size, 3]."""
-    return network_input(open_image(path), config)
 
 
 def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:

@@ -52,7 +52,7 @@ def test_eval_prints_the_result_of_the_run(trained):
     assert f"step 20: test error {error}%" in run.stdout
 
 
-def test_predict_prints_the_best_three_classes_and_theta(trained, tmp_path):
+def test_predict_prints_the_best_three_classes_and_what_the_transformer_did(trained, tmp_path):
     workdir, _ = trained
     paths = [tmp_path / "digit.png", tmp_path / "page.jpg"]
     digit = np.zeros((28, 28), np.uint8)
@@ -68,13 +68,13 @@ def test_predict_prints_the_best_three_classes_and_theta(trained, tmp_path):
     for path, line in zip(paths, lines, strict=True):
         name, rest = line.split(": ")
         assert name == str(path)
-        best, theta = re.fullmatch(r"(.*\)) theta \[(.*)\]", rest).groups()
+        best, motion = re.fullmatch(r"(.*\)); (.*)", rest).groups()
         answers = re.fullmatch(r"(\d) \((.*); then (\d) (.*), (\d) (.*)\)", best).groups()
         assert len(set(answers[::2])) == 3
         chances = list(map(float, answers[1::2]))
         assert chances == sorted(chances, reverse=True)
         assert 0.1 <= chances[0] <= sum(chances) <= 1.002
-        assert len(theta.split()) == 6
+        assert re.search("turned|scale|moved|slanted|unchanged", motion)
 
 
 WRONG = {
@@ -92,6 +92,7 @@ WRONG = {
     "not an experiment": (["--config=configs/table_mnist.py"], "get_config"),
     "empty workdir": (["--config=configs/mnist_r.py", "--workdir="], "--workdir is empty"),
     "eval of a pretrained network": (["--mode=eval", "--pretrained=cnn"], "for --mode=predict"),
+    "table of eval": (["--mode=eval", "--out=x"], "--out is for --mode=predict"),
     "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
 }
 

@@ -10,7 +10,7 @@ from tests.experiments.tiny import tiny_config
 
 
 def test_the_affine_transformer_follows_a_digit_that_is_turned(digit):
-    affine = next(n for n in shown_networks("distorted_mnist", []) if n.name == "ST-CNN affine")
+    affine = dict(shown_networks("distorted_mnist", []))["ST-CNN affine"]
 
     def grid_angle(turn, **pose):
         image = np.asarray(distort(digit, Pose(turn=turn, **pose), canvas=42))
@@ -26,8 +26,8 @@ def test_networks_are_shipped_for_the_task_that_they_are_offered_for():
     for task, names in SHIPPED.items():
         networks = shown_networks(task, [])
         shipped = [name for name, pretrained in names.items() if pretrained in pretrained_names()]
-        assert [network.name for network in networks] == shipped
-        assert {network.config.task for network in networks} <= {task}
+        assert [name for name, _ in networks] == shipped
+        assert {network.config.task for _, network in networks} <= {task}
 
 
 def test_a_folder_without_a_checkpoint_gets_one_clear_line(tmp_path):

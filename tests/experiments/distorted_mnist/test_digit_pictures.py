@@ -8,8 +8,8 @@ from PIL import Image
 from stn_jax.errors import UserError
 from stn_jax.experiments.distorted_mnist.digit_pictures import network_input
 from stn_jax.experiments.distorted_mnist.sources import load_mnist
-from stn_jax.experiments.distorted_mnist.task import read_image
 from stn_jax.experiments.pretrained import load_pretrained
+from stn_jax.experiments.tasks import read_image
 from tests import pictures
 from tests.experiments.tiny import tiny_config
 
@@ -176,6 +176,41 @@ def test_a_picture_that_fits_the_canvas_is_taken_as_it_is(digits, canvas):
     picture = Image.fromarray(pixels).convert("RGB")
     image = network_input(picture, canvas, cluttered=False)
     np.testing.assert_allclose(image[..., 0], expected, atol=1e-6)
+
+
+def uneven(ink, light, dark):
+    """Returns ink on paper that grows lighter to the right, from 40 to 140 of 255, or inverted."""
+    paper = np.linspace(40, 140, ink.shape[1])
+    pixels = paper * (1 - ink / 255) + light * (ink / 255)
+    return np.repeat((255 - pixels if dark else pixels)[..., None], 3, axis=-1)
+
+
+PALE = {
+    "dark blue on black": lambda ink: ink[..., None] / 255 * np.array([0, 0, 70]),
+    "grey on black": lambda ink: ink[..., None] / 255 * np.array([60, 60, 60]),
+    "grey on white": lambda ink: 255 - ink[..., None] / 255 * np.array([60, 60, 60]),
+    "white on a gradient": lambda ink: uneven(ink, 230, dark=False),
+    "black on a gradient": lambda ink: uneven(ink, 230, dark=True),
+}
+
+
+@pytest.mark.parametrize("way", PALE)
+def test_a_small_digit_is_as_bright_as_the_networks_expect(way):
+    _, test = load_mnist("embedded", data_dir=None, manual_dir=None)
+    for ink in test.images[::200, ..., 0]:
+        plain = network_input(Image.fromarray(ink).convert("RGB"), CANVAS, cluttered=False)
+        assert plain.max() == 1
+        pale = Image.fromarray(PALE[way](ink).round().astype(np.uint8))
+        image = network_input(pale, CANVAS, cluttered=False)
+        assert image.max() == pytest.approx(1)
+        assert np.abs(image - plain).max() < 0.13
+
+
+def test_what_is_hardly_visible_is_not_stretched():
+    with pytest.raises(UserError, match="the picture is blank"):
+        network_input(
+            Image.fromarray(np.eye(28, dtype=np.uint8) * 20).convert("RGB"), 42, cluttered=False
+        )
 
 
 def page_with(*places):

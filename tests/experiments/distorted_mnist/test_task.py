@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.distorted_mnist.task import read_image
+from stn_jax.experiments.tasks import read_image
 from tests.experiments.tiny import tiny_config
 
 
@@ -18,7 +18,7 @@ def save(path, pixels):
 
 def digit(height, width):
     pixels = np.zeros((height, width), np.uint8)
-    pixels[height // 4 : -(height // 4), width // 3 : -(width // 3)] = 200
+    pixels[height // 4 : -(height // 4), width // 3 : -(width // 3)] = 255
     return pixels
 
 

@@ -4,8 +4,8 @@ from PIL import Image
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.street_numbers.config import make_config
-from stn_jax.experiments.street_numbers.task import input_shape, model_name, read_image
-from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.street_numbers.task import input_shape, model_name
+from stn_jax.experiments.tasks import find_task, read_image
 
 
 def test_a_picture_is_resized_and_its_middle_less_the_mean_taken(tmp_path):
@@ -49,3 +49,17 @@ def test_an_unknown_task_is_told():
     config.task = "street_number"
     with pytest.raises(UserError, match="did you mean 'street_numbers'"):
         find_task(config)
+
+
+@pytest.mark.parametrize("contrast", [0.4, 0.2])
+def test_a_pale_picture_gets_contrast_and_others_are_left(contrast):
+    config = make_config("cnn", "64")
+    y, x = np.mgrid[0:64, 0:64]
+    wave = 127 * np.sin(x / 5)[..., None] * np.cos(y / 5)[..., None] * np.ones(3)
+
+    def read(share):
+        picture = Image.fromarray((128 + share * wave).round().astype(np.uint8))
+        return find_task(config).network_input(picture, config)
+
+    np.testing.assert_allclose(read(contrast), read(0.5), atol=0.02)
+    np.testing.assert_allclose(read(0.9), 0.9 / 0.7 * read(0.7), atol=0.02)

@@ -1,8 +1,9 @@
 import numpy as np
 from PIL import Image
 
+from stn_jax.experiments.tasks import read_image
 from stn_jax.experiments.traffic_signs.config import make_config
-from stn_jax.experiments.traffic_signs.task import input_shape, model_name, read_image
+from stn_jax.experiments.traffic_signs.task import input_shape, model_name
 
 
 def test_of_a_wide_or_high_photograph_the_middle_square_is_read(tmp_path):

@@ -70,12 +70,12 @@ def test_the_picture_shows_every_transformer(finished):
 def test_a_picture_of_a_number_is_read(finished, tmp_path):
     workdir, _ = finished
     Image.fromarray(np.arange(1500, dtype=np.uint8).reshape(30, 50)).save(tmp_path / "grey.png")
-    (prediction,) = predict_files(run_network(workdir), [tmp_path / "grey.png"])
+    ((_, prediction),) = predict_files(run_network(workdir), [tmp_path / "grey.png"])
     texts, chances = zip(*prediction.answers, strict=True)
     assert all(re.fullmatch("-|[0-9_]{1,5}", text) for text in texts)
     assert len(set(texts)) == 3
     assert 1 >= chances[0] >= chances[1] >= chances[2] > 0
-    assert [theta.shape for theta in prediction.thetas.values()] == [(6,)] * 4
+    assert [view.theta.shape for view in prediction.transformers.values()] == [(2, 3)] * 4
 
 
 def test_evaluating_a_finished_run_gives_its_result(finished):

@@ -56,7 +56,7 @@ def test_the_film_shows_one_sign_of_each_kind(finished):
 def test_a_photograph_is_answered_in_words(finished, tmp_path):
     workdir, _ = finished
     Image.fromarray(np.arange(1500, dtype=np.uint8).reshape(30, 50)).save(tmp_path / "grey.png")
-    (prediction,) = predict_files(run_network(workdir), [tmp_path / "grey.png"])
+    ((_, prediction),) = predict_files(run_network(workdir), [tmp_path / "grey.png"])
     assert len({answer.text for answer in prediction.answers} & set(CLASS_NAMES)) == 3
 
 
