@@ -5,7 +5,7 @@ Usage:
     python launch.py --mode=eval --workdir=DIR
     python launch.py --mode=predict --workdir=DIR [--out=DIR] IMAGE|FOLDER ...
     python launch.py --mode=predict --pretrained=NAME [--out=DIR] IMAGE|FOLDER ...
-    python launch.py --mode=report --workdir=DIR [--workdir=DIR2 ...]
+    python launch.py --mode=report --workdir=DIR [--workdir=DIR2 ...] [--output=FILE]
 """
 
 import os

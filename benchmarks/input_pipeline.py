@@ -17,6 +17,7 @@ from benchmarks import report, timing
 from benchmarks.settings import Settings
 from configs import quickstart, svhn_cnn
 from stn_jax.experiments.data.loader import prefetch, training_batches
+from stn_jax.experiments.training.optimizer import learning_rates
 from stn_jax.experiments.training.parallel import parallel_train, replicate, shard_batch
 from stn_jax.experiments.training.progress import Progress, StepRecorder
 from stn_jax.experiments.training.setup import make_setup
@@ -70,7 +71,11 @@ def _measure(settings: Settings, config: ConfigDict, *, dispatches: int) -> list
         log = stack.enter_context(MetricLog(Path(folder), start_step=0))
         progress = stack.enter_context(Progress(start_step=0, num_steps=setup.num_steps))
         recorder = StepRecorder(
-            log, progress, batch_size=config.batch_size, log_every=config.log_every
+            log,
+            progress,
+            batch_size=config.batch_size,
+            log_every=config.log_every,
+            learning_rate=learning_rates(config.optimizer, setup.num_steps),
         )
         runs = {
             "on the device": lambda: run(itertools.repeat((0, size, resident)), recorder),

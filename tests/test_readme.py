@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stn_jax.experiments.cli.__main__ import USAGE
+from stn_jax.experiments.cli.usage import USAGE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -34,7 +34,7 @@ def test_every_config_that_is_named_exists(page):
     ):
         module = runpy.run_path(str(ROOT / path))
         if "get_config" in module:
-            assert module["get_config"](variant or None).seed == 0
+            assert module["get_config"](*filter(None, [variant])).seed == 0
 
 
 @pytest.mark.parametrize("page", PAGES)

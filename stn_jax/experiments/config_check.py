@@ -52,7 +52,7 @@ def check_config(config: ConfigDict) -> None:
 
     The message names the setting, its value and what it can be.
     """
-    fields, settings = fields_of(config), dict(_flat(config))
+    fields, settings = fields_of(config), dict(flat_settings(config))
     for name in settings:
         if name not in fields:
             raise UserError(unknown_setting(name, fields, config.task))
@@ -68,10 +68,10 @@ def check_config(config: ConfigDict) -> None:
         examples = config[batch] * at_once
         most = _MOST_BYTES // (height * width * channels)
         if examples > most:
-            factor = " times config.steps_per_dispatch" if batch == "batch_size" else ""
+            times = f", with config.steps_per_dispatch={at_once}," if at_once > 1 else ""
             raise UserError(
-                f"config.{batch}{factor} must be at most {most} pictures of {height}x{width} "
-                f"pixels, got {examples}"
+                f"config.{batch}={config[batch]}{times} is {examples} pictures of "
+                f"{height}x{width} pixels at once: use at most {most // at_once}"
             )
 
 
@@ -87,10 +87,10 @@ def unknown_setting(name: str, fields: Mapping[str, Field], task: str) -> str:
     return f"config.{name[:80]} does not exist with config.task={task}{hint}"
 
 
-def _flat(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
+def flat_settings(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Yields every setting by its dotted name."""
     for key, value in config.items():
         if isinstance(value, ConfigDict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat_settings(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -107,6 +107,9 @@ class Choice(Field):
     def check(self, name: str, value: object) -> None:
         check_choice(value, self.choices, name)
 
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.choices)}"
+
 
 @dataclass(frozen=True)
 class Widths(Field):

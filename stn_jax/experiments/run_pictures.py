@@ -19,8 +19,9 @@ from stn_jax.experiments.inference import infer, most_probable
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.setup import Setup
 from stn_jax.experiments.training.steps import TrainState
-from stn_jax.experiments.workdir.film_frames import frame_due, keep_frame, read_frames
+from stn_jax.experiments.workdir.film_frames import frame_due, has_frames, keep_frame, read_frames
 from stn_jax.experiments.workdir.metrics import MetricLog, read_metrics
+from stn_jax.experiments.workdir.result import read_result
 from stn_jax.experiments.workdir.theta_history import add_thetas, read_theta_history
 from stn_jax.files import write_atomically
 from stn_jax.visualization import draw_samples, png_bytes
@@ -86,6 +87,7 @@ class RunPictures:
         self._images = data.preprocessing.test(
             jnp.asarray(data.test.images[:NUM_EXAMPLES]), jnp.arange(len(self._labels))
         )
+        self._has_drawn = False
         self._film = bool(config.log.film)
         self._told: set[str] = set()  # each failure is reported once
         # One example of each group.
@@ -115,7 +117,7 @@ class RunPictures:
             self._keep_frame(step, state)
 
     def evaluated(self, step: int, state: TrainState, train_seconds: float) -> None:
-        """Records the thetas, and draws as much as the allowances permit.
+        """Records the thetas, and draws the first time and as much as the allowances permit.
 
         Raises:
             TrainingDivergedError: if a theta is not finite.
@@ -127,11 +129,12 @@ class RunPictures:
             (self._for_histograms, lambda: self._write_histograms(step, thetas)),
             (self._for_drawings, lambda: self._draw_samples(step, state)),
         ):
-            if allowance.allows(train_seconds):
+            if not self._has_drawn or allowance.allows(train_seconds):
                 started = time.perf_counter()
                 with self._optional("a picture"):
                     show()
                 allowance.spend(time.perf_counter() - started)
+        self._has_drawn = True
 
     def finish(self, state: TrainState) -> None:
         """Records and draws the final state; raises UserError like `make_film`.
@@ -220,7 +223,7 @@ class RunPictures:
             count = values.shape[1]
             shown = np.linspace(0, count - 1, min(MOST_HISTOGRAMS, count)).round().astype(int)
             for parameter in shown:
-                self._log.write_histogram(step, f"{path}/theta/{parameter}", values[:, parameter])
+                self._log.write_histogram(step, path, int(parameter), values[:, parameter])
 
 
 def _on_one_device(state: TrainState) -> TrainState:
@@ -238,6 +241,15 @@ def _thetas(model: nn.Module, state: TrainState, images: Array) -> dict[str, Arr
     return {path: view.theta.reshape(len(images), -1) for path, view in views.items()}
 
 
+def check_film(config: ConfigDict, workdir: Path) -> None:
+    """Raises UserError if the config asks for a film of a run that was trained without one."""
+    if config.log.film and read_result(workdir) and not has_frames(workdir):
+        raise UserError(
+            f"the run in {workdir} was trained without a film, which cannot be drawn afterwards: "
+            f"train it again in another folder, such as --workdir={workdir}-film"
+        )
+
+
 def make_film(workdir: Path, num_steps: int) -> None:
     """Writes `figures/training.gif` from the frames and, if ffmpeg is installed, `training.mp4`.
 
@@ -250,6 +262,7 @@ def make_film(workdir: Path, num_steps: int) -> None:
             f"{workdir} holds no frames of a film: they are only written while training with "
             "--config.log.film=True"
         )
+    print(f"drawing the film, {len(frames)} frames", flush=True)
     records = [r for r in read_metrics(workdir / "metrics.jsonl") if "error" in r]
     pictures = list(
         draw_film(

@@ -31,6 +31,9 @@ class Task(Protocol):
     FIELDS: dict[str, Field]
     """What the settings of the task's configs can be, by dotted name."""
 
+    VARIANTS: tuple[tuple[str, ...], ...]
+    """The words of the variants of the task's configs; a variant has at most one of each tuple."""
+
     LABELS: LabelKind
 
     LARGEST_VALUE: float

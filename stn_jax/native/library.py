@@ -174,6 +174,7 @@ def _load() -> Status:
 
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "library.so"
+        _log.info("stn_jax: compiling the C++ kernels, once for this machine")
         compiler.compile_library(command, output)
         _try_in_another_process(output)
         kept = None

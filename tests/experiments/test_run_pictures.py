@@ -13,7 +13,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.inference import infer
-from stn_jax.experiments.run_pictures import Allowance, RunPictures
+from stn_jax.experiments.run_pictures import Allowance, RunPictures, check_film
 from stn_jax.experiments.training.checkpoints import restore
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.loop import train_and_evaluate
@@ -22,6 +22,7 @@ from stn_jax.experiments.workdir.film_frames import read_frames
 from stn_jax.experiments.workdir.metrics import MetricLog
 from stn_jax.experiments.workdir.run_config import read_config
 from stn_jax.experiments.workdir.theta_history import read_theta_history
+from stn_jax.transforms import make_family
 from tests.experiments.tiny import read_metrics, tiny_config
 
 
@@ -96,9 +97,9 @@ def test_tensorboard_gets_the_samples_and_thetas_histograms(filmed):
     values = list(tensorboard_values(filmed))
     pictures = [(step, v.tag) for step, v in values if v.HasField("image")]
     histograms = [(step, v.tag, v.histo.num) for step, v in values if v.HasField("histo")]
-    assert pictures == [(20, "samples")]
+    assert pictures == [(10, "samples"), (20, "samples")]
     assert [at_the_end for at_the_end in histograms if at_the_end[0] == 20] == [
-        (20, f"transformer/theta/{n}", 256) for n in range(6)
+        (20, f"transformer/theta/{name}", 256) for name in make_family("affine").param_names
     ]
 
 
@@ -109,6 +110,19 @@ def test_a_film_that_fails_is_reported_and_the_result_is_there(filmed, tmp_path)
     with pytest.raises(UserError, match="holds no frames"):
         train_and_evaluate(tiny_config(log__film=True), workdir, RunPictures)
     assert (workdir / "result.json").exists()
+
+
+def test_a_film_of_a_run_that_was_trained_without_one_is_refused_at_once(filmed, tmp_path):
+    config, silent = tiny_config(log__film=True), tiny_config()
+    workdir = shutil.copytree(filmed, tmp_path / "run")
+    for each in (config, silent):
+        check_film(each, workdir)
+    shutil.rmtree(workdir / "film")
+    check_film(silent, workdir)
+    with pytest.raises(UserError, match=rf"another folder, such as --workdir={workdir}-film"):
+        check_film(config, workdir)
+    (workdir / "result.json").unlink()  # not finished: the rest of it can be filmed
+    check_film(config, workdir)
 
 
 def test_a_film_of_a_network_without_transformers_is_refused(tmp_path):

@@ -3,5 +3,6 @@
 - `__main__.py`: `stn-jax` and its subcommands.
 - `flags.py`: the flags of `launch.py`, which `stn-jax train`, `eval`, `predict` and `report` share.
 - `modes.py`: what these four do.
+- `usage.py`: what `--help` prints.
 - `parser.py`: the argument parser of `stn-jax robustness`, `reproduce` and `demo`.
 """

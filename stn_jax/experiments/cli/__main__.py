@@ -6,20 +6,8 @@ from typing import NoReturn
 
 from stn_jax.experiments.cli.exits import reported
 from stn_jax.experiments.cli.parser import escape_unencodable_output, fail
+from stn_jax.experiments.cli.usage import USAGE, configs_help
 
-USAGE = """\
-usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
-       stn-jax eval --workdir=DIR
-       stn-jax predict --workdir=DIR [--out=DIR] IMAGE|FOLDER ...
-       stn-jax predict --pretrained=NAME [--out=DIR] IMAGE|FOLDER ...
-       stn-jax report --workdir=DIR [--workdir=DIR2 ...]
-       stn-jax robustness --workdir=DIR [--workdir=DIR2 ...] [--out=DIR]
-       stn-jax reproduce [TABLE] [--budget=BUDGET] [--rows=PATTERN] ...
-       stn-jax demo [--workdir=DIR] [--port=PORT]
-
-CONFIG is the name of a config that comes with the package, such as quickstart or
-svhn_multi:synthetic_small, or the path of a .py file.
-"""
 _MODULES = {
     **dict.fromkeys(("train", "eval", "predict", "report"), "stn_jax.experiments.cli.flags"),
     "robustness": "stn_jax.experiments.robustness.command",
@@ -33,7 +21,7 @@ def main() -> NoReturn:
     escape_unencodable_output()
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in ("-h", "--help"):
-        print(USAGE, end="")
+        print(f"{USAGE}\n{configs_help()}")
         sys.exit(0)
     if command not in _MODULES:
         fail("stn-jax", f"unknown command {command!r} (commands: {', '.join(_MODULES)})")
@@ -53,7 +41,7 @@ def _run(command: str, arguments: list[str]) -> int:
         with reported("stn-jax"):
             return module.main(arguments)
     program = f"stn-jax {command}"
-    if command == "train":
+    if command == "train" and not module.HELP.intersection(arguments[:1]):
         arguments = _with_config_path(program, arguments)
     return module.launch([program, f"--mode={command}", *arguments], program)
 

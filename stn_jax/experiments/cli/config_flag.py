@@ -1,16 +1,18 @@
 """Reads `--config=FILE.py[:VARIANT]` and the settings that `--config.KEY=VALUE` changes."""
 
+import difflib
 import inspect
 import re
 import runpy
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, one_line, shown
+from stn_jax.experiments.shipped_configs import config_names, configs_folder
 from stn_jax.experiments.user_paths import user_path
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([^=]*)(?:=(.*))?", re.DOTALL)
@@ -82,13 +84,31 @@ def read_config_flag(flag: str, overrides: list[Override]) -> ConfigDict:
     return config
 
 
-def _load(path: Path, variant: list[str]) -> ConfigDict:
+def function_of(path: Path) -> Callable[..., Any]:
+    """Returns `get_config` of a file; raises UserError if there is none."""
     if not path.is_file():
-        what = "is not a file" if path.exists() else "does not exist"
-        raise UserError(f"--config: {path} {what}: name a .py file, such as configs/quickstart.py")
+        if path.exists():
+            raise UserError(f"--config: {path} is not a file: name a .py file")
+        raise UserError(f"--config: {path} does not exist: {_nearest(path)}")
     get_config = _guarded(path, lambda: runpy.run_path(str(path)).get("get_config"))
     if not callable(get_config):
         raise UserError(f"--config: {path} has no function get_config(), so it is not a config")
+    return get_config
+
+
+def _nearest(path: Path) -> str:
+    """Returns which config was probably meant, and which there are."""
+    names, folder = config_names(), configs_folder()
+    folder = folder.relative_to(Path.cwd()) if Path.cwd() in folder.parents else folder
+    found = {name: folder / f"{name}.py" for name in names}
+    found |= {other.stem: other for other in path.parent.glob("*.py")}
+    near = difflib.get_close_matches(path.stem.lower()[:100], found, n=1)
+    meant = f"did you mean {found[near[0]]}? " if near else ""
+    return f"{meant}(in {folder}: {', '.join(names)})"
+
+
+def _load(path: Path, variant: list[str]) -> ConfigDict:
+    get_config = function_of(path)
     try:
         inspect.signature(get_config).bind(*variant)
     except TypeError as error:

@@ -91,9 +91,19 @@ def _mute_stderr() -> None:
 
 
 def _silence_libraries() -> None:
-    """Hides what says nothing to users; what fails is reported by an exception."""
+    """Hides what says nothing to users; what fails is reported by an exception.
+
+    What this package logs is printed without a date: warnings to stderr, the rest to stdout.
+    """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    told, warned = logging.StreamHandler(sys.stdout), logging.StreamHandler()
+    told.addFilter(lambda record: record.levelno < logging.WARNING)
+    warned.setLevel(logging.WARNING)
+    ours = logging.getLogger("stn_jax")
+    ours.handlers, ours.propagate = [told, warned], False
+    ours.setLevel(logging.INFO)
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     # Orbax logs the traceback of each thread that fails.
     logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 

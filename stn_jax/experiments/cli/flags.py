@@ -1,13 +1,14 @@
 """The flags of `launch.py` and of `stn-jax train`, `eval`, `predict` and `report`."""
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags, logging
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.cli import parser
+from stn_jax.experiments.cli import parser, usage
 from stn_jax.experiments.cli.config_flag import Override, read_config_flag, take_overrides
 from stn_jax.experiments.cli.exits import reported
 
@@ -27,6 +28,13 @@ _PRETRAINED = flags.DEFINE_string(
 _OUT = flags.DEFINE_string(
     "out", None, "For --mode=predict: a folder for a table and a picture of each answer."
 )
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "The file that --mode=report writes (default: report.html in the run's folder, or, of several "
+    "runs, comparison.html in the first one's).",
+)
+HELP = frozenset(("-h", "-help", "--help"))
 MODES = ("train", "eval", "predict", "report")
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
 
@@ -46,13 +54,42 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
         try:
             argv = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
             argv, overrides[:] = take_overrides(argv)
+            if HELP.intersection(argv):
+                _print_help(program, argv, overrides)
+                sys.exit(0)
             return flags.FLAGS(argv)
+        except flags.UnrecognizedFlagError as error:
+            fail(_unknown(error))
         except (flags.Error, OSError, ValueError) as error:
             fail(error)
 
     with reported(program):
         app.run(lambda argv: _run_mode(argv[1:], overrides), argv=argv, flags_parser=parse_flags)
     raise AssertionError("app.run does not return")
+
+
+def _print_help(program: str, argv: list[str], overrides: list[Override]) -> None:
+    flags.FLAGS([argument for argument in argv if argument not in HELP])
+    if _CONFIG.value is not None:
+        print(usage.config_help(_CONFIG.value, overrides))
+        return
+    commands = usage.USAGE if program != "launch.py" else sys.modules["__main__"].__doc__ or ""
+    print(f"{commands.rstrip()}\n\n{usage.configs_help()}")
+
+
+def _unknown(error: flags.UnrecognizedFlagError) -> str:
+    """Returns a message that names the setting that was probably meant."""
+    from stn_jax.experiments.config_check import SHARED_FIELDS
+    from stn_jax.experiments.tasks import TASKS
+
+    names = SHARED_FIELDS.keys() | {name for task in TASKS.values() for name in task.FIELDS}
+    meant = [name for name in sorted(names) if name.endswith(f".{error.flagname}")]
+    if error.flagname in names:
+        meant = [error.flagname]
+    if not meant:
+        return str(error)
+    flag, settings = error.flagname, " or ".join(f"--config.{name}" for name in meant)
+    return f"unknown flag --{flag}: did you mean {settings}?"
 
 
 def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
@@ -65,16 +102,18 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
         raise UserError("--pretrained is for --mode=predict: name the folder of a run instead")
     if _OUT.value is not None and _MODE.value != "predict":
         raise UserError("--out is for --mode=predict: leave it out")
+    if _OUTPUT.value is not None and _MODE.value != "report":
+        raise UserError("--output is for --mode=report: leave it out")
+    logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     # Imported only after the flags have been checked.
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.cli import modes
 
     keep_compiled_programs()
-    logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     run: dict[str, Callable[..., None]] = {
         "train": modes.train,
         "eval": modes.evaluate,
         "predict": functools.partial(modes.predict, pretrained=_PRETRAINED.value, out=_OUT.value),
-        "report": modes.report,
+        "report": functools.partial(modes.report, output=_OUTPUT.value),
     }
     run[_MODE.value](config, _WORKDIRS.value, arguments)

@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
 from stn_jax.experiments import stopping
+from stn_jax.experiments.durations import about
 from stn_jax.experiments.predict_files import (
     PredictionFolder,
     outcome_line,
@@ -17,11 +18,21 @@ from stn_jax.experiments.predict_files import (
 )
 from stn_jax.experiments.pretrained import load_pretrained
 from stn_jax.experiments.report import write_report
-from stn_jax.experiments.run_pictures import RunPictures
+from stn_jax.experiments.run_pictures import RunPictures, check_film
 from stn_jax.experiments.trained_networks import run_network
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
 from stn_jax.experiments.user_paths import expanded, user_path
+
+_WRITTEN = {
+    "checkpoints": "checkpoints",
+    "metrics": "metrics.jsonl",
+    "result": "result.json",
+    "video": "figures/training.mp4",
+    "film": "figures/training.gif",
+    "picture": "figures/samples.png",
+}
+"""What a finished run may have written, by its name for users."""
 
 
 def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
@@ -30,15 +41,18 @@ def train(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[st
     if config is None:
         raise UserError("--config is missing: name one, such as --config=configs/quickstart.py")
     folder = _one(workdirs or [f"runs/{config.name}-seed{config.seed}"])
+    check_film(config, folder)
     print(f"workdir: {folder}", flush=True)
     result = train_and_evaluate(config, folder, RunPictures)
     if result is None:
         sys.exit(stopping.exit_code())
     print(
         f"test error {result['test_error_percent']:.2f}% after {result['steps']} steps "
-        f"({result['train_seconds']:.0f} s of training); picture: "
-        f"{folder / 'figures' / 'samples.png'}"
+        f"({about(result['train_seconds'])} of training)"
     )
+    for what, name in _WRITTEN.items():
+        if (folder / name).exists():
+            print(f"{what}: {folder / name}")
 
 
 def evaluate(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
@@ -100,11 +114,17 @@ def predict(
         raise ExceptionGroup("some images cannot be read", errors)
 
 
-def report(config: ConfigDict | None, workdirs: Sequence[str], arguments: list[str]) -> None:
+def report(
+    config: ConfigDict | None,
+    workdirs: Sequence[str],
+    arguments: list[str],
+    output: str | None = None,
+) -> None:
     """Writes a page about the runs in the workdirs, and prints its path."""
     _check_no_arguments(arguments)
     _check_no_config(config)
-    print(f"report: {write_report(_paths(workdirs))}")
+    path = None if output is None else user_path(output, "--output")
+    print(f"report: {write_report(_paths(workdirs), path)}")
 
 
 def _one(workdirs: Sequence[str]) -> Path:

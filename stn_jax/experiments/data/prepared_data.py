@@ -6,7 +6,6 @@ archives were, and how many of their pictures were "listed", "kept" and "left_ou
 
 import contextlib
 import hashlib
-import io
 import json
 import shutil
 import sys
@@ -127,19 +126,14 @@ def _prepare(kind: Kind, builder: Any, manual_dir: str | None) -> None:
     import tensorflow_datasets as tfds
 
     def write(scratch: Path) -> None:
-        print(f"preparing {kind.items} in {scratch.parent}", flush=True)
         # Downloads stay in tfds's folder, so that they are not fetched twice.
         downloads = Path(builder.data_dir_root, "downloads")
         for leftover in (downloads / builder.name).glob("*.tmp.*"):  # of a process that was killed
             shutil.rmtree(leftover, ignore_errors=True)
-        quiet: contextlib.AbstractContextManager = contextlib.nullcontext()
-        if manual_dir:  # tfds would print that it downloads them
-            quiet = contextlib.redirect_stdout(io.StringIO())
-        with quiet:
-            builder.download_and_prepare(
-                download_dir=scratch if manual_dir else downloads,
-                download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None),
-            )
+        builder.download_and_prepare(
+            download_dir=scratch if manual_dir else downloads,
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir or None),
+        )
         for split in builder.info.splits:
             summary = kind.summary(split, builder.info.metadata[split])
             print(printable(summary), file=sys.stderr)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import importlib.util
+import io
 import shutil
 import sys
 import tempfile
@@ -72,7 +73,10 @@ def prepare_once(builder: Any, write: Callable[[Path], None], what: str) -> None
             if builder.data_path.exists():
                 return
             with tempfile.TemporaryDirectory(dir=folder, prefix="incomplete.") as scratch:
-                write(Path(scratch))
+                print(f"preparing {what} in {folder}, once", flush=True)
+                # tfds says that it downloads data of unknown size, also where it downloads nothing.
+                with contextlib.redirect_stdout(io.StringIO()):
+                    write(Path(scratch))
     except UserError:
         raise
     except Exception as error:

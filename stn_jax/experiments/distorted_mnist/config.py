@@ -208,3 +208,6 @@ def _regularised_recipe(config: ConfigDict) -> None:
 
 
 _RECIPES = {"modern": _modern_recipe, "regularised": _regularised_recipe, "paper": _paper_recipe}
+
+VARIANTS = tuple(MODELS), tuple(_RECIPES)
+"""The words of a variant, at most one of each kind."""

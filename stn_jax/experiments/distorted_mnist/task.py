@@ -19,6 +19,7 @@ from stn_jax.experiments.labels import ClassLabels, LabelKind
 
 PUBLISHED_SOURCE: str | None = published.SOURCE
 FIELDS = settings.FIELDS
+VARIANTS: tuple[tuple[str, ...], ...] = settings.VARIANTS
 LABELS: LabelKind = ClassLabels(tuple(map(str, range(NUM_CLASSES))), "digit")
 LARGEST_VALUE = 1.0
 

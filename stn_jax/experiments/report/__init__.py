@@ -9,8 +9,11 @@ from stn_jax.experiments.report.runs import Run, read_runs
 from stn_jax.files import write_atomically
 
 
-def write_report(workdirs: Sequence[Path]) -> Path:
-    """Writes `report.html` into the folder of the first run and returns its path.
+def write_report(workdirs: Sequence[Path], output: Path | None = None) -> Path:
+    """Writes a page about runs and returns its path.
+
+    By default it is `report.html` in the folder of the run or, of several runs, `comparison.html`
+    in the folder of the first one.
 
     The page includes its pictures and needs no other file and no network. For the report, the
     newest checkpoint of each run is evaluated on its test set.
@@ -19,7 +22,7 @@ def write_report(workdirs: Sequence[Path]) -> Path:
         UserError: a folder holds no run, or a run without a checkpoint; a folder is named twice;
             the runs belong to more than one task; or their data are not available.
     """
-    path = workdirs[0] / "report.html"
+    path = output or workdirs[0] / ("report.html" if len(workdirs) == 1 else "comparison.html")
     write_atomically(path, render(read_runs(workdirs)))
     return path
 

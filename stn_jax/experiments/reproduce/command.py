@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("table", nargs="?", metavar="TABLE", help="mnist, svhn or gtsrb")
     parser.add_argument("--budget", default="minutes", help="trial, minutes, hours, ..., paper")
     parser.add_argument("--rows", default="*", metavar="PATTERN", help="such as 'rts-st_cnn*'")
+    parser.add_argument("--list", action="store_true", help="only list the rows")
     parser.add_argument("--seeds", default=1, type=int, metavar="N", help="train N seeds together")
     parser.add_path("--out", default="results", metavar="DIR")
     for name in ("data_dir", "manual_dir"):  # as in launch.py and its messages
@@ -34,12 +35,16 @@ def main(arguments: list[str]) -> int:
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.reproduce.paper_tables import find_tables
     from stn_jax.experiments.reproduce.results_page import write_report
-    from stn_jax.experiments.reproduce.runner import reproduce
+    from stn_jax.experiments.reproduce.runner import reproduce, rows_text
 
     keep_compiled_programs()
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     data = {name: getattr(options, name) for name in ("data_dir", "manual_dir")}
     try:
+        if options.list:
+            selected = {name: getattr(options, name) for name in ("budget", "seeds", "out")}
+            print(rows_text(options.table, pattern=options.rows, **selected))
+            return 0
         if options.table is None:
             write_report(options.out, find_tables())
             failed = 0

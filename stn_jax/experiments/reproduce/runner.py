@@ -14,8 +14,10 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice, one_line
 from stn_jax.experiments import stopping
+from stn_jax.experiments.durations import about
 from stn_jax.experiments.locks import locked
-from stn_jax.experiments.reproduce.paper_tables import find_tables
+from stn_jax.experiments.reproduce.forecast import seconds_of_rows
+from stn_jax.experiments.reproduce.paper_tables import PaperTable, Row, find_tables
 from stn_jax.experiments.reproduce.results_page import (
     compares,
     format_error,
@@ -66,23 +68,24 @@ def reproduce(
         SystemExit: SIGINT or SIGTERM has stopped the training.
     """
     tables = find_tables()
-    check_choice(name, tables, "TABLE")
-    table = tables[name]
-    check_choice(budget, table.budgets, "--budget")
-    rows = [row for row in table.rows if fnmatchcase(row.name, pattern)]
-    if not rows:
-        raise UserError(
-            f"--rows={pattern!r} matches no row of {name}; its rows: "
-            f"{', '.join(row.name for row in table.rows)}"
-        )
+    table, rows = _select(tables, name, budget, pattern)
     if not 0 < seeds <= MOST_SEEDS:
         raise UserError(f"--seeds must be in 1..{MOST_SEEDS}, got {seeds}")
     write_report(out, tables)
     code = code_version()
     configs = {row: table.config(row.name, budget) for row in rows}
     paths = {row: record_path(out, name, budget, row.name) for row in rows}
-    unfinished = [row for row in rows if seeds_to_run(read_record(paths[row]), configs[row], seeds)]
-    print(f"rows to run: {len(unfinished)}; on record: {len(rows) - len(unfinished)}", flush=True)
+    to_run = {row: seeds_to_run(read_record(paths[row]), configs[row], seeds) for row in rows}
+    unfinished = [row for row in rows if to_run[row]]
+    expected = seconds_of_rows(
+        out, name, table.budgets, {row.name: configs[row] for row in unfinished}
+    )
+    total = sum(len(to_run[row]) * expected.get(row.name, 0.0) for row in unfinished)
+    told = f"; about {about(total)}, judged by other records" if expected else ""
+    print(
+        f"rows to run: {len(unfinished)}; on record: {len(rows) - len(unfinished)}{told}",
+        flush=True,
+    )
     failed, spent = 0, []
     for place, row in enumerate(unfinished, 1):
         print(f"[{place}/{len(unfinished)}] {row.name}, budget {budget}", flush=True)
@@ -118,9 +121,36 @@ def reproduce(
             result += f" (paper: {format_paper(row)}{other})"
         left = len(unfinished) - place
         if spent and left:
-            result += f"; rows left: {left}, about {left * np.mean(spent) / 60:.0f} min"
+            result += f"; rows left: {left}, about {about(left * float(np.mean(spent)))}"
         print(result, flush=True)
     return failed
+
+
+def rows_text(name: str, *, budget: str, pattern: str, seeds: int, out: Path) -> str:
+    """Returns a line for each row that `reproduce` would run or skip; raises UserError like it."""
+    table, rows = _select(find_tables(), name, budget, pattern)
+    lines = []
+    for row in rows:
+        record = read_record(record_path(out, name, budget, row.name))
+        missing = seeds_to_run(record, table.config(row.name, budget), seeds)
+        state = "to run" if missing else "on record"
+        lines.append(f"{row.name:<32}{state:<11}{row.column}, {row.label}")
+    return "\n".join(lines)
+
+
+def _select(
+    tables: Mapping[str, PaperTable], name: str, budget: str, pattern: str
+) -> tuple[PaperTable, list[Row]]:
+    check_choice(name, tables, "TABLE")
+    table = tables[name]
+    check_choice(budget, table.budgets, "--budget")
+    rows = [row for row in table.rows if fnmatchcase(row.name, pattern)]
+    if not rows:
+        raise UserError(
+            f"--rows={pattern!r} matches no row of {name}; its rows: "
+            f"{', '.join(row.name for row in table.rows)}"
+        )
+    return table, rows
 
 
 def _group(config: ConfigDict, seeds: Sequence[int]) -> str:

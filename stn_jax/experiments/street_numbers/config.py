@@ -62,6 +62,8 @@ SIZES = ("64", "128")
 DATA = ("svhn", "synthetic", "synthetic_small", "real_small")
 DRAWN = ("drawn",)
 RECIPES = ("modern", "paper")
+VARIANTS = SIZES, (*DATA, "real_small,drawn"), RECIPES
+"""The words of a variant, at most one of each kind."""
 
 
 def make_config(network: str, variant: str | None) -> ConfigDict:

@@ -21,6 +21,7 @@ from stn_jax.experiments.street_numbers.sources import describe, load_street_num
 
 PUBLISHED_SOURCE: str | None = published.SOURCE
 FIELDS = settings.FIELDS
+VARIANTS: tuple[tuple[str, ...], ...] = settings.VARIANTS
 LABELS: LabelKind = NumberLabels()
 LARGEST_VALUE = 50.0
 

@@ -48,6 +48,9 @@ FIELDS: dict[str, Field] = {
 EPOCHS = {"modern": 16.0, "quick": 4.0}
 """The length of the training, by recipe."""
 
+VARIANTS = (tuple(EPOCHS),)
+"""The words of a variant, at most one of each kind."""
+
 
 def make_config(network: str, variant: str | None) -> ConfigDict:
     """Returns the config of one network.

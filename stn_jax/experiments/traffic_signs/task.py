@@ -19,6 +19,7 @@ from stn_jax.experiments.traffic_signs.sources import load_traffic_signs
 
 PUBLISHED_SOURCE: str | None = None
 FIELDS = settings.FIELDS
+VARIANTS: tuple[tuple[str, ...], ...] = settings.VARIANTS
 LABELS: LabelKind = SignLabels()
 LARGEST_VALUE = 50.0
 

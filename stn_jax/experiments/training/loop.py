@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.config_check import check_config
 from stn_jax.experiments.data.loader import check_batch_size, prefetch
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.stopping import stop_on_signals
@@ -20,6 +21,7 @@ from stn_jax.experiments.training.environment import environment, note_environme
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.hooks import Hook, MakeHook
 from stn_jax.experiments.training.memory import compile_within_memory
+from stn_jax.experiments.training.optimizer import learning_rates
 from stn_jax.experiments.training.parallel import replicate
 from stn_jax.experiments.training.program import Program, make_program
 from stn_jax.experiments.training.progress import Progress, StepRecorder
@@ -28,6 +30,7 @@ from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.metrics import MetricLog
 from stn_jax.experiments.workdir.result import read_result, write_result
 from stn_jax.experiments.workdir.run_config import claim_workdir
+from stn_jax.transforms import make_family
 
 
 def train_and_evaluate(
@@ -62,7 +65,9 @@ def load(config: ConfigDict) -> Setup:
     Raises:
         UserError: if the config or the data cannot be used.
     """
+    check_config(config)
     check_batch_size(config.batch_size, "config.batch_size")
+    print("reading the data", flush=True)
     return make_setup(config)
 
 
@@ -110,11 +115,15 @@ def run(
         with (
             stop_on_signals() as stop_asked,
             Checkpoints(workdir / "checkpoints", keep_newest=keep, config=config) as saver,
-            MetricLog(workdir, start_step=start) as log,
+            MetricLog(workdir, start_step=start, param_names=_param_names(config)) as log,
             Progress(start_step=start, num_steps=setup.num_steps) as progress,
         ):
             recorder = StepRecorder(
-                log, progress, batch_size=program.examples_per_step, log_every=config.log_every
+                log,
+                progress,
+                batch_size=program.examples_per_step,
+                log_every=config.log_every,
+                learning_rate=learning_rates(config.optimizer, setup.num_steps),
             )
             hook = make_hook(config, setup, workdir, log) if make_hook else None
             if hook:
@@ -145,7 +154,13 @@ def _claimed(workdir: Path, config: ConfigDict) -> Iterator[None]:
         yield
 
 
+def _param_names(config: ConfigDict) -> tuple[str, ...]:
+    family = config.model.family
+    return () if family == "none" else make_family(family).param_names
+
+
 def _compiled(program: Program, state: TrainState) -> jax.stages.Compiled:
+    print("compiling the training step", flush=True)
     started = time.perf_counter()
     step = int(state.step)
     train = compile_within_memory(

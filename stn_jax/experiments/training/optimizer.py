@@ -1,13 +1,18 @@
 """Optimisers and learning-rate schedules, built from `config.optimizer`."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("staircase", "one_cycle")
+
+_BLOCK = 100_000  # steps
 
 
 def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
@@ -24,6 +29,17 @@ def make_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     parts = config.drops + 1
     drops = {num_steps * part // parts: 0.1 for part in range(1, parts)}
     return optax.piecewise_constant_schedule(config.learning_rate, drops)
+
+
+def learning_rates(config: ConfigDict, num_steps: int) -> Callable[[int], float]:
+    """Returns the schedule as a function on the host, which need not wait for steps in flight."""
+    schedule = jax.vmap(make_schedule(config, num_steps))
+
+    @functools.lru_cache(maxsize=1)
+    def block(number: int) -> np.ndarray:
+        return np.asarray(schedule(np.arange(number * _BLOCK, (number + 1) * _BLOCK)))
+
+    return lambda step: float(block(step // _BLOCK)[step % _BLOCK])
 
 
 def make_optimizer(config: ConfigDict, num_steps: int) -> optax.GradientTransformation:

@@ -36,6 +36,7 @@ def make_program(config: ConfigDict, setup: Setup, seeds: Sequence[int]) -> Prog
     """
     many = len(seeds) > 1
     step = setup.train_step()
+    print("initialising the network", flush=True)
     states = [setup.initial_state(seed) for seed in seeds]
 
     def batches(start: int, stop: int) -> Batch:

@@ -1,14 +1,16 @@
 """Prints the progress of a run, and records the metrics of its steps."""
 
+import collections
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
+from stn_jax.experiments.durations import about
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.parallel import Metrics
@@ -16,6 +18,13 @@ from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.metrics import MetricLog
 
 SECONDS_BETWEEN_LINES = 60.0
+LONG = 3600.0
+"""Seconds; a run that will take longer is announced."""
+
+HOPELESS_LOSS = 1e4
+"""Nats per example; to guess one of ten classes costs 2.3."""
+
+_MARKS = 20  # the time left is judged by as many hundredths of the run
 
 
 class Progress:
@@ -29,9 +38,13 @@ class Progress:
             unit="step",
             disable=not sys.stderr.isatty(),
             dynamic_ncols=True,
+            leave=False,
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
         )
-        self._started = self._last_line = time.monotonic()
-        self._start_step = start_step
+        self._last_line = 0.0
+        self._starts = self._updates = 0
+        self._marks = collections.deque[tuple[float, int]](maxlen=_MARKS)  # (time, step)
+        self._left = self._state = ""
 
     def __enter__(self) -> "Progress":
         return self
@@ -39,16 +52,36 @@ class Progress:
     def __exit__(self, *exception) -> None:
         self._bar.close()
 
-    def update(self, step: int, *, loss: float, error: float, examples_per_second: float) -> None:
-        """Updates the bar, or prints a line per minute if there is none.
+    def start(self, step: int) -> None:
+        """Is called when training starts, and when it continues after an evaluation.
 
-        The bar itself shows the time left.
+        The clock starts here, and again after the first evaluation, which compiles and draws.
         """
+        self._starts += 1
+        self._last_line = time.monotonic()
+        if self._starts <= 2:
+            self._marks.clear()
+            self._marks.append((self._last_line, step))
+
+    def update(self, step: int, *, loss: float, error: float, examples_per_second: float) -> None:
+        """Updates the bar and the time left, and says once if that is long."""
+        self._updates += 1
+        seconds = self._seconds_left(step)
+        self._left = f", {about(seconds)} left" if step < self._num_steps else ""
         state = f"loss {loss:.3f}, error {100 * error:.1f}%, {examples_per_second:.0f} examples/s"
-        self._bar.set_postfix_str(state)
+        self._state = f"step {step}/{self._num_steps}: {state}{self._left}"
+        self._bar.set_postfix_str(state + self._left, refresh=False)
         self._bar.update(step - self._bar.n)
+        if self._updates == 2 and seconds > LONG:
+            self.line(
+                f"at this speed, the run takes about {about(seconds)}: Ctrl-C stops it, the same "
+                "command resumes it; a smaller variant or fewer config.num_epochs take less"
+            )
+
+    def line_each_minute(self) -> None:
+        """Prints a line if there is no bar and the last line is a minute old."""
         if self._bar.disable and time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
-            self.line(f"step {step}/{self._num_steps}: {state}, {self._left(step)} left")
+            self.line(self._state)
 
     def line(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
@@ -60,14 +93,16 @@ class Progress:
         """Prints the test results and the time left."""
         self.line(
             f"step {step}/{self._num_steps}: test loss {evaluation.loss.mean():.4f}, "
-            f"test error {evaluation.error_percent.mean():.2f}%, "
-            f"{rate:.0f} examples/s, {self._left(step)} left"
+            f"test error {evaluation.error_percent.mean():.2f}%, {rate:.0f} examples/s{self._left}"
         )
 
-    def _left(self, step: int) -> str:
-        elapsed = time.monotonic() - self._started
-        left = elapsed / (step - self._start_step) * (self._num_steps - step)
-        return f"{left / 60:.1f} min"
+    def _seconds_left(self, step: int) -> float:
+        """Returns the time until the end at the recent speed, which includes evaluations."""
+        now = time.monotonic()
+        (since, first), (_, last) = self._marks[0], self._marks[-1]
+        if step - last >= self._num_steps / 100:
+            self._marks.append((now, step))
+        return (now - since) / (step - first) * (self._num_steps - step)
 
 
 class StepRecorder:
@@ -82,12 +117,21 @@ class StepRecorder:
         examples_per_second: the rate since this process started; 0 before the first step.
     """
 
-    def __init__(self, log: MetricLog, progress: Progress, *, batch_size: int, log_every: int):
+    def __init__(
+        self,
+        log: MetricLog,
+        progress: Progress,
+        *,
+        batch_size: int,
+        log_every: int,
+        learning_rate: Callable[[int], float],
+    ):
         self.train_seconds = log.train_seconds
         self._log = log
         self._progress = progress
         self._batch_size = batch_size
         self._log_every = log_every
+        self._learning_rate = learning_rate
         self._unwritten: list[Metrics] = []
         self._unwritten_seconds = 0.0
         self._pending: tuple[int, int, Metrics] | None = None
@@ -104,8 +148,10 @@ class StepRecorder:
         previous, self._pending = self._pending, (begin, end, metrics)
         if previous is None:
             self._clock = time.perf_counter()
+            self._progress.start(begin)
         else:
             self._record(*previous)
+            self._progress.line_each_minute()
 
     @contextlib.contextmanager
     def paused(self, state: TrainState) -> Iterator[None]:
@@ -125,8 +171,8 @@ class StepRecorder:
 
     def evaluated(self, step: int, evaluation: Evaluation) -> None:
         """Records and prints the test results after `step` steps."""
-        if not np.isfinite(evaluation.loss).all():
-            raise _diverged("test loss", step, evaluation.loss.mean())
+        if not (evaluation.loss < HOPELESS_LOSS).all():
+            raise _diverged("test loss", step, evaluation.loss.max())
         self._log.write(
             step,
             {
@@ -166,14 +212,20 @@ class StepRecorder:
         means = {name: value.mean(axis=0) for name, value in steps.items()}
         rate = len(steps["loss"]) * self._batch_size / self._unwritten_seconds
         self._log.write(
-            step, {**means, "examples_per_second": rate, "train_seconds": self.train_seconds}
+            step,
+            {
+                **means,
+                "learning_rate": self._learning_rate(step - 1),
+                "examples_per_second": rate,
+                "train_seconds": self.train_seconds,
+            },
         )
         self._unwritten, self._unwritten_seconds = [], 0.0
 
 
 def _diverged(what: str, step: int, value: float) -> TrainingDivergedError:
     return TrainingDivergedError(
-        f"the {what} of step {step} is {value}: training was stopped; earlier checkpoints are "
+        f"the {what} of step {step} is {value:.6g}: training was stopped; earlier checkpoints are "
         "kept. Try a lower config.optimizer.learning_rate or "
         "config.optimizer.localisation_multiplier"
     )

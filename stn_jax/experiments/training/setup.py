@@ -68,6 +68,11 @@ def make_setup(config: ConfigDict) -> Setup:
     input_shape = task.input_shape(config)
     model = task.make_network(config, axis_name=DEVICES)
     data = task.load_data(config)
+    if config.batch_size > len(data.train.labels):
+        raise UserError(
+            f"config.batch_size={config.batch_size} is more than all {len(data.train.labels)} "
+            "training examples: use at most that many"
+        )
     steps_per_epoch = len(data.train.labels) / config.batch_size
     num_steps = max(1, round(config.num_epochs * steps_per_epoch))
     if num_steps > _MOST_STEPS:

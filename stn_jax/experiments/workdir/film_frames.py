@@ -48,14 +48,23 @@ def keep_frame(
     write_atomically(path, content.getvalue())
 
 
+def has_frames(workdir: Path) -> bool:
+    """Returns whether frames were kept of the run in `workdir`."""
+    return bool(_paths(workdir))
+
+
 def read_frames(workdir: Path) -> list[Frame]:
     """Reads the frames of a run, in order; raises UserError if one is damaged."""
-    paths = sorted((workdir / "film").glob("[0-9]" * 9 + ".npz"))
+    paths = _paths(workdir)
     frames = [_read_frame(path) for path in paths]
     for path, frame in zip(paths, frames, strict=True):
         if _shapes(frame) != _shapes(frames[0]):
             raise UserError(f"{path} does not match {paths[0]}: remove one of them")
     return frames
+
+
+def _paths(workdir: Path) -> list[Path]:
+    return sorted((workdir / "film").glob("[0-9]" * 9 + ".npz"))
 
 
 def _read_frame(path: Path) -> Frame:

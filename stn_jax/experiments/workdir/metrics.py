@@ -1,7 +1,7 @@
 """The metrics of a run: `metrics.jsonl`, and TensorBoard events."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.workdir.json_files import NUMBER, Kind, check_entries
-from stn_jax.experiments.workdir.tensorboard import TensorBoardLog
+from stn_jax.experiments.workdir.tensorboard import TensorBoardLog, theta_entry
 from stn_jax.files import write_atomically
 
 
@@ -20,6 +20,7 @@ class MetricLog:
         workdir: the run's folder.
         start_step: the step at which training starts. Records of later steps are dropped, because
             those steps will be repeated.
+        param_names: the names of theta's entries for TensorBoard.
 
     Attributes:
         train_seconds: the training time of the steps up to `start_step`.
@@ -28,14 +29,17 @@ class MetricLog:
         UserError: if `metrics.jsonl` is damaged.
     """
 
-    def __init__(self, workdir: Path, *, start_step: int):
+    def __init__(self, workdir: Path, *, start_step: int, param_names: Sequence[str] = ()):
         path = workdir / "metrics.jsonl"
         records = [r for r in read_metrics(path) if r["step"] <= start_step]
         if path.exists():
             write_atomically(path, "".join(json.dumps(record) + "\n" for record in records))
         self.train_seconds = max((r.get("train_seconds", 0.0) for r in records), default=0.0)
         self._lines = path.open("a")
-        self._tensorboard = TensorBoardLog(workdir, start_step=start_step, metrics=records)
+        self._param_names = param_names
+        self._tensorboard = TensorBoardLog(
+            workdir, start_step=start_step, metrics=records, param_names=param_names
+        )
 
     def __enter__(self) -> "MetricLog":
         return self
@@ -55,8 +59,9 @@ class MetricLog:
         """Writes a picture after `step` steps to TensorBoard."""
         self._tensorboard.write_picture(step, name, png)
 
-    def write_histogram(self, step: int, name: str, values: np.ndarray) -> None:
-        """Writes a histogram of finite values after `step` steps to TensorBoard."""
+    def write_histogram(self, step: int, path: str, entry: int, values: np.ndarray) -> None:
+        """Writes a histogram of an entry of a transformer's theta to TensorBoard."""
+        name = f"{path}/theta/{theta_entry(entry, self._param_names)}"
         self._tensorboard.write_histogram(step, name, values)
 
 

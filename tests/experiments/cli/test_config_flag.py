@@ -1,5 +1,7 @@
 """Tests of `--config=FILE` and `--config.KEY=VALUE`."""
 
+from pathlib import Path
+
 import pytest
 
 from stn_jax.errors import UserError, one_line
@@ -132,10 +134,15 @@ def test_a_file_that_is_no_config_is_told_where_it_fails(case, tmp_path):
     assert message in line and line.isprintable()
 
 
-def test_paths_that_are_no_files_are_told(tmp_path):
+def test_paths_that_are_no_files_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    (tmp_path / "mine.py").write_text("")
     for config, message in [
         (str(tmp_path), "is not a file"),
-        (str(tmp_path / "nothing.py"), "nothing.py does not exist"),
+        (str(tmp_path / "nothing.py"), "nothing.py does not exist: (in "),
+        (str(tmp_path / "min.py"), f"min.py does not exist: did you mean {tmp_path / 'mine.py'}?"),
+        ("quickstrat", f"did you mean {Path('configs', 'quickstart.py')}? (in configs: gtsrb_cnn,"),
+        ("quickstart", f"did you mean {Path('configs', 'quickstart.py')}?"),
         ("", "--config is empty"),
         ("/dev/null", "is not a file"),
         ("a\nb.py", "cannot be printed"),

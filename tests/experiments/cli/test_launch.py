@@ -31,9 +31,16 @@ def test_training_says_where_how_far_and_how_well(trained):
     assert f"workdir: {workdir}" in run.stdout
     assert "compiled the training step in" in run.stdout
     assert "step 10/20: test loss" in run.stdout
-    assert "min left" in run.stdout
-    assert "test error" in run.stdout.splitlines()[-1]
-    assert "samples.png" in run.stdout.splitlines()[-1]
+    assert re.search(r"step 10/20: test loss .* left$", run.stdout, re.MULTILINE)
+    result = run.stdout.partition("\ntest error ")[2].splitlines()
+    assert result[0].endswith("of training)")
+    assert result[1:] == [
+        f"{what}: {workdir / name}"
+        for what, name in [
+            *(("checkpoints", "checkpoints"), ("metrics", "metrics.jsonl")),
+            *(("result", "result.json"), ("picture", "figures/samples.png")),
+        ]
+    ]
     assert "Traceback" not in run.stderr
 
 
@@ -48,7 +55,7 @@ def test_eval_prints_the_result_of_the_run(trained):
     workdir, training = trained
     run = launch_py("--mode=eval", f"--workdir={workdir}")
     assert run.returncode == 0, run.stderr
-    error = training.stdout.splitlines()[-1].split("test error ")[1].split("%")[0]
+    error = training.stdout.rpartition("test error ")[2].split("%")[0]
     assert f"step 20: test error {error}%" in run.stdout
 
 
@@ -80,11 +87,12 @@ def test_predict_prints_the_best_three_classes_and_what_the_transformer_did(trai
 WRONG = {
     "no such config": (["--config=configs/mnist_rst.py"], "configs/mnist_rst.py"),
     "unknown variant": (["--config=configs/mnist_r.py:st_cnn_afine"], "did you mean 'st_cnn_aff"),
-    "variant of quickstart": (["--config=configs/quickstart.py:cnn"], "has no variants"),
+    "variant of quickstart": (["--config=configs/quickstart.py:cnn"], "takes no variant"),
     "unknown key": (
         ["--config=configs/mnist_r.py", "--config.model.famly=tps"],
         "did you mean config.model.family?",
     ),
+    "setting without config": (["--seed=1"], "unknown flag --seed: did you mean --config.seed?"),
     "unknown flag": (["--workdri=x"], "Did you mean: workdir"),
     "wrong type": (["--config=configs/mnist_r.py", "--config.seed=many"], "config.seed"),
     "unknown mode": (["--mode=test"], "train|eval|predict|report"),

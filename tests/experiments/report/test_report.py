@@ -27,7 +27,7 @@ def test_the_page_needs_nothing_beside_it(compared):
 
 
 def test_the_page_has_the_results_of_the_runs_and_their_names(compared, workdir, run):
-    assert compared == workdir / "report.html"
+    assert compared == workdir / "comparison.html"  # beside the run's own report
     texts = Parsed(compared.read_text()).texts
     assert {"a & <b>", "run"} <= set(texts)
     found = run.findings
@@ -129,9 +129,10 @@ def test_a_damaged_file_is_named(workdir, tmp_path, name, content):
 
 
 def test_the_command_says_where_the_page_is(monkeypatch, capsys):
-    monkeypatch.setattr(modes, "write_report", lambda workdirs: workdirs[0] / "report.html")
+    monkeypatch.setattr(modes, "write_report", lambda workdirs, path: path or workdirs[0] / "x")
     modes.report(None, ["runs/a", "runs/b"], [])
-    assert capsys.readouterr().out == "report: runs/a/report.html\n"
+    modes.report(None, ["runs/a", "runs/b"], [], "page.html")
+    assert capsys.readouterr().out == "report: runs/a/x\nreport: page.html\n"
 
 
 def test_only_a_report_takes_more_than_one_run():

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from stn_jax.experiments.locks import locked
-from stn_jax.experiments.reproduce import runner
+from stn_jax.experiments.reproduce import forecast, runner
 from stn_jax.experiments.reproduce.command import main
 from stn_jax.experiments.reproduce.paper_tables import find_tables
 from stn_jax.experiments.training.diverged import TrainingDivergedError
@@ -100,12 +100,38 @@ def test_unfinished_work_of_other_seeds_and_settings_is_kept(trained, tmp_path):
 
 def test_rows_left_are_those_that_are_not_on_record(trained, tmp_path, capsys):
     reproduce(tmp_path, rows="rts-fcn")
-    assert "rows to run: 1; on record: 0" in capsys.readouterr().out
+    assert "rows to run: 1; on record: 0; about " in capsys.readouterr().out
     reproduce(tmp_path, rows="r*-[fc][cn]n")
     printed = capsys.readouterr().out
     assert "rows to run: 3; on record: 1" in printed
     assert "[3/3] rts-cnn" in printed
     assert "r-cnn: 1.50 (paper: 1.2); rows left: 1, about" in printed
+
+
+def test_how_long_it_takes_is_judged_by_records(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(forecast, "_RECORDS", tmp_path / "none")
+    reproduce(tmp_path)
+    assert capsys.readouterr().out.startswith("rows to run: 1; on record: 0\n")
+    path = tmp_path / "mnist" / "minutes" / "r-fcn.json"
+    record = json.loads(path.read_text())  # 8 epochs
+    record["runs"][0] |= {"train_seconds": 90.0, "seeds_together": 2}
+    path.write_text(json.dumps(record))
+    reproduce(tmp_path, "--budget=paper", "--seeds=2", rows="r*-fcn")  # 640 epochs
+    told = "rows to run: 2; on record: 0; about 4.0 h, judged by other records"
+    assert told in capsys.readouterr().out
+    reproduce(tmp_path, "--budget=trial", rows="rts-fcn")  # of other data
+    assert capsys.readouterr().out.startswith("rows to run: 1; on record: 0\n")
+
+
+def test_rows_are_listed_and_not_run(trained, tmp_path, capsys):
+    reproduce(tmp_path)
+    capsys.readouterr()
+    assert reproduce(tmp_path, "--list", rows="r*-fcn") == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["r-fcn", "on", "record", "R,", "FCN"],
+        ["rts-fcn", "to", "run", "RTS,", "FCN"],
+    ]
+    assert len(trained.asked) == 1
 
 
 def test_another_config_is_run_again_and_replaces_the_record(trained, tmp_path):

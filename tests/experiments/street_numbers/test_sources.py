@@ -155,5 +155,5 @@ def test_settings_that_do_not_fit_are_told(data_dir, overrides, message):
 def test_synthetic_numbers_never_stand_in_for_real_ones(data_dir, monkeypatch):
     load_street_numbers(data_config(data_dir))
     monkeypatch.setattr("stn_jax.experiments.data.tfds_support.answers", lambda url: False)
-    with pytest.raises(UserError, match=r"--config\.data\.source=synthetic"):
+    with pytest.raises(UserError, match="svhn_multi:synthetic_small"):
         load_street_numbers(data_config(data_dir, "svhn", held_out=0))

@@ -19,6 +19,7 @@ from stn_jax.experiments.training.checkpoints import Checkpoints, restore
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
+from stn_jax.experiments.training.optimizer import make_schedule
 from stn_jax.experiments.workdir.run_config import read_config
 from tests.experiments.tiny import (
     launch,
@@ -76,23 +77,25 @@ def test_metrics_hold_loss_error_theta_gradient_and_speed(finished):
     records = read_metrics(workdir)
     training = [record for record in records if "loss" in record]
     assert [record["step"] for record in training] == [3, 6, 9, 10, 13, 16, 19, 20, 23, 26, 29, 30]
+    rate = make_schedule(tiny_config().optimizer, 30)
     for record in training:
         assert len(record["transformer/theta/mean"]) == 6
         assert min(record["transformer/theta/spread"]) >= 0
         assert record["gradient_norm"] > 0
         assert record["examples_per_second"] > 0
         assert 0 <= record["error"] <= 1
+        assert record["learning_rate"] == pytest.approx(float(rate(record["step"] - 1)))
     evaluations = [record for record in records if "test_error_percent" in record]
     assert [record["step"] for record in evaluations] == [10, 20, 30]
     assert evaluations[-1]["test_error_percent"] == result["test_error_percent"]
     np.testing.assert_allclose(training[0]["transformer/theta/mean"], [1, 0, 0, 0, 1, 0], atol=0.1)
 
 
-def test_nothing_is_compiled_after_the_first_evaluation(finished):
+def test_nothing_is_compiled_after_the_first_evaluation_and_its_picture(finished):
     _, _, compilations_at_evaluation = finished
     assert len(compilations_at_evaluation) == 3
     assert compilations_at_evaluation[0] > 0
-    assert compilations_at_evaluation[-1] == compilations_at_evaluation[0]
+    assert compilations_at_evaluation[-1] == compilations_at_evaluation[1]
 
 
 def test_training_learns(finished):
@@ -164,6 +167,13 @@ def test_parameters_that_are_not_finite_are_never_saved(tmp_path):
     with pytest.raises(TrainingDivergedError, match="test loss of step 1 is"):
         train_and_evaluate(config, tmp_path)
     assert not [path for path in (tmp_path / "checkpoints").iterdir() if path.name.isdigit()]
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_a_run_that_learned_nothing_but_finite_nonsense_is_a_divergence(tmp_path):
+    config = tiny_config("fcn,paper", optimizer__learning_rate=1e3, num_epochs=0.4)
+    with pytest.raises(TrainingDivergedError, match=r"test loss of step 2 is .* Try a lower"):
+        train_and_evaluate(config, tmp_path)
     assert not (tmp_path / "result.json").exists()
 
 

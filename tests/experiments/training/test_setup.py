@@ -1,10 +1,12 @@
-"""Tests of when evaluations are due."""
+"""Tests of when evaluations are due, and of what does not fit the data."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stn_jax.experiments.training.setup import Setup
+from stn_jax.errors import UserError
+from stn_jax.experiments.training.setup import Setup, make_setup
+from tests.experiments.tiny import tiny_config
 
 
 def due(num_steps, eval_every):
@@ -36,3 +38,9 @@ def test_every_evaluation_is_due_once_and_the_last_one_at_the_end(num_steps, eva
     assert steps[-1] == num_steps
     for number, step in enumerate(steps[:-1], 1):
         assert abs(step - number * eval_every) <= 0.5 + 1e-6
+
+
+def test_a_batch_of_more_than_all_examples_is_refused():
+    assert make_setup(tiny_config(batch_size=160)).num_steps == 4
+    with pytest.raises(UserError, match="batch_size=161 is more than all 160 training examples"):
+        make_setup(tiny_config(batch_size=161))

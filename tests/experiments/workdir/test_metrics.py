@@ -20,7 +20,9 @@ def record(workdir, log_every, dispatches):
         MetricLog(workdir, start_step=0) as log,
         Progress(start_step=0, num_steps=100) as progress,
     ):
-        recorder = StepRecorder(log, progress, batch_size=2, log_every=log_every)
+        recorder = StepRecorder(
+            log, progress, batch_size=2, log_every=log_every, learning_rate=float
+        )
         step = 0
         for losses in dispatches:
             recorder.dispatched(step, step + len(losses), metrics(*losses, 0.0))
@@ -50,7 +52,7 @@ def test_every_metric_is_checked(tmp_path, name, value):
         MetricLog(tmp_path, start_step=0) as log,
         Progress(start_step=0, num_steps=100) as progress,
     ):
-        recorder = StepRecorder(log, progress, batch_size=2, log_every=1)
+        recorder = StepRecorder(log, progress, batch_size=2, log_every=1, learning_rate=float)
         values = metrics(1.0, 2.0, 3.0) | {"theta/mean": np.ones((3, 6))}
         values[name][1] = value
         recorder.dispatched(4, 7, values)
@@ -65,7 +67,7 @@ def test_of_many_seeds_each_is_checked_and_logged(tmp_path):
         MetricLog(tmp_path, start_step=0) as log,
         Progress(start_step=0, num_steps=100) as progress,
     ):
-        recorder = StepRecorder(log, progress, batch_size=2, log_every=1)
+        recorder = StepRecorder(log, progress, batch_size=2, log_every=1, learning_rate=float)
         good = metrics([1.0, 2.0], [3.0, 6.0]) | {"theta/mean": np.ones((2, 2, 6))}
         recorder.dispatched(0, 2, good | {"gradient_norm": np.ones((2, 2))})
         recorder.dispatched(2, 4, metrics([1.0, 1.0], [1.0, nan]))

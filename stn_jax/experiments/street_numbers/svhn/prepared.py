@@ -101,8 +101,9 @@ def _check_sources(
         )
     elif not tfds_support.answers(archive_url("train")):
         raise UserError(
-            f"SVHN is not in {root} and {URL} cannot be reached: run with "
-            "--config.data.source=synthetic, or with --config.data.manual_dir=DIR, where DIR holds "
+            f"SVHN is not in {root} and {URL} cannot be reached: train a small network on drawn "
+            "numbers, as with svhn_multi:synthetic_small (--config.data.source=synthetic alone "
+            "takes hours on a CPU), or run with --config.data.manual_dir=DIR, where DIR holds "
             "the archives train.tar.gz, test.tar.gz and extra.tar.gz, or on a machine with a "
             "network, or with --config.data.data_dir=DIR, where SVHN is already prepared in DIR"
         )

@@ -145,7 +145,7 @@ def test_a_damaged_archive_is_found_before_anything_is_written(archives, tmp_pat
 def test_no_network(tmp_path):
     message = prepare_refused("cannot be reached", tmp_path, None)
     for way_out in (
-        "--config.data.source=synthetic",
+        "svhn_multi:synthetic_small",
         "--config.data.manual_dir=DIR",
         "--config.data.data_dir=DIR",
     ):
