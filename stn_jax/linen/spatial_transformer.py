@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from flax import linen as nn
 from jax import Array
 
@@ -81,7 +82,7 @@ class SpatialTransformer(nn.Module):
             output_shape=self.output_shape,
             method=self.method,
             padding=self.padding,
-            fill=self.fill,
+            fill=np.asarray(self.fill),
             align_corners=self.align_corners,
             cubic_a=self.cubic_a,
         )

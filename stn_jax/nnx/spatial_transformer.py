@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -75,7 +76,7 @@ class SpatialTransformer(nnx.Module):
             output_shape=self.output_shape,
             method=self.method,
             padding=self.padding,
-            fill=self.fill,
+            fill=np.asarray(self.fill),
             align_corners=self.align_corners,
             cubic_a=self.cubic_a,
         )

@@ -5,11 +5,23 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
+from stn_jax.errors import UserError
+
 Padding = Literal["zeros", "border", "reflection", "wrap"]
 PADDINGS: tuple[Padding, ...] = get_args(Padding)
 
 Coordinates = Literal["normalised", "pixels"]
 COORDINATES: tuple[Coordinates, ...] = get_args(Coordinates)
+
+
+def check_options(padding: str, coordinates: str) -> None:
+    """Raises UserError if there is no such padding, or there are no such coordinates."""
+    for name, value, choices in (
+        ("padding", padding, PADDINGS),
+        ("coordinates", coordinates, COORDINATES),
+    ):
+        if value not in choices:
+            raise UserError(f"{name} must be one of {choices}, got {value!r}")
 
 
 def to_pixels(coordinate: jax.Array, size: int, align_corners: bool) -> jax.Array:

@@ -13,8 +13,8 @@ chosen when a program is lowered for a platform, not when it is traced.
 import contextlib
 import functools
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,16 +79,45 @@ def interpolate(
         grid = lax.stop_gradient(grid)
     *sizes, channels = image.shape
     read = _primitives(kernel, len(sizes), _forced_path.value, is_separable).read
-    points = grid if is_separable else grid.reshape(math.prod(grid.shape[:-1]), len(sizes))
-    values = read.bind(
-        image,
-        points,
-        sizes=tuple(sizes),
-        padding=PADDINGS.index(padding),
-        align_corners=int(align_corners),
-        in_pixels=int(in_pixels),
-    )
-    return values.reshape(*grid.shape[:-1], channels)
+    points = grid if is_separable else _flat(grid)
+    params = _params(sizes, padding, align_corners, in_pixels)
+    return read.bind(image, points, **params).reshape(*grid.shape[:-1], channels)
+
+
+def add_at(
+    values: jax.Array,
+    grid: jax.Array,
+    sizes: Sequence[int],
+    kernel: Kernel,
+    *,
+    padding: str,
+    align_corners: bool,
+    in_pixels: bool,
+) -> jax.Array:
+    """Computes the transpose of `interpolate`, an image [*sizes, C], see `stn_jax.sampling.splat`.
+
+    Arguments as in `interpolate`.
+    """
+    if kernel.name == "nearest":
+        grid = lax.stop_gradient(grid)
+    add = _primitives(kernel, len(sizes), _forced_path.value, False).read_transpose
+    params = _params(sizes, padding, align_corners, in_pixels)
+    return add.bind(_flat(values), _flat(grid), **params)
+
+
+def _flat(array: jax.Array) -> jax.Array:
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+
+
+def _params(
+    sizes: Sequence[int], padding: str, align_corners: bool, in_pixels: bool
+) -> dict[str, Any]:
+    return {
+        "sizes": tuple(sizes),
+        "padding": PADDINGS.index(padding),
+        "align_corners": int(align_corners),
+        "in_pixels": int(in_pixels),
+    }
 
 
 class _Primitives(NamedTuple):

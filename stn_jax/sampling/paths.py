@@ -9,7 +9,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -227,7 +227,7 @@ def _taps(axes: Axes, kernel: Kernel) -> Iterator[tuple[int, ...]]:
     return itertools.product(range(kernel.taps), repeat=len(axes))
 
 
-def index_of(places: Sequence, sizes: Sequence[int]):
+def index_of(places: Sequence[Any], sizes: Sequence[int]) -> Any:
     """Returns the place in a flat array, given the place along each of its axes."""
     index = 0
     for place, size in zip(places, sizes, strict=True):

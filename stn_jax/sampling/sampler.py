@@ -4,14 +4,15 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from stn_jax.dtypes import at_least_float32
 from stn_jax.errors import UserError
 from stn_jax.layout import check_image
-from stn_jax.sampling.coordinates import COORDINATES, PADDINGS, Coordinates, Padding
+from stn_jax.sampling.coordinates import Coordinates, Padding, check_options
 from stn_jax.sampling.interpolation import interpolate
-from stn_jax.sampling.windows import METHODS, Method, make_kernel
+from stn_jax.sampling.windows import Method, make_kernel
 
 
 def sample(
@@ -137,15 +138,17 @@ def _read(
     is_separable: bool,
 ) -> jax.Array:
     image, grid = jnp.asarray(image), jnp.asarray(grid)
-    _check(image, grid, method, padding, coordinates)
+    _check(image, grid)
+    check_options(padding, coordinates)
+    kernel = make_kernel(method, cubic_a)
     dtype = jnp.float64 if image.dtype == jnp.float64 else at_least_float32(grid).dtype
     # What is read outside is what the kernel's weights, whose sum is 1, lack inside.
-    filled = padding == "zeros" and not (isinstance(fill, int | float) and fill == 0)
-    outside = _checked_fill(fill, image) if filled else None
+    is_filled = isinstance(fill, jax.Array) or np.any(fill)
+    outside = _checked_fill(fill, image) if padding == "zeros" and is_filled else None
     values = interpolate(
         image if outside is None else image - outside,
         grid.astype(dtype),
-        make_kernel(method, cubic_a),
+        kernel,
         padding=padding,
         align_corners=align_corners,
         in_pixels=coordinates == "pixels",
@@ -164,7 +167,7 @@ def _checked_fill(fill: ArrayLike, image: jax.Array) -> jax.Array:
     return fill
 
 
-def _check(image: jax.Array, grid: jax.Array, method: str, padding: str, coordinates: str) -> None:
+def _check(image: jax.Array, grid: jax.Array) -> None:
     check_image(image.shape, grid.shape)
     sizes = image.shape[:-1]
     is_symbolic = not all(isinstance(size, int) for size in sizes)  # for `jax.export`
@@ -174,10 +177,3 @@ def _check(image: jax.Array, grid: jax.Array, method: str, padding: str, coordin
     if not jnp.issubdtype(image.dtype, jnp.floating):
         scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
         raise UserError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
-    for name, value, choices in (
-        ("method", method, METHODS),
-        ("padding", padding, PADDINGS),
-        ("coordinates", coordinates, COORDINATES),
-    ):
-        if value not in choices:
-            raise UserError(f"{name} must be one of {choices}, got {value!r}")

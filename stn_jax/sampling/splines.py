@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from stn_jax.sampling.coordinates import PADDINGS, Padding
-from stn_jax.sampling.windows import FRAMES
+from stn_jax.sampling.windows import frame_mode
 
 ORDERS = (2, 3, 4, 5)
 
@@ -76,9 +77,9 @@ def _filter(values: jax.Array, order: int, padding: str, align_corners: bool) ->
     options = order, padding, align_corners
     size = len(values)
 
-    def product(weights, values):
-        weights = jnp.asarray(weights, values.dtype)
-        return jnp.einsum("...ij,...j->...i", weights, values, precision="highest")
+    def product(weights: np.ndarray, values: jax.Array) -> jax.Array:
+        exact = jnp.asarray(weights, values.dtype)
+        return jnp.einsum("...ij,...j->...i", exact, values, precision="highest")
 
     lines = values.reshape(size, math.prod(values.shape[1:])).T
     if size <= 2 * _BLOCK:
@@ -106,9 +107,7 @@ def _inverse(size: int, order: int, padding: str, align_corners: bool) -> np.nda
     # The values of the B-spline at whole numbers, by the recursion of Cox and de Boor.
     radius = order // 2
     weights = [_bspline(order, distance) for distance in range(-radius, radius + 1)]
-    frame = FRAMES[padding]
-    if padding == "reflection" and align_corners:
-        frame = "reflect"
+    frame: Any = frame_mode(padding, align_corners)
     taps = np.pad(np.eye(size), ((radius, radius), (0, 0)), frame)
     matrix = sum(weight * taps[i : i + size] for i, weight in enumerate(weights))
     return np.linalg.inv(matrix)

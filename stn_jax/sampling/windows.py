@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 
+from stn_jax.errors import UserError
 from stn_jax.sampling.coordinates import apply_padding, clamp, reflect, to_pixels
 
 Method = Literal[
@@ -17,7 +18,7 @@ _OTHER_NAMES = {"bilinear": "linear", "bicubic": "cubic"}
 
 _TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
 
-FRAMES = {"zeros": "constant", "border": "edge", "reflection": "symmetric", "wrap": "wrap"}
+_FRAMES = {"zeros": "constant", "border": "edge", "reflection": "symmetric", "wrap": "wrap"}
 
 
 class Kernel(NamedTuple):
@@ -53,7 +54,13 @@ class Kernel(NamedTuple):
 
 
 def make_kernel(method: str, cubic_a: float) -> Kernel:
-    """Returns the kernel of a method."""
+    """Returns the kernel of a method.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    if method not in METHODS:
+        raise UserError(f"method must be one of {METHODS}, got {method!r}")
     name = _OTHER_NAMES.get(method, method)
     return Kernel(name, cubic_a if name == "cubic" else 0.0)
 
@@ -112,11 +119,13 @@ def window(coordinate: jax.Array, axis: Axis, kernel: Kernel) -> Window:
 
 def add_frame(image: jax.Array, axes: tuple[Axis, ...], kernel: Kernel) -> jax.Array:
     """Adds a frame of padding around an image [*S, C], as wide as a window."""
-    padding, align_corners = axes[0].padding, axes[0].align_corners
-    frame = FRAMES[padding]
-    if padding == "reflection" and align_corners:
-        frame = "reflect"
+    frame = frame_mode(axes[0].padding, axes[0].align_corners)
     return jnp.pad(image, ((kernel.taps,) * 2,) * len(axes) + ((0, 0),), frame)
+
+
+def frame_mode(padding: str, align_corners: bool) -> str:
+    """Returns the mode of `jnp.pad` and `np.pad` that continues an image as `padding` says."""
+    return "reflect" if padding == "reflection" and align_corners else _FRAMES[padding]
 
 
 def _cubic(t: jax.Array, a: float) -> list[jax.Array]:

@@ -54,7 +54,7 @@ def checked_shape(shape: Shape, ndim: int | None = 2) -> tuple[int, ...]:
     except TypeError:
         sizes = ()
     if len(sizes) not in ((1, 2, 3) if ndim is None else (ndim,)) or min(sizes) < 1:
-        wanted = _SHAPES.get(ndim, "one to three positive integers")
+        wanted = "one to three positive integers" if ndim is None else _SHAPES[ndim]
         raise UserError(f"shape must be {wanted}, got {shape!r}")
     return sizes
 
