@@ -35,7 +35,11 @@ def splat(
         values: [..., C], of a floating-point dtype.
         grid: [..., n], a point for each value, in the conventions of `sample`.
         shape: the sizes S of the image, such as (H, W); n of them.
-        method, padding, align_corners, coordinates, cubic_a: as for `sample`.
+        method: the sampling kernel, as for `sample`.
+        padding: what is outside the image, as for `sample`.
+        align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+        coordinates: the units of the grid, "normalised" or "pixels".
+        cubic_a: the slope of "cubic" at a distance of 1 pixel.
 
     Returns:
         [*S, C], in the values' dtype; sums are accumulated in float32 or float64.

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from scipy import ndimage
+
 from stn_jax import sample
 from tests import reference
 
@@ -76,3 +78,30 @@ def test_a_grid_of_any_shape_is_points(sizes):
     alone = sample(image, points[0])
     chex.assert_trees_all_close(alone, values[0], atol=1e-6)
     assert sample(image, points[:0]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("sizes", [(7,), (5, 6), (4, 5, 6)])
+@pytest.mark.parametrize(("order", "method"), [(0, "nearest"), (1, "linear")])
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("nearest", {"padding": "border"}),
+        ("reflect", {"padding": "reflection"}),
+        ("mirror", {"padding": "reflection", "align_corners": True}),
+        ("grid-wrap", {"padding": "wrap"}),
+        ("grid-constant", {"padding": "zeros", "fill": 2.5}),
+    ],
+)
+def test_settings_that_equal_those_of_scipy(mode, options, order, method, sizes):
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(4)
+        image = rng.normal(size=sizes)
+        points = rng.uniform(-5, 12, (40, len(sizes)))
+        ours = sample(image[..., None], points, method=method, coordinates="pixels", **options)
+        theirs = ndimage.map_coordinates(
+            image, points[:, ::-1].T, order=order, mode=mode, cval=options.get("fill", 0.0)
+        )
+        chex.assert_trees_all_close(np.asarray(ours[:, 0]), theirs, atol=1e-12)
+        if mode in ("nearest", "mirror"):
+            jaxs = jax.scipy.ndimage.map_coordinates(image, points[:, ::-1].T, order, mode)
+            chex.assert_trees_all_close(ours[:, 0], jaxs, atol=1e-12)

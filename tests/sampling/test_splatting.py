@@ -23,7 +23,9 @@ def test_it_is_the_transpose_of_sample(method, padding, align_corners, sizes):
     added = jax.jit(lambda *args: splat(*args, sizes, **options))(values, grid)
     (expected,) = jax.vjp(lambda image: sample(image, grid, **options), image)[1](values)
     chex.assert_trees_all_close(added, expected, atol=1e-5)
-    alone = sum(splat(v[None], g[None], sizes, **options) for v, g in zip(values[0], grid[0], strict=False))
+    alone = sum(
+        splat(v[None], g[None], sizes, **options) for v, g in zip(values[0], grid[0], strict=False)
+    )
     chex.assert_trees_all_close(alone, splat(values[0], grid[0], sizes, **options), atol=1e-5)
 
 
@@ -55,10 +57,11 @@ def test_batches_share_or_have_their_own_points():
     grids = rng.uniform(-1, 1, (3, 8, 2)).astype(np.float32)
     one = functools.partial(splat, shape=(4, 5))
     for axes in ((0, 0), (0, None), (None, 0)):
-        operands = [x if axis == 0 else x[0] for x, axis in zip((values, grids), axes, strict=False)]
-        expected = [
-            one(*(x[i] if axis == 0 else x for x, axis in zip(operands, axes, strict=False))) for i in range(3)
-        ]
+        value_axis, grid_axis = axes
+        operands = values[: 3 if value_axis == 0 else 1], grids[: 3 if grid_axis == 0 else 1]
+        pairs = zip(*(np.broadcast_to(x, (3, 8, 2)) for x in operands), strict=True)
+        expected = [one(*pair) for pair in pairs]
+        operands = [x if axis == 0 else x[0] for x, axis in zip(operands, axes, strict=True)]
         chex.assert_trees_all_close(jax.vmap(one, axes)(*operands), jnp.stack(expected), atol=1e-6)
 
 
