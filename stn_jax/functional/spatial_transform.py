@@ -23,6 +23,7 @@ def spatial_transform(
     fill: ArrayLike = 0.0,
     align_corners: bool = False,
     cubic_a: float = -0.75,
+    antialias: bool | int = False,
 ) -> tuple[jax.Array, jax.Array]:
     """Warps each image of a batch by its own theta (paper, section 3).
 
@@ -42,6 +43,8 @@ def spatial_transform(
         fill: what "zeros" reads instead of 0: a number, or one for each channel [C].
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
         cubic_a: the slope of "cubic" at a distance of 1 pixel.
+        antialias: whether to average over the pixels between the points of a grid that shrinks the
+            image, or how many times it may shrink by half; see `stn_jax.sample`.
 
     Returns:
         The warped images [B, H', W', C], and the sampling grids [B, H', W', 2] that were used.
@@ -82,6 +85,7 @@ def spatial_transform(
             fill=fill,
             align_corners=align_corners,
             cubic_a=cubic_a,
+            antialias=antialias,
         )
 
     grids = jax.vmap(make_grid)(theta)

@@ -39,6 +39,8 @@ class SpatialTransformer(nn.Module):
         fill: what "zeros" reads instead of 0: a number, or one for each channel.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
         cubic_a: the slope of "cubic" at a distance of 1 pixel.
+        antialias: whether to average over the pixels between the points of a grid that shrinks the
+            image, or how many times it may shrink by half; see `stn_jax.sample`.
 
     Raises:
         ValueError: no family or two different families are given, theta does not have the shape of
@@ -58,6 +60,7 @@ class SpatialTransformer(nn.Module):
     fill: float | Sequence[float] = 0.0
     align_corners: bool = False
     cubic_a: float = -0.75
+    antialias: bool | int = False
 
     def __post_init__(self) -> None:
         network: Any = self.localisation
@@ -85,6 +88,7 @@ class SpatialTransformer(nn.Module):
             fill=np.asarray(self.fill),
             align_corners=self.align_corners,
             cubic_a=self.cubic_a,
+            antialias=self.antialias,
         )
         self.sow("intermediates", "inputs", images)
         self.sow("intermediates", "theta", theta)

@@ -35,6 +35,8 @@ class SpatialTransformer(nnx.Module):
         fill: what "zeros" reads instead of 0: a number, or one for each channel.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
         cubic_a: the slope of "cubic" at a distance of 1 pixel.
+        antialias: whether to average over the pixels between the points of a grid that shrinks the
+            image, or how many times it may shrink by half; see `stn_jax.sample`.
 
     Raises:
         ValueError: no family or two different families are given, theta does not have the shape of
@@ -56,6 +58,7 @@ class SpatialTransformer(nnx.Module):
         fill: float | Sequence[float] = 0.0,
         align_corners: bool = False,
         cubic_a: float = -0.75,
+        antialias: bool | int = False,
     ):
         self.localisation = localisation
         self.family = shared_family(family, localisation)
@@ -65,6 +68,7 @@ class SpatialTransformer(nnx.Module):
         self.fill = fill if isinstance(fill, float | int) else tuple(fill)
         self.align_corners = align_corners
         self.cubic_a = cubic_a
+        self.antialias = antialias
 
     def __call__(self, images: Array, *args: Any, **kwargs: Any) -> Array:
         """Returns the warped images; other arguments are passed to the localisation network."""
@@ -79,6 +83,7 @@ class SpatialTransformer(nnx.Module):
             fill=np.asarray(self.fill),
             align_corners=self.align_corners,
             cubic_a=self.cubic_a,
+            antialias=self.antialias,
         )
         if hasattr(self, "__captures__"):  # set by `nnx.capture`; without it, `sow` is deprecated
             self.sow(nnx.Intermediate, "inputs", images)

@@ -10,7 +10,8 @@ from jax.typing import ArrayLike
 from stn_jax.dtypes import at_least_float32
 from stn_jax.errors import UserError
 from stn_jax.layout import check_image
-from stn_jax.sampling.coordinates import Coordinates, Padding, check_options
+from stn_jax.sampling.antialiasing import blurred, checked_levels, level
+from stn_jax.sampling.coordinates import Coordinates, Padding, check_options, to_pixels
 from stn_jax.sampling.interpolation import interpolate
 from stn_jax.sampling.windows import Method, make_kernel
 
@@ -25,6 +26,7 @@ def sample(
     align_corners: bool = False,
     coordinates: Coordinates = "normalised",
     cubic_a: float = -0.75,
+    antialias: bool | int = False,
 ) -> jax.Array:
     """Reads an image, a signal or a volume at the points of `grid` (paper, equations 3 to 5).
 
@@ -66,6 +68,10 @@ def sample(
         coordinates: the units of the grid, "normalised" or "pixels".
         cubic_a: the slope of "cubic" at a distance of 1 pixel: -0.75 as in torch, or -0.5 (Keys,
             1981) as in TensorFlow and `jax.image`.
+        antialias: where the grid shrinks the image, average over the pixels between its points: the
+            number of times that it may shrink the image by half, or True for 3. For "linear", and
+            grids [H', W', 2] of images or [W', 1] of signals, whose neighbours show how much they
+            shrink. Nothing changes where they do not. The image is kept once more for each level.
 
     Returns:
         [..., C], in the image's dtype; sums are accumulated in float32 or float64.
@@ -87,6 +93,7 @@ def sample(
         align_corners,
         coordinates,
         cubic_a,
+        antialias,
         is_separable=False,
     )
 
@@ -101,6 +108,7 @@ def sample_separable(
     align_corners: bool = False,
     coordinates: Coordinates = "normalised",
     cubic_a: float = -0.75,
+    antialias: bool | int = False,
 ) -> jax.Array:
     """Computes `sample` for a grid [H', W', 2] whose x depends on the column, y on the row only.
 
@@ -122,6 +130,7 @@ def sample_separable(
         align_corners,
         coordinates,
         cubic_a,
+        antialias,
         is_separable=True,
     )
 
@@ -135,24 +144,35 @@ def _read(
     align_corners: bool,
     coordinates: str,
     cubic_a: float,
+    antialias: bool | int,
     is_separable: bool,
 ) -> jax.Array:
     image, grid = jnp.asarray(image), jnp.asarray(grid)
     _check(image, grid)
     check_options(padding, coordinates)
     kernel = make_kernel(method, cubic_a)
+    levels = checked_levels(antialias, method, grid.shape)
     dtype = jnp.float64 if image.dtype == jnp.float64 else at_least_float32(grid).dtype
     # What is read outside is what the kernel's weights, whose sum is 1, lack inside.
     is_filled = isinstance(fill, jax.Array) or np.any(fill)
     outside = _checked_fill(fill, image) if padding == "zeros" and is_filled else None
+    image, grid = image if outside is None else image - outside, grid.astype(dtype)
+    in_pixels = coordinates == "pixels"
+    if levels:
+        if not in_pixels:
+            sizes = zip(range(grid.shape[-1]), image.shape[-2::-1], strict=True)
+            axes = (to_pixels(grid[..., i], size, align_corners) for i, size in sizes)
+            grid, in_pixels = jnp.stack(tuple(axes), axis=-1), True
+        image = blurred(image, levels, padding, align_corners)
+        grid = jnp.concatenate([grid, level(grid, levels)[..., None]], axis=-1)
     values = interpolate(
-        image if outside is None else image - outside,
-        grid.astype(dtype),
+        image,
+        grid,
         kernel,
         padding=padding,
         align_corners=align_corners,
-        in_pixels=coordinates == "pixels",
-        is_separable=is_separable and 0 not in grid.shape,
+        in_pixels=in_pixels,
+        is_separable=is_separable and not levels and 0 not in grid.shape,
     )
     return values if outside is None else values + outside
 
