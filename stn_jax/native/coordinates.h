@@ -122,7 +122,8 @@ struct Axis {
   float Clamp(float position, float reach) const {
     constexpr float kHuge = 1 / std::numeric_limits<float>::epsilon();
     if (padding == kReflection || padding == kWrap) {
-      return std::fabs(position) < kHuge ? position : 0;
+      const float most = 2.0f * size;
+      return std::fabs(position) < (most > kHuge ? most : kHuge) ? position : 0;
     }
     const float last = size - 2 + reach;
     const float above = position > -reach ? position : -reach;

@@ -65,7 +65,7 @@ class SpatialTransformer(nnx.Module):
         self.output_shape = output_shape
         self.method = method
         self.padding = padding
-        self.fill = fill if isinstance(fill, float | int) else tuple(fill)
+        self.fill = tuple(np.ravel(fill).tolist())
         self.align_corners = align_corners
         self.cubic_a = cubic_a
         self.antialias = antialias

@@ -4,8 +4,11 @@ The image is blurred in steps: level l averages about 2^l pixels along each axis
 between the two levels that fit the distance of its neighbours in the grid, as one reads a volume.
 """
 
+import operator
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from stn_jax.errors import UserError
 from stn_jax.sampling.windows import frame_mode
@@ -23,7 +26,12 @@ def checked_levels(antialias: bool | int, method: str, grid_shape: tuple[int, ..
     Raises:
         UserError: there are no such levels, or the method or the grid does not support them.
     """
-    levels = 3 if antialias is True else int(antialias)
+    try:
+        levels = (
+            3 if isinstance(antialias, np.bool | bool) and antialias else operator.index(antialias)
+        )
+    except TypeError:
+        levels = -1
     if not 0 <= levels <= MOST_LEVELS:
         raise UserError(f"antialias must be a bool or in 0..{MOST_LEVELS}, got {antialias!r}")
     if levels == 0:
@@ -67,6 +75,8 @@ def level(points: jax.Array, levels: int) -> jax.Array:
     over s pixels has a variance of s^2 / 12; the level is the one whose variance is the same.
     """
     squares = []
+    # What is no place has no gradient, and its neighbours have theirs.
+    points = jnp.where(jnp.abs(points) < 1 / jnp.finfo(points.dtype).eps, points, 0)
     for axis in range(points.ndim - 1):
         if points.shape[axis] > 1:
             # One-sided at the ends, as `jnp.gradient` does it.
@@ -74,7 +84,7 @@ def level(points: jax.Array, levels: int) -> jax.Array:
             squares.append(jnp.sum(steps**2, axis=-1))
     if not squares:
         return jnp.zeros(points.shape[:-1], points.dtype)
-    square = jnp.clip(sum(squares) / len(squares), 1, 4.0**levels)
-    square = jnp.where(jnp.isnan(square), 1, square)
+    # At the identity, whose square is 1 up to rounding, the level has no gradient.
+    square = jnp.clip(sum(squares) / len(squares) - 1e-4, 1, 4.0**levels)
     whole = jnp.floor(jnp.log2(jax.lax.stop_gradient(square)) / 2)
     return jnp.clip(whole + (square / 4**whole - 1) / 3, 0, levels)

@@ -37,7 +37,10 @@ def to_pixels(coordinate: jax.Array, size: int, align_corners: bool) -> jax.Arra
 def clamp(position: jax.Array, size: int, padding: str) -> jax.Array:
     """Limits a position in pixels, even NaN or infinity, to a range that integers can hold."""
     if padding in ("reflection", "wrap"):
-        return jnp.where(jnp.abs(position) < 1 / jnp.finfo(position.dtype).eps, position, 0)
+        most = 1 / float(jnp.finfo(position.dtype).eps)
+        if isinstance(size, int):
+            most = max(most, 2 * size)
+        return jnp.where(jnp.abs(position) < most, position, 0)
     # At four pixels outside the image, no tap of any kernel reaches it.
     above = jnp.where(position > -4, position, -4)
     return jnp.where(above < size + 3, above, size + 3)

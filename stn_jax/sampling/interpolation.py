@@ -36,8 +36,8 @@ def sampling_path(path: str) -> contextlib.AbstractContextManager[None]:
     """Returns a context in which `sample` computes by one path on all platforms, for debugging.
 
     Args:
-        path: "gathers", "stacked", "packed" or "products"; see `stn_jax.sampling`. "separable"
-            gives wrong values unless the grid is separable.
+        path: "gathers", "stacked", "lines", "packed" or "products"; see `stn_jax.sampling`.
+            "separable" gives wrong values unless the grid is separable.
 
     Raises:
         ValueError: there is no such path.
@@ -175,7 +175,7 @@ def _primitive(
         jvp_of_others: (primals, tangents) -> the part of the derivative that comes from all
             operands except the first. By default, JAX derives it from `operation`.
     """
-    signature = Signature(letters, split="ijkpc", fold="pi")
+    signature = Signature(letters, split="ijkpc", fold="p")
     pixels = next(i for i, letters in enumerate(signature.operands) if letters.endswith("c"))
 
     def compute(platform, *operands, sizes, **params):

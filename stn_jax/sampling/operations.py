@@ -97,8 +97,9 @@ def read_transpose_on_cpu(values, grid, axes, kernel):
             return pixels
 
         pixels = pixels.reshape(math.prod(sizes), channels)
-        if len(values) != 0:
-            pixels = lax.fori_loop(0, len(values), add, pixels)
+        count = values.shape[0]
+        if not (isinstance(count, int) and count == 0):
+            pixels = lax.fori_loop(0, count, add, pixels)
         (image,) = jax.linear_transpose(frame, image)(pixels.reshape(*sizes, channels))
         return image
 

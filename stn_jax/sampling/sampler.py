@@ -1,6 +1,6 @@
 """The sampler: an image and a sampling grid give the warped image (paper, section 3.3)."""
 
-import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,13 @@ from stn_jax.layout import check_image
 from stn_jax.sampling.antialiasing import blurred, checked_levels, level
 from stn_jax.sampling.coordinates import Coordinates, Padding, check_options, to_pixels
 from stn_jax.sampling.interpolation import interpolate
-from stn_jax.sampling.windows import Method, make_kernel
+from stn_jax.sampling.windows import (
+    Axis,
+    Method,
+    check_countable,
+    make_kernel,
+    weight_outside,
+)
 
 
 def sample(
@@ -64,6 +70,7 @@ def sample(
             `spline_coefficients`.
         padding: "zeros", "border", "reflection" or "wrap".
         fill: what "zeros" reads outside the image: a finite number, or one for each channel [C].
+            Other paddings ignore it.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
         coordinates: the units of the grid, "normalised" or "pixels".
         cubic_a: the slope of "cubic" at a distance of 1 pixel: -0.75 as in torch, or -0.5 (Keys,
@@ -148,52 +155,54 @@ def _read(
     is_separable: bool,
 ) -> jax.Array:
     image, grid = jnp.asarray(image), jnp.asarray(grid)
-    _check(image, grid)
+    check_image(image.shape, grid.shape)
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
+        raise UserError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
+    if is_separable and grid.ndim != image.ndim:
+        raise UserError(f"grid must have {image.ndim} axes, as [H', W', 2], got {grid.shape}")
     check_options(padding, coordinates)
-    kernel = make_kernel(method, cubic_a)
+    kernel, filling = make_kernel(method, cubic_a), _checked_fill(fill, image.shape[-1])
     levels = checked_levels(antialias, method, grid.shape)
+    check_countable((*image.shape[:-1], *([levels + 1] if levels else [])), kernel)
     dtype = jnp.float64 if image.dtype == jnp.float64 else at_least_float32(grid).dtype
-    # What is read outside is what the kernel's weights, whose sum is 1, lack inside.
-    is_filled = isinstance(fill, jax.Array) or np.any(fill)
-    outside = _checked_fill(fill, image) if padding == "zeros" and is_filled else None
-    image, grid = image if outside is None else image - outside, grid.astype(dtype)
-    in_pixels = coordinates == "pixels"
+    grid, in_pixels = grid.astype(dtype), coordinates == "pixels"
     if levels:
         if not in_pixels:
             sizes = zip(range(grid.shape[-1]), image.shape[-2::-1], strict=True)
             axes = (to_pixels(grid[..., i], size, align_corners) for i, size in sizes)
             grid, in_pixels = jnp.stack(tuple(axes), axis=-1), True
-        image = blurred(image, levels, padding, align_corners)
         grid = jnp.concatenate([grid, level(grid, levels)[..., None]], axis=-1)
-    values = interpolate(
-        image,
-        grid,
-        kernel,
-        padding=padding,
-        align_corners=align_corners,
-        in_pixels=in_pixels,
-        is_separable=is_separable and not levels and 0 not in grid.shape,
-    )
-    return values if outside is None else values + outside
+
+    def read(image: jax.Array) -> jax.Array:
+        return interpolate(
+            blurred(image, levels, padding, align_corners) if levels else image,
+            grid,
+            kernel,
+            padding=padding,
+            align_corners=align_corners,
+            in_pixels=in_pixels,
+            is_separable=is_separable and not levels and 0 not in grid.shape,
+        )
+
+    values = read(image)
+    if padding != "zeros" or filling is None:
+        return values
+    if levels:
+        outside = 1 - read(jnp.ones_like(image, dtype, shape=(*image.shape[:-1], 1)))
+    else:
+        of_axes = [Axis(size, padding, align_corners, in_pixels) for size in image.shape[:-1]]
+        outside = weight_outside(grid, of_axes, kernel)[..., None]
+    return (values.astype(dtype) + outside * filling.astype(dtype)).astype(image.dtype)
 
 
-def _checked_fill(fill: ArrayLike, image: jax.Array) -> jax.Array:
-    fill = jnp.asarray(fill, image.dtype)
-    if fill.shape not in ((), (1,), image.shape[-1:]):
+def _checked_fill(fill: ArrayLike, channels: Any) -> jax.Array | None:
+    """Returns what to read outside the image, or None for zeros."""
+    is_zero = not isinstance(fill, jax.Array) and not np.any(fill)
+    fill = jnp.asarray(fill)
+    if fill.shape not in ((), (1,), (channels,)):
         raise UserError(
-            f"fill must be a number or one for each of the {image.shape[-1]} channels, "
+            f"fill must be a number or one for each of the {channels} channels, "
             f"got the shape {fill.shape}"
         )
-    return fill
-
-
-def _check(image: jax.Array, grid: jax.Array) -> None:
-    check_image(image.shape, grid.shape)
-    sizes = image.shape[:-1]
-    is_symbolic = not all(isinstance(size, int) for size in sizes)  # for `jax.export`
-    # With a frame of two pixels, as for "linear", the pixels must be countable in int32.
-    if not is_symbolic and math.prod(size + 4 for size in sizes) >= 2**31:
-        raise UserError(f"image of {sizes} pixels is too large: sample parts of it")
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
-        raise UserError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
+    return None if is_zero else fill

@@ -1,7 +1,11 @@
 """The transpose of the sampler, and the mask of the points that it reads inside an image."""
 
+import operator
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jax.export import is_symbolic_dim
 from jax.typing import ArrayLike
 
 from stn_jax.dtypes import at_least_float32
@@ -9,7 +13,7 @@ from stn_jax.errors import UserError
 from stn_jax.layout import check_image
 from stn_jax.sampling.coordinates import Coordinates, Padding, check_options
 from stn_jax.sampling.interpolation import add_at
-from stn_jax.sampling.windows import Method, make_kernel
+from stn_jax.sampling.windows import Method, check_countable, make_kernel
 
 
 def splat(
@@ -59,14 +63,17 @@ def splat(
         )
     if not jnp.issubdtype(values.dtype, jnp.floating):
         raise UserError(f"values must be floating-point, got {values.dtype}")
-    check_image((*shape, values.shape[-1]), grid.shape)
+    sizes = _checked_sizes(shape)
+    check_image((*sizes, values.shape[-1]), grid.shape)
     check_options(padding, coordinates)
+    kernel = make_kernel(method, cubic_a)
+    check_countable(sizes, kernel)
     dtype = jnp.float64 if values.dtype == jnp.float64 else at_least_float32(grid).dtype
     return add_at(
         values,
         grid.astype(dtype),
-        tuple(shape),
-        make_kernel(method, cubic_a),
+        sizes,
+        kernel,
         padding=padding,
         align_corners=align_corners,
         in_pixels=coordinates == "pixels",
@@ -102,10 +109,22 @@ def inside(
     [True, False]
     """
     grid = at_least_float32(grid)
-    check_image((*shape, 1), grid.shape)
+    sizes = _checked_sizes(shape)
+    check_image((*sizes, 1), grid.shape)
     check_options("zeros", coordinates)
     if coordinates == "normalised":
         return jnp.all(jnp.abs(grid) <= 1, axis=-1)
     edge = 0.0 if align_corners else 0.5
-    last = jnp.asarray(shape[::-1], grid.dtype) - 1 + edge
+    last = jnp.asarray(sizes[::-1], grid.dtype) - 1 + edge
     return jnp.all((grid >= -edge) & (grid <= last), axis=-1)
+
+
+def _checked_sizes(shape: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Returns a shape with its sizes as ints, except symbolic ones of `jax.export`."""
+    try:
+        sizes = tuple(x if is_symbolic_dim(x) else operator.index(x) for x in shape)
+    except TypeError:
+        sizes = ()
+    if not sizes or any(size < 1 for size in sizes if isinstance(size, int)):
+        raise UserError(f"shape must be positive integers, such as (H, W), got {shape!r}")
+    return sizes

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from stn_jax.sampling.coordinates import PADDINGS, Padding
+from stn_jax.errors import UserError
+from stn_jax.layout import check_image
+from stn_jax.sampling.coordinates import Padding, check_options
 from stn_jax.sampling.windows import frame_mode
 
 ORDERS = (2, 3, 4, 5)
@@ -50,7 +52,7 @@ def spline_coefficients(
         [*S, C], in the image's dtype, or in float32 if that is half precision.
 
     Raises:
-        ValueError: the order or the padding is unknown.
+        ValueError: the image's shape or dtype is wrong, or the order or the padding is unknown.
 
     >>> image = jnp.array([[0.0], [0.0], [1.0], [0.0], [0.0]])
     >>> coefficients = spline_coefficients(image, 3)
@@ -61,9 +63,11 @@ def spline_coefficients(
     """
     image = jnp.asarray(image)
     if order not in ORDERS:
-        raise ValueError(f"order must be one of {ORDERS}, got {order!r}")
-    if padding not in PADDINGS:
-        raise ValueError(f"padding must be one of {PADDINGS}, got {padding!r}")
+        raise UserError(f"order must be one of {ORDERS}, got {order!r}")
+    check_options(padding, "pixels")
+    check_image(image.shape, (image.ndim - 1,))
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        raise UserError(f"image must be floating-point, got {image.dtype}")
     if image.dtype != jnp.float64:
         image = image.astype(jnp.float32)
     for axis in range(image.ndim - 1):
@@ -101,7 +105,7 @@ def _filter(values: jax.Array, order: int, padding: str, align_corners: bool) ->
     return jnp.concatenate(middle, axis=1).T.reshape(values.shape)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=32)
 def _inverse(size: int, order: int, padding: str, align_corners: bool) -> np.ndarray:
     """Returns the matrix from values at pixels to coefficients, in float64."""
     # The values of the B-spline at whole numbers, by the recursion of Cox and de Boor.

@@ -1,6 +1,8 @@
 """The pixels that a coordinate reads along one axis, and their weights: the sampling kernels."""
 
-from typing import Literal, NamedTuple, get_args
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +64,15 @@ def make_kernel(method: str, cubic_a: float) -> Kernel:
     if method not in METHODS:
         raise UserError(f"method must be one of {METHODS}, got {method!r}")
     name = _OTHER_NAMES.get(method, method)
-    return Kernel(name, cubic_a if name == "cubic" else 0.0)
+    if name != "cubic":
+        return Kernel(name)
+    try:
+        slope = float(cubic_a)
+    except TypeError as error:  # also of JAX, if it is traced
+        raise UserError(f"cubic_a must be a number, got {cubic_a!r}") from error
+    if not math.isfinite(slope):
+        raise UserError(f"cubic_a must be finite, got {cubic_a!r}")
+    return Kernel(name, slope)
 
 
 class Axis(NamedTuple):
@@ -115,6 +125,30 @@ def window(coordinate: jax.Array, axis: Axis, kernel: Kernel) -> Window:
             first = first % size
         first = first - (taps - 1) // 2
     return Window(jnp.clip(first, -taps, size).astype(jnp.int32) + taps, kernel.weights(t))
+
+
+def weight_outside(grid: jax.Array, axes: Sequence[Axis], kernel: Kernel) -> jax.Array:
+    """Returns the sum of the weights of the taps outside the image, [...] for a grid [..., n].
+
+    It is exactly 0 where all taps are inside.
+    """
+    inside = jnp.ones_like(grid[..., 0])
+    for i, axis in enumerate(reversed(axes)):
+        start, weights = window(grid[..., i], axis, kernel)
+        pixels = (start + (tap - kernel.taps) for tap in range(kernel.taps))
+        outside = (
+            jnp.where((pixel >= 0) & (pixel < axis.size), 0, weight)
+            for pixel, weight in zip(pixels, weights, strict=True)
+        )
+        inside = inside * (1 - sum(outside))
+    return 1 - inside
+
+
+def check_countable(sizes: Sequence[Any], kernel: Kernel) -> None:
+    """Raises UserError if int32 cannot count the pixels of an image and of its frame."""
+    is_symbolic = not all(isinstance(size, int) for size in sizes)  # for `jax.export`
+    if not is_symbolic and math.prod(size + 2 * kernel.taps for size in sizes) >= 2**31:
+        raise UserError(f"image of {tuple(sizes)} pixels is too large: sample parts of it")
 
 
 def add_frame(image: jax.Array, axes: tuple[Axis, ...], kernel: Kernel) -> jax.Array:

@@ -60,7 +60,8 @@ def inverse(theta: ArrayLike) -> jax.Array:
     theta = _checked(theta)
     if len(theta) != 2:
         matrix = jnp.linalg.inv(theta[:, :-1])
-        return jnp.concatenate([matrix, -matrix @ theta[:, -1:]], axis=1)
+        shift = jnp.matmul(matrix, -theta[:, -1:], precision="highest")
+        return jnp.concatenate([matrix, shift], axis=1)
     (a, b, x), (c, d, y) = theta
     adjugate = jnp.array([[d, -b, b * y - d * x], [-c, a, c * x - a * y]])
     return adjugate / (a * d - b * c)

@@ -89,7 +89,8 @@ class Family:
                 edges.
 
         Raises:
-            ValueError: theta has another shape, or a shape is not two positive integers.
+            ValueError: theta has another shape, or a shape is not as many positive integers as the
+                family has dimensions.
         """
         options = {"source_shape": source_shape} if self.needs_source_shape else {}
         return self.grid(self.theta(theta), shape, align_corners=align_corners, **options)
@@ -99,13 +100,15 @@ class Family:
     ) -> Motion:
         """Returns what theta does to the picture; `str` describes it in words.
 
-        Arguments and errors are those of `sampling_grid`.
+        Arguments and errors are those of `sampling_grid`; the family must be of two dimensions.
 
         >>> from stn_jax.transforms import make_family
         >>> theta = [0.5, 0.1, 0.0]
         >>> str(make_family("attention").motion(theta, source_shape=(28, 28)))
         'scale 2.00, moved 10% left'
         """
+        if self.ndim != 2:
+            raise UserError(f"motion needs a family of two dimensions, got {self.ndim}")
         grid = self.sampling_grid(
             theta, _POINTS, source_shape=source_shape, align_corners=align_corners
         )
