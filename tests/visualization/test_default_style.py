@@ -35,6 +35,9 @@ HOSTILE = {
 images, grids, outputs = transformed(3)
 texts, losses = ["1", "2", "3"], np.array([0.1, 2.0, 3.0])
 FIGURES = {
+    "draw_answer": lambda draw: draw(
+        images[0], [(images[0], grids[0], outputs[0])], title="50%_#", captions=["a_b"]
+    ),
     "draw_class_means": lambda draw: draw(images, outputs, np.array([0, 1, 1])),
     "draw_confusion": lambda draw: draw(np.array([[9, 1], [0, 10]]), ["cat", "dog"]),
     "draw_curves": lambda draw: draw(

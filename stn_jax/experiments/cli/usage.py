@@ -2,10 +2,13 @@
 
 import ast
 import inspect
+from typing import TYPE_CHECKING
 
-from stn_jax.experiments.cli.config_flag import Override, function_of, read_config_flag
 from stn_jax.experiments.shipped_configs import config_names, configs_folder
 from stn_jax.experiments.user_paths import user_path
+
+if TYPE_CHECKING:
+    from stn_jax.experiments.cli.config_flag import Override
 
 USAGE = """\
 usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
@@ -32,13 +35,14 @@ def configs_help() -> str:
     return "\n".join(lines)
 
 
-def config_help(flag: str, overrides: list[Override]) -> str:
+def config_help(flag: str, overrides: "list[Override]") -> str:
     """Returns the docstring of a config, its variants and its settings with what each can be.
 
     Raises:
         UserError: as `read_config_flag`.
     """
-    # Imported only if there is a config, because this brings all of JAX.
+    # Imported only if there is a config, because these need an extra and bring all of JAX.
+    from stn_jax.experiments.cli.config_flag import function_of, read_config_flag
     from stn_jax.experiments.config_check import fields_of, flat_settings
     from stn_jax.experiments.tasks import find_task
 
