@@ -77,7 +77,7 @@ def has_kernels(program):
 
 
 @pytest.mark.parametrize(("method", "padding", "align_corners"), reference.OPTIONS)
-@hypothesis.settings(max_examples=4)
+@hypothesis.settings(max_examples=2)
 @hypothesis.given(
     batch=st.sampled_from([(), (0,), (1,), (7,), (2, 3), (2, 0)]),
     sizes=st.lists(st.integers(1, 8), min_size=1, max_size=3),

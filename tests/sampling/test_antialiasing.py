@@ -74,6 +74,14 @@ def test_gradients_are_finite_differences():
         chex.assert_trees_all_close(jnp.vdot(gradients[1], image), loss(theta, image), rtol=1e-9)
 
 
+def test_points_that_are_no_place_have_no_gradient_and_their_neighbours_have_theirs():
+    grid = np.array(affine_grid(turned(10, 0.9), (8, 9)))
+    grid[3, 4] = np.nan, np.inf
+    gradient = jax.grad(lambda grid: jnp.sum(jnp.sin(sample(NOISE, grid, antialias=True))))(grid)
+    assert np.all(np.isfinite(gradient))
+    assert not np.any(gradient[3, 4]) and np.all(gradient[3, [2, 6]])
+
+
 @pytest.mark.parametrize("target", [(1, 1), (1, 5), (0, 4)])
 def test_outputs_of_few_pixels(target):
     grid = affine_grid(turned(10), (max(target[0], 1), target[1]))[: target[0]]
@@ -87,6 +95,7 @@ def test_outputs_of_few_pixels(target):
         ((5, 2), {}, r"\[H', W', 2\].*\(5, 2\)"),
         ((5, 5, 2), {"method": "cubic"}, "linear.*'cubic'"),
         ((5, 5, 2), {"antialias": 99}, r"0\.\.10, got 99"),
+        ((5, 5, 2), {"antialias": 1.5}, r"0\.\.10, got 1\.5"),
     ],
 )
 def test_what_cannot_be_used_is_named(grid, options, message):

@@ -19,7 +19,7 @@ from stn_jax.sampling import (
     sample_separable,
     sampling_path,
 )
-from stn_jax.transforms import make_family
+from stn_jax.transforms import make_family, translation_grid
 from tests import reference
 
 SHAPES = itertools.cycle([(5, 7, 3), (1, 6, 1), (9, 2), (3, 1, 2), (9, 4, 1), (2, 3, 4, 1)])
@@ -134,6 +134,18 @@ def test_separable_grids(family, method, padding):
     with sampling_path("separable"):
         actual = jax.jit(both)(images, params)
     chex.assert_trees_all_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_separable_grids_that_share_an_image():
+    image = np.random.default_rng(6).normal(size=(7, 6, 2)).astype(np.float32)
+    thetas = np.array([[0.5, 0.1], [0.2, -0.4], [-0.3, 0.0]], np.float32)
+
+    def warp(theta):
+        return sample_separable(image, translation_grid(theta, (4, 5)))
+
+    expected = jnp.stack([warp(theta) for theta in thetas])
+    with sampling_path("separable"):
+        chex.assert_trees_all_close(jax.vmap(warp)(thetas), expected, atol=1e-5)
 
 
 def test_an_empty_separable_grid():

@@ -88,5 +88,12 @@ def test_what_cannot_be_used_is_named():
         splat(values.astype(int), grid, (4, 5))
     with pytest.raises(ValueError, match="method must be one of"):
         splat(values, grid, (4, 5), method="quadratic")
+    for shape in (5, (4.0, 5.0), (-4, 5)):
+        with pytest.raises(ValueError, match="shape must be positive integers"):
+            splat(values, grid, shape)
+    with pytest.raises(ValueError, match="too large"):
+        splat(values, grid, (2**17, 2**16))
+    numbers = splat(values, grid, tuple(np.array([4, 5])))
+    chex.assert_trees_all_equal(numbers, splat(values, grid, (4, 5)))
     with pytest.raises(ValueError, match="coordinates must be one of"):
         inside(grid, (4, 5), coordinates="metres")

@@ -18,7 +18,7 @@ MODES = {
 """Those of SciPy, by padding and align_corners."""
 
 
-@pytest.mark.parametrize("sizes", [(7,), (1,), (700,), (5, 1), (4, 6, 5)])
+@pytest.mark.parametrize("sizes", [(1,), (700,), (4, 6)])
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_spline_has_the_values_of_the_image_at_its_pixels(order, padding, sizes):
@@ -32,7 +32,7 @@ def test_the_spline_has_the_values_of_the_image_at_its_pixels(order, padding, si
         chex.assert_trees_all_close(np.asarray(values), image, atol=1e-11)
 
 
-@pytest.mark.parametrize("sizes", [(40,), (1200,), (31, 40), (30, 33, 31)])
+@pytest.mark.parametrize("sizes", [(1200,), (31, 40)])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize(("padding", "align_corners"), MODES)
 def test_agrees_with_scipy(padding, align_corners, order, sizes):
