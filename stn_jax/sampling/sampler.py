@@ -193,7 +193,8 @@ def _read(
     else:
         of_axes = [Axis(size, padding, align_corners, in_pixels) for size in image.shape[:-1]]
         outside = weight_outside(grid, of_axes, kernel)[..., None]
-    return (values.astype(dtype) + outside * filling.astype(dtype)).astype(image.dtype)
+    filling = filling.astype(dtype).reshape(*(1,) * (values.ndim - 1), filling.size)
+    return (values.astype(dtype) + outside * filling).astype(image.dtype)
 
 
 def _checked_fill(fill: ArrayLike, channels: Any) -> jax.Array | None:

@@ -116,6 +116,7 @@ def inside(
         return jnp.all(jnp.abs(grid) <= 1, axis=-1)
     edge = 0.0 if align_corners else 0.5
     last = jnp.asarray(sizes[::-1], grid.dtype) - 1 + edge
+    last = last.reshape(*(1,) * (grid.ndim - 1), len(sizes))
     return jnp.all((grid >= -edge) & (grid <= last), axis=-1)
 
 

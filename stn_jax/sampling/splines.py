@@ -58,7 +58,7 @@ def spline_coefficients(
     >>> coefficients = spline_coefficients(image, 3)
     >>> pixels = jnp.arange(5.0)[:, None]
     >>> values = stn_jax.sample(coefficients, pixels, method="bspline3", coordinates="pixels")
-    >>> np.round(values[:, 0], 6).tolist()
+    >>> (jnp.round(values[:, 0], 6) + 0.0).tolist()
     [0.0, 0.0, 1.0, 0.0, 0.0]
     """
     image = jnp.asarray(image)

@@ -37,7 +37,8 @@ def affine_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = False) 
     target = regular_grid(
         checked_shape(shape, len(theta)), align_corners=align_corners, dtype=theta.dtype
     )
-    return jnp.matmul(target, theta[:, :-1].T, precision="highest") + theta[:, -1]
+    shift = theta[:, -1].reshape(*(1 for _ in theta), len(theta))
+    return jnp.matmul(target, theta[:, :-1].T, precision="highest") + shift
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:

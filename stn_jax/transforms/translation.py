@@ -31,7 +31,8 @@ def translation_grid(theta: ArrayLike, shape: Shape, *, align_corners: bool = Fa
     """
     theta = _checked(theta)
     shape = checked_shape(shape, len(theta))
-    return theta + regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
+    target = regular_grid(shape, align_corners=align_corners, dtype=theta.dtype)
+    return theta.reshape(*(1 for _ in shape), len(shape)) + target
 
 
 def compose(outer: ArrayLike, inner: ArrayLike) -> jax.Array:
