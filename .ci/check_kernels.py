@@ -26,24 +26,27 @@ FLAGS = (*compiler.FLAGS, *SANITIZERS, "-O1", "-g1", "-w")
 NOWHERE = np.float32([np.nan, np.inf, -np.inf, 1e20, -1e20, 3e38, 2**31, -(2**31)])
 
 
-def bilinear_case(rng):
-    """Yields calls of the kernels. Any size may be 0, except the image's height and width."""
+def sampling_case(rng):
+    """Yields calls of the kernels. Any size may be 0, except those of the image."""
     batch = [(), (1,), (0,), (3,), (2, 2)][rng.integers(5)]
-    height, width = rng.choice([1, 2, 3, 7, 40, 300], 2)
-    target = rng.choice([0, 1, 5, 33, 130], 2)
+    ndim = rng.integers(1, 4)
+    sizes = rng.choice([1, 2, 3, 7, 40, 300] if ndim < 3 else [1, 2, 3, 7, 12], ndim)
+    count = rng.choice([0, 1, 5, 33, 130, 900])
     channels = rng.choice([0, 1, 1, 1, 2, 3, 4, 8, 13])
-    image = rng.normal(size=(*batch, height, width, channels))
-    values = rng.normal(size=(*batch, *target, channels))
-    grid = rng.normal(size=(*batch, *target, 2)) * rng.choice([0.3, 1, 10, 1e9])
+    image = rng.normal(size=(*batch, *sizes, channels))
+    values = rng.normal(size=(*batch, count, channels))
+    grid = rng.normal(size=(*batch, count, ndim)) * rng.choice([0.3, 1, 10, 1e9])
     grid[rng.uniform(size=grid.shape) < 0.1] = rng.choice(NOWHERE)
     on_pixels = rng.uniform(size=grid.shape) < 0.1
-    grid[on_pixels] = rng.choice([-1, 0, 1, 1 - 1 / width], int(on_pixels.sum()))
+    grid[on_pixels] = rng.choice([-1, 0, 1, 1 - 1 / sizes[-1]], int(on_pixels.sum()))
     image, values, grid = (np.asarray(x, np.float32) for x in (image, values, grid))
-    params = {"height": height, "width": width}
-    params |= {"padding": rng.integers(3), "align_corners": rng.integers(2)}
-    yield "bilinear_read", (image, grid), values, params
-    yield "bilinear_read_transpose", (values, grid), image, params
-    yield "bilinear_shift_transpose", (values, image, grid), grid, params
+    taps = rng.choice([1, 2, 2, 3, 4, 5, 6])
+    params = {"sizes": sizes, "padding": rng.integers(4), "align_corners": rng.integers(2)}
+    params |= {"in_pixels": rng.integers(2), "taps": taps}
+    params |= {"is_cubic": int(taps == 4) * rng.integers(2), "cubic_a": -0.5}
+    yield "sample_read", (image, grid), values, params
+    yield "sample_read_transpose", (values, grid), image, params
+    yield "sample_shift_transpose", (values, image, grid), grid, params
 
 
 def convolution_case(rng):
@@ -73,11 +76,14 @@ def check(path, seconds):
     rng = np.random.default_rng(0)
     cases, end = 0, time.monotonic() + seconds
     while time.monotonic() < end:
-        case = bilinear_case if cases % 2 else convolution_case
+        case = sampling_case if cases % 2 else convolution_case
         for name, operands, like, params in case(rng):
             result = jax.ShapeDtypeStruct(like.shape, like.dtype)
             call = jax.ffi.ffi_call(library.target_name(name), result)
-            attributes = {key: np.int64(value) for key, value in params.items()}
+            attributes = {
+                key: np.float64(value) if isinstance(value, float) else np.int64(value)
+                for key, value in params.items()
+            }
             jax.block_until_ready(jax.jit(functools.partial(call, **attributes))(*operands))
         cases += 1
     print(f"the sanitizers found nothing in {cases} random cases")

@@ -11,7 +11,7 @@ from flax import nnx
 import stn_jax
 import stn_jax.nnx
 from stn_jax import functional, linen
-from stn_jax.sampling import METHODS, PADDINGS
+from stn_jax.sampling import PADDINGS, splat, spline_coefficients
 from stn_jax.transforms import FAMILIES, make_family
 
 
@@ -53,9 +53,16 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[jax.ShapeDtypeStruct, ...]]
             jax.vmap(functools.partial(stn_jax.sample, method=method, padding=padding)),
             (_IMAGES, _GRIDS),
         )
-        for method in METHODS
+        for method in ("nearest", "linear", "cubic", "bspline3")
         for padding in PADDINGS
     },
+    "sample, signals": (jax.vmap(stn_jax.sample), (_array(2, 9, 3), _array(2, 7, 1))),
+    "sample, volumes": (jax.vmap(stn_jax.sample), (_array(2, 4, 5, 6, 3), _array(2, 7, 3))),
+    "spline_coefficients": (
+        jax.vmap(functools.partial(spline_coefficients, order=3)),
+        (_IMAGES,),
+    ),
+    "splat": (jax.vmap(functools.partial(splat, shape=(8, 9))), (_array(2, 5, 6, 3), _GRIDS)),
     **{f"spatial_transform, {name}": _spatial_transform(make_family(name)) for name in FAMILIES},
 }
 

@@ -17,6 +17,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from PIL import Image
 
 import stn_jax
+from stn_jax.sampling import PADDINGS, spline_coefficients
 from stn_jax.transforms import FAMILIES, make_family
 from stn_jax.visualization.style import default_style, draw_grid
 
@@ -111,21 +112,24 @@ def units() -> Figure:
 def kernels() -> Figure:
     """The kernels as functions, and an eye enlarged by each."""
     figure = new_figure(7.2, 4.1)
-    axes = figure.subplots(2, 3, height_ratios=(1, 1.6))
+    axes = figure.subplots(2, 4, height_ratios=(1, 1.4))
     distance = np.linspace(-2.2, 2.2, 441)
     ticks = np.array([[[0.0], [0.0], [0.0], [0.0], [1.0], [0.0], [0.0], [0.0], [0.0]]])
     grid = np.stack([distance / 4.5, np.zeros_like(distance)], -1)[None]
     crop = photograph()[26:42, 30:50]
     zoom = stn_jax.affine_grid([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], (160, 200))
-    for column, method in enumerate(("nearest", "bilinear", "bicubic")):
-        curve = stn_jax.sample(ticks, grid, method=method, padding="border")[0, :, 0]
+    for column, method in enumerate(("nearest", "linear", "cubic", "bspline3")):
+        tick, shown = ticks, crop
+        if method == "bspline3":
+            tick, shown = (spline_coefficients(x, 3, padding="border") for x in (ticks, crop))
+        curve = stn_jax.sample(tick, grid, method=method, padding="border")[0, :, 0]
         axes[0, column].plot(distance, curve, color=BLUE, lw=2)
         axes[0, column].set_title(method, family="monospace")
-        axes[0, column].set(ylim=(-0.25, 1.15), xticks=range(-2, 3))
+        axes[0, column].set(ylim=(-0.3, 1.15), xticks=range(-2, 3))
         axes[0, column].spines[["top", "right"]].set_visible(False)
-        show(axes[1, column], "", stn_jax.sample(crop, zoom, method=method, padding="border"))
+        show(axes[1, column], "", stn_jax.sample(shown, zoom, method=method, padding="border"))
     axes[0, 0].set_ylabel("weight")
-    axes[0, 1].set_xlabel("distance in pixels")
+    axes[0, 1].set_xlabel("distance in pixels", loc="right")
     return figure
 
 
@@ -133,24 +137,25 @@ def paddings() -> Figure:
     """The image, seen from twice as far, in each padding."""
     image = photograph()
     grid = stn_jax.affine_grid([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]], (192, 192))
-    figure = new_figure(7.2, 2.6)
-    for axis, padding in zip(figure.subplots(1, 3), ("zeros", "border", "reflection"), strict=True):
+    figure = new_figure(7.2, 2.1)
+    for axis, padding in zip(figure.subplots(1, 4), PADDINGS, strict=True):
         show(axis, padding, stn_jax.sample(image, grid, padding=padding))
         axis.add_patch(Rectangle((47.5, 47.5), 96, 96, fc="none", ec=ORANGE, lw=1.2))
     return figure
 
 
 def shrinking() -> Figure:
-    """A photograph shrunk four times: read once per pixel, and from four times as many points."""
+    """A photograph shrunk by about five: read at points, anti-aliased, and averaged."""
     image = photograph(192, 192)
     image = image.at[::6].set(0.0).at[:, ::6].set(0.0)
-    half, full = (stn_jax.affine_grid(jnp.eye(2, 3), (size, size)) for size in (40, 160))
-    pooled = stn_jax.sample(image, full).reshape(40, 4, 40, 4, 3).mean((1, 3))
-    figure = new_figure(7.2, 2.6)
-    axes = figure.subplots(1, 3)
+    coarse, fine = (stn_jax.affine_grid(jnp.eye(2, 3), (size, size)) for size in (40, 640))
+    averaged = stn_jax.sample(image, fine).reshape(40, 16, 40, 16, 3).mean((1, 3))
+    figure = new_figure(7.2, 2.1)
+    axes = figure.subplots(1, 4)
     show(axes[0], "input, 192x192", image)
-    show(axes[1], "40x40 points", stn_jax.sample(image, half))
-    show(axes[2], "160x160 points, pooled to 40x40", pooled)
+    show(axes[1], "40x40 points", stn_jax.sample(image, coarse))
+    show(axes[2], "antialias=True", stn_jax.sample(image, coarse, antialias=True))
+    show(axes[3], "average of 16x16", averaged)
     return figure
 
 

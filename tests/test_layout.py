@@ -11,7 +11,7 @@ from stn_jax.layout import check_image, check_images
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 32, 64), (1, 8, 8)])
 def test_channels_that_come_first_get_a_warning_and_a_remedy_that_works(shape):
     with pytest.warns(UserWarning, match="channels first") as told:
-        check_image(shape)
+        check_image(shape, (2, 2, 2))
     remedy = str(told[0].message).partition("pass ")[2]
     images = jnp.zeros((5, *shape))
     with pytest.warns(UserWarning, match="channels first"):
@@ -25,7 +25,7 @@ def test_channels_that_come_first_get_a_warning_and_a_remedy_that_works(shape):
 )
 def test_images_and_feature_maps_with_their_channels_last_get_none(shape):
     with warnings.catch_warnings(action="error"):
-        check_image(shape)
+        check_image(shape, (2, 2, 2))
         check_images((5, *shape))
 
 

@@ -10,7 +10,7 @@ import pytest
 from jax import export
 
 from stn_jax import linen, spatial_transform
-from stn_jax.sampling import METHODS, sample
+from stn_jax.sampling import sample
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(3, 28, 28, 1)).astype(np.float32)
@@ -47,7 +47,7 @@ def test_any_number_of_grids_for_one_image():
     assert_export_agrees(function, (IMAGES[0], GRIDS), ("...", "b, h, w, _"))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["nearest", "linear", "cubic", "bspline2"])
 def test_any_size_of_the_image_and_the_grid(method):
     function = functools.partial(sample, method=method)
     assert_export_agrees(function, (IMAGES[0], GRIDS[0]), ("h, w, _", "i, j, _"))

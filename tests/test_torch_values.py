@@ -9,8 +9,7 @@ from stn_jax import affine_grid, sample
 from tests import torch_values
 
 
-@pytest.mark.parametrize(("method", "padding", "align_corners"), torch_values.OPTIONS)
-@pytest.mark.parametrize("shape", torch_values.IMAGE_SHAPES)
+@pytest.mark.parametrize(("shape", "method", "padding", "align_corners"), torch_values.CASES)
 def test_values_and_gradients_of_the_sampler(shape, method, padding, align_corners):
     image, grid, cotangent = torch_values.sampler_inputs(shape)
     output, pull_back = jax.vjp(
@@ -38,7 +37,7 @@ def test_values_at_whole_and_half_pixels(method, padding, align_corners):
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("shape", torch_values.GRID_SHAPES)
 def test_values_of_the_affine_grid(shape, align_corners):
-    ours = affine_grid(torch_values.THETA, shape, align_corners=align_corners)
+    ours = affine_grid(torch_values.THETAS[len(shape)], shape, align_corners=align_corners)
     theirs = torch_values.load()[torch_values.name_of("affine_grid", *shape, align_corners)]
     chex.assert_trees_all_close(ours, theirs, atol=1e-6)
 

@@ -52,7 +52,7 @@ def test_samples(batch, image, grid, method, padding):
 
 @pytest.mark.parametrize("shape", [(0, 5, 1), (5, 0, 1), (0, 0, 0)])
 def test_an_image_without_pixels_is_refused(shape):
-    with pytest.raises(ValueError, match=r"shape \(H, W, C\) with pixels in it, got \("):
+    with pytest.raises(ValueError, match=r"shape .*\(H, W, C\).* with pixels in it, got \("):
         sample(np.ones(shape), np.zeros((2, 2, 2)))
 
 

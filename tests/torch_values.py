@@ -13,17 +13,25 @@ import numpy as np
 PATH = Path(__file__).with_name("torch_values.npz")
 METHODS, PADDINGS = ("nearest", "bilinear", "bicubic"), ("zeros", "border", "reflection")
 OPTIONS = list(itertools.product(METHODS, PADDINGS, (False, True)))
-IMAGE_SHAPES = [(5, 7, 3), (1, 6, 1), (3, 1, 2), (1, 1, 1), (9, 4, 2)]
-GRID_SHAPES = [(5, 7), (4, 1), (1, 3), (1, 1), (9, 12)]
-THETA = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+IMAGE_SHAPES = [(5, 7, 3), (1, 6, 1), (3, 1, 2), (1, 1, 1), (9, 4, 2), (4, 3, 5, 2), (1, 2, 1, 1)]
+GRID_SHAPES = [(5, 7), (4, 1), (1, 3), (1, 1), (9, 12), (3, 4, 5), (1, 1, 2)]
+THETAS = {n: np.random.default_rng(0).normal(size=(n, n + 1)).astype(np.float32) for n in (2, 3)}
+
+CASES = [
+    (shape, *options)
+    for shape, options in itertools.product(IMAGE_SHAPES, OPTIONS)
+    if len(shape) == 3 or options[0] != "bicubic"  # torch has none for volumes
+]
+"""Shape of the image, method, padding and align_corners."""
 
 
-def sampler_inputs(shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sampler_inputs(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns an image, a grid that reaches beyond it, and a cotangent of the output."""
     rng = np.random.default_rng(shape)
     image = rng.normal(size=shape).astype(np.float32)
-    grid = rng.uniform(-2.5, 2.5, (6, 5, 2)).astype(np.float32)
-    return image, grid, rng.normal(size=(6, 5, shape[-1])).astype(np.float32)
+    target = (6, 5, 4)[: len(shape) - 1]
+    grid = rng.uniform(-2.5, 2.5, (*target, len(target))).astype(np.float32)
+    return image, grid, rng.normal(size=(*target, shape[-1])).astype(np.float32)
 
 
 def edge_inputs(align_corners: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -58,19 +66,19 @@ def compute() -> dict[str, np.ndarray]:
     import torch
 
     values = {}
-    for shape, (method, padding, align_corners) in itertools.product(IMAGE_SHAPES, OPTIONS):
+    for shape, method, padding, align_corners in CASES:
         image, grid, cotangent = map(torch.from_numpy, sampler_inputs(shape))
-        image = image.permute(2, 0, 1)[None].requires_grad_()
+        image = image.movedim(-1, 0)[None].requires_grad_()
         grid = grid[None].requires_grad_()
         output = torch.nn.functional.grid_sample(
             image, grid, mode=method, padding_mode=padding, align_corners=align_corners
         )
         by_image, by_grid = torch.autograd.grad(
-            output, (image, grid), cotangent.permute(2, 0, 1)[None]
+            output, (image, grid), cotangent.movedim(-1, 0)[None]
         )
         results = {
-            "output": output[0].detach().permute(1, 2, 0),
-            "by_image": by_image[0].permute(1, 2, 0),
+            "output": output[0].detach().movedim(0, -1),
+            "by_image": by_image[0].movedim(0, -1),
             "by_grid": by_grid[0],
         }
         for kind, result in results.items():
@@ -88,7 +96,7 @@ def compute() -> dict[str, np.ndarray]:
         values[name] = output[0].permute(1, 2, 0).numpy()
     for shape, align_corners in itertools.product(GRID_SHAPES, (False, True)):
         grid = torch.nn.functional.affine_grid(
-            torch.from_numpy(THETA[None]), (1, 1, *shape), align_corners=align_corners
+            torch.from_numpy(THETAS[len(shape)][None]), (1, 1, *shape), align_corners=align_corners
         )
         values[name_of("affine_grid", *shape, align_corners)] = grid[0].numpy()
     return values

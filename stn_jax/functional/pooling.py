@@ -8,10 +8,12 @@ from jax import Array, lax
 def average_pool(inputs: Array, size: int) -> Array:
     """Averages each window of `size` x `size` pixels; drops rows and columns that fill none.
 
+    In one and three dimensions, it does the same along each axis.
+
     Unlike `flax.linen.avg_pool`, it works under `jax.numpy_dtype_promotion("strict")`.
 
     Args:
-        inputs: [B, H, W, C].
+        inputs: [B, H, W, C], [B, W, C] or [B, D, H, W, C].
         size: the size and the stride of the windows, in pixels.
 
     Returns:
@@ -20,18 +22,21 @@ def average_pool(inputs: Array, size: int) -> Array:
     >>> average_pool(jnp.arange(6.0).reshape(1, 2, 3, 1), 2).squeeze().tolist()
     2.0
     """
-    return nn.pool(inputs, 0.0, lax.add, (size, size), (size, size), "VALID") / size**2
+    window = (size,) * (inputs.ndim - 2)
+    return nn.pool(inputs, 0.0, lax.add, window, window, "VALID") / size ** len(window)
 
 
 def max_pool_2x2(inputs: Array) -> Array:
     """Max-pools 2x2 pixels with stride 2; an odd last row or column is pooled on its own.
+
+    In one and three dimensions, it does the same along each axis.
 
     The result is a maximum of strided slices, so its gradient is elementwise. The gradient of
     `flax.linen.max_pool` is a scatter, which is several times slower on a CPU. Pixels that
     tie share the gradient.
 
     Args:
-        inputs: [B, H, W, C].
+        inputs: [B, H, W, C], [B, W, C] or [B, D, H, W, C].
 
     Returns:
         [B, ceil(H / 2), ceil(W / 2), C].
@@ -39,8 +44,12 @@ def max_pool_2x2(inputs: Array) -> Array:
     >>> max_pool_2x2(jnp.arange(6.0).reshape(1, 2, 3, 1)).squeeze().tolist()
     [4.0, 5.0]
     """
-    _, height, width, _ = inputs.shape
-    margins = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
-    padded = jnp.pad(inputs, margins, constant_values=-jnp.inf)
-    rows = jnp.maximum(padded[:, ::2], padded[:, 1::2])
-    return jnp.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+    _, *sizes, _ = inputs.shape
+    margins = ((0, 0), *((0, size % 2) for size in sizes), (0, 0))
+    pooled = jnp.pad(inputs, margins, constant_values=-jnp.inf)
+    for axis in range(1, 1 + len(sizes)):
+        before = (slice(None),) * axis
+        pooled = jnp.maximum(
+            pooled[(*before, slice(None, None, 2))], pooled[(*before, slice(1, None, 2))]
+        )
+    return pooled

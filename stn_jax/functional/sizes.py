@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from stn_jax.errors import UserError, check_choice
+from stn_jax.layout import SHAPES
 
 
 def fitting_padding(
@@ -36,7 +37,7 @@ def flat_features(
 
     Args:
         network: the name of the network, for messages.
-        input_shape: (H, W, C) of the network's inputs.
+        input_shape: (H, W, C) of the network's inputs, (W, C) or (D, H, W, C).
         features: the widths of the fully connected layers.
         filters: the numbers of filters of the 5x5 convolutions, with 2x2 max-pooling between them.
         downsample: the size and stride of the average pooling before them.
@@ -50,9 +51,10 @@ def flat_features(
     """
     check_choice(padding, ("VALID", "SAME"), "padding")
     if min(input_shape) < 1:
+        axes = SHAPES[len(input_shape) - 1]
         raise UserError(
-            f"{network} needs images with H, W and C of at least 1, "
-            f"got (H, W, C) = {tuple(input_shape)}"
+            f"{network} needs images with {axes} and C of at least 1, "
+            f"got ({axes}, C) = {tuple(input_shape)}"
         )
     if min((*filters, *features, downsample)) < 1:
         raise UserError(
@@ -68,7 +70,7 @@ def flat_features(
             remedies.insert(0, 'padding="SAME"')
         raise UserError(
             f"{network}: {len(filters)} convolutions of 5x5 with padding={padding!r} do not fit "
-            f"images of {tuple(input_shape[:2])} pixels that are downsampled by {downsample}: "
+            f"images of {tuple(input_shape[:-1])} pixels that are downsampled by {downsample}: "
             f"use {' or '.join(remedies)}"
         )
     return math.prod(size) * (filters[-1] if filters else input_shape[-1])

@@ -17,24 +17,34 @@ def spatial_transform(
     theta: ArrayLike,
     family: FamilyName | Family = "affine",
     *,
-    output_shape: tuple[int, int] | None = None,
+    output_shape: tuple[int, ...] | None = None,
     method: Method = "bilinear",
     padding: Padding = "zeros",
+    fill: ArrayLike = 0.0,
     align_corners: bool = False,
+    cubic_a: float = -0.75,
+    antialias: bool | int = False,
 ) -> tuple[jax.Array, jax.Array]:
     """Warps each image of a batch by its own theta (paper, section 3).
 
     Theta maps output to input in normalised coordinates (x, y); see `stn_jax.sample`.
 
     Args:
-        images: [B, H, W, C], images or feature maps of a floating-point dtype.
+        images: [B, H, W, C], images or feature maps of a floating-point dtype; or signals
+            [B, W, C] or volumes [B, D, H, W, C], with a family of these dimensions.
         theta: [B, *theta_shape], as for the family's grid function, such as [B, 2, 3] for "affine",
             or the flat parameters [B, num_params].
-        family: the name of a family of transformations, or a `Family`.
+        family: the name of a family of transformations, or a `Family`, such as
+            `make_family("affine", ndim=3)` for volumes.
         output_shape: (H', W') of the output; the (H, W) of the images if None.
-        method: "nearest", "bilinear" or "bicubic".
-        padding: what is read outside the image: "zeros", "border" or "reflection".
+        method: "nearest", "linear" or "cubic", also named "bilinear" and "bicubic", or a B-spline;
+            see `stn_jax.sample`.
+        padding: what is read outside the image: "zeros", "border", "reflection" or "wrap".
+        fill: what "zeros" reads instead of 0: a number, or one for each channel [C].
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
+        cubic_a: the slope of "cubic" at a distance of 1 pixel.
+        antialias: whether to average over the pixels between the points of a grid that shrinks the
+            image, or how many times it may shrink by half; see `stn_jax.sample`.
 
     Returns:
         The warped images [B, H', W', C], and the sampling grids [B, H', W', 2] that were used.
@@ -48,7 +58,7 @@ def spatial_transform(
     ((8, 14, 14, 1), (8, 14, 14, 2))
     """
     images, theta, family = jnp.asarray(images), jnp.asarray(theta), make_family(family)
-    check_images(images.shape)
+    check_images(images.shape, ndim=family.ndim)
     count = images.shape[0]
     if theta.shape[:1] != (count,):
         one = theta.shape in (family.theta_shape, (family.num_params,))
@@ -57,7 +67,7 @@ def spatial_transform(
             f"theta must start with the batch size of the images, {count}, got {theta.shape}"
             f"{hint if one else ''}"
         )
-    source_shape = images.shape[1:3]
+    source_shape = images.shape[1:-1]
     shape = source_shape if output_shape is None else output_shape
 
     def make_grid(one: jax.Array) -> jax.Array:
@@ -67,7 +77,16 @@ def spatial_transform(
 
     def read(image: jax.Array, grid: jax.Array) -> jax.Array:
         read_points = sample_separable if family.is_separable else sample
-        return read_points(image, grid, method=method, padding=padding, align_corners=align_corners)
+        return read_points(
+            image,
+            grid,
+            method=method,
+            padding=padding,
+            fill=fill,
+            align_corners=align_corners,
+            cubic_a=cubic_a,
+            antialias=antialias,
+        )
 
     grids = jax.vmap(make_grid)(theta)
     return jax.vmap(read)(images, grids), grids

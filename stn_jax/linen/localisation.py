@@ -78,7 +78,7 @@ class FullyConnectedLocalisation(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        check_images(inputs.shape, type(self).__name__)
+        check_images(inputs.shape, type(self).__name__, _ndim(self.family))
         flat = flat_features(type(self).__name__, inputs.shape[1:], self.features)
         x = inputs.reshape(inputs.shape[0], flat)
         for width in self.features:
@@ -127,7 +127,7 @@ class ConvLocalisation(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array, train: bool = False) -> Array:
-        check_images(inputs.shape, type(self).__name__)
+        check_images(inputs.shape, type(self).__name__, _ndim(self.family))
         _, *shape = inputs.shape
         sizes: dict[str, Any] = {"filters": self.filters, "downsample": self.downsample}
         padding = self.padding or fitting_padding(shape, **sizes)
@@ -138,12 +138,16 @@ class ConvLocalisation(nn.Module):
         for layer, filters in enumerate(self.filters):
             if layer > 0:
                 x = max_pool_2x2(x)
-            x = Conv(filters, (5, 5), padding=padding, dtype=self.dtype)(x)
+            x = Conv(filters, (5,) * (x.ndim - 2), padding=padding, dtype=self.dtype)(x)
             x = _activated(self, x, train)
         x = x.reshape(x.shape[0], flat)
         for width in self.features:
             x = _activated(self, nn.Dense(width, dtype=self.dtype)(x), train)
         return ThetaRegression(self.family, name="theta")(x)
+
+
+def _ndim(family: FamilyName | Family | None) -> int:
+    return 2 if family is None else make_family(family).ndim
 
 
 def _activated(

@@ -13,7 +13,7 @@
 #include <type_traits>
 
 // What lies outside the image; the values are indices into PADDINGS in coordinates.py.
-enum Padding : int64_t { kZeros, kBorder, kReflection };
+enum Padding : int64_t { kZeros, kBorder, kReflection, kWrap };
 
 // Returns whether begin <= i < end. As unsigned numbers, differences below 0 are huge, so one
 // comparison is enough.
@@ -21,70 +21,135 @@ inline bool IsIn(int32_t i, int32_t begin, int32_t end) {
   return static_cast<uint32_t>(i - begin) < static_cast<uint32_t>(end - begin);
 }
 
-// Where a point lies along one axis. It reads two neighbouring pixels, its taps: `first` with
-// weight 1 - t, and `first + 1` with weight t.
+// Where a point lies along one axis, between the pixels that a kernel reads, its taps.
 struct Place {
-  int32_t first;  // -1..size-1; -2 or size where both taps are outside the image.
-  float t;        // The distance from `first` in pixels, 0..1.
+  int32_t first;  // The middle tap, or the left one of the two in the middle.
+  float t;        // 0..1, the distance from `first`, or half a pixel more with a single middle tap.
   float slope;    // The derivative of t with respect to the coordinate.
 };
 
-// One axis of an image: position in pixels = (coordinate + 1) * half - offset.
+// One axis of an image: position in pixels = (coordinate + start) * half - offset.
 struct Axis {
-  Axis(int64_t size, int64_t align_corners)
+  Axis(int64_t size, int64_t align_corners, int64_t in_pixels)
       : size(size),
-        half(align_corners ? (size - 1) / 2.0f : size / 2.0f),
-        offset(align_corners ? 0.0f : 0.5f) {}
+        start(in_pixels ? 0 : 1),
+        half(in_pixels ? 1.0f : align_corners ? (size - 1) / 2.0f : size / 2.0f),
+        offset(in_pixels || align_corners ? 0.0f : 0.5f),
+        period(std::max(align_corners ? 2.0f * (size - 1) : 2.0f * size, 2.0f)),
+        mirror(align_corners ? 0.0f : 0.5f) {}
 
   // The padding is a template parameter, so that the code does not branch on it.
+  //
+  // Under kZeros and kBorder, `first` is at least -reach and at most size - 2 + reach, even if the
+  // coordinate is NaN. `lead` is 0 for an even number of taps, and otherwise 0.5.
   template <Padding padding>
-  Place Locate(float coordinate) const {
-    constexpr float kHuge = 1 / std::numeric_limits<float>::epsilon();
-    const float size = this->size;
-    const float position = (coordinate + 1) * half - offset;
-    // The position, clamped to what int32_t can hold. Comparisons with NaN are false, so NaN
-    // becomes 0 under reflection, and otherwise -2, which is outside.
-    float clamped;
-    if (padding == kReflection) {
-      clamped = std::fabs(position) < kHuge ? position : 0;
-    } else {
-      clamped = position > -2 ? position : -2;
-      clamped = clamped < size ? clamped : size;
-    }
-    float first = std::floor(clamped);
-    float t = clamped - first;
+  Place Find(float coordinate, float reach, float lead) const {
+    const float position = (coordinate + start) * half - offset;
+    const float clamped = Clamp<padding>(position, reach);
+    float first = std::floor(clamped + lead);
+    float t = clamped + lead - first;
     float slope = clamped == position ? half : 0;  // A clamped position is constant.
     if (padding == kReflection) {
-      // Twice the distance between the mirrors. That is 0 for a single pixel with align_corners,
-      // where the lower limit avoids a division by 0.
-      const float period = std::max(4 * half, 2.0f);
       // Mirrors the point half-way between the taps, because at a mirror both taps are the same
-      // pixel. `middle` is its distance from the first mirror. All numbers here are multiples of
-      // 1/2, so the remainder is exact; only the rounded quotient can be off by one.
-      const float middle = first + 0.5f + offset, distance = std::fabs(middle);
-      float rest = distance - period * std::floor(distance / period);
-      rest = rest < 0 ? rest + period : rest;
-      rest = rest < period ? rest : rest - period;
-      // `returns`: the point lies on the way back from the second mirror. `turned`: the mirrors
-      // have reversed the axis, so that the taps swap their weights.
-      const bool returns = rest > period / 2, turned = returns != (middle < 0);
-      first = std::floor((returns ? period - rest : rest) - offset);
-      t = turned ? 1 - t : t;
-      slope = turned ? -slope : slope;
+      // pixel. All numbers here are multiples of 1/2, so the remainder is exact.
+      const Reflected middle = Reflect(first + 0.5f - lead);
+      first = std::floor(middle.position);
+      t = middle.turned ? 1 - t : t;
+      slope = middle.turned ? -slope : slope;
     }
-    if (padding != kZeros) {
-      // Past the border both taps should read the border pixel. Giving all the weight to the tap
-      // inside the image has the same result.
-      const bool before = first < 0, behind = first > size - 2;
-      first = before ? -1 : behind ? size - 1 : first;
-      t = behind ? 0 : before ? 1 : t;
-      slope = before || behind ? 0 : slope;
-    }
+    if (padding == kWrap) first = Wrap(first);
     return {static_cast<int32_t>(first), t, slope};
   }
 
+  // Returns the place of two taps: `first` with weight 1 - t, and `first + 1` with weight t.
+  // `first` is in -1..size-1, or it is -2 or size where both taps are outside the image.
+  template <Padding padding>
+  Place Locate(float coordinate) const {
+    Place place = Find<padding>(coordinate, 2, 0);
+    if (padding != kZeros) {
+      // Past the border both taps should read the border pixel. Giving all the weight to the tap
+      // inside the image has the same result.
+      const bool before = place.first < 0, behind = place.first > size - 2;
+      place.first = before ? -1 : behind ? size - 1 : place.first;
+      place.t = behind ? 0 : before ? 1 : place.t;
+      place.slope = before || behind ? 0 : place.slope;
+    }
+    return place;
+  }
+
+  // Returns the nearest pixel; halves round to the even one. It may be outside under kZeros.
+  template <Padding padding>
+  int32_t Nearest(float coordinate) const {
+    float position = Clamp<padding>((coordinate + start) * half - offset, 2);
+    const float last = size - 1;
+    if (padding == kReflection) position = Reflect(position).position;
+    if (padding == kWrap) {
+      position = std::nearbyint(Wrap(position));
+      return static_cast<int32_t>(position > last ? 0 : position);
+    }
+    if (padding != kZeros) {
+      position = position > 0 ? position : 0;
+      position = position < last ? position : last;
+    }
+    return static_cast<int32_t>(std::nearbyint(position));
+  }
+
+  // Returns the pixel that is read at `i`, or -1 for none.
+  int32_t Pixel(int32_t i, Padding padding) const {
+    if (IsIn(i, 0, size)) return i;
+    switch (padding) {
+      case kZeros: return -1;
+      case kBorder: return i < 0 ? 0 : size - 1;
+      case kWrap: return static_cast<int32_t>(Wrap(i));
+      case kReflection: return static_cast<int32_t>(std::floor(Reflect(i).position));
+    }
+    return -1;
+  }
+
   int32_t size;  // In pixels.
-  float half, offset;
+  float start, half, offset;
+  float period, mirror;  // Twice the distance of the mirrors; the first one is at -mirror.
+
+ private:
+  struct Reflected {
+    float position;
+    bool turned;  // Whether the axis is reversed there.
+  };
+
+  // Returns the position, limited to what int32_t can hold. Comparisons with NaN are false, so NaN
+  // becomes 0 under reflection and wrap, and otherwise a position outside.
+  template <Padding padding>
+  float Clamp(float position, float reach) const {
+    constexpr float kHuge = 1 / std::numeric_limits<float>::epsilon();
+    if (padding == kReflection || padding == kWrap) {
+      const float most = 2.0f * size;
+      return std::fabs(position) < (most > kHuge ? most : kHuge) ? position : 0;
+    }
+    const float last = size - 2 + reach;
+    const float above = position > -reach ? position : -reach;
+    return above < last ? above : last;
+  }
+
+  // The rounded quotient can be off by one.
+  static float Remainder(float dividend, float divisor) {
+    float rest = dividend - divisor * std::floor(dividend / divisor);
+    rest = rest < 0 ? rest + divisor : rest;
+    return rest < divisor ? rest : rest - divisor;
+  }
+
+  float Wrap(float position) const { return Remainder(position, size); }
+
+  Reflected Reflect(float position) const {
+    const float distance = position + mirror;
+    const float rest = Remainder(std::fabs(distance), period);
+    // The point lies on the way back from the second mirror.
+    const bool returns = rest > period / 2;
+    float reflected = (returns ? period - rest : rest) - mirror;
+    // With a single pixel and align_corners, the mirrors coincide, but `period` is not 0.
+    const float last = size - 1 + mirror;
+    reflected = reflected < last ? reflected : last;
+    return {reflected, returns != (distance < 0)};
+  }
 };
 
 // Calls body with the padding as a compile-time constant.
@@ -94,6 +159,7 @@ void WithPadding(Padding padding, Body body) {
     case kZeros: return body(std::integral_constant<Padding, kZeros>());
     case kBorder: return body(std::integral_constant<Padding, kBorder>());
     case kReflection: return body(std::integral_constant<Padding, kReflection>());
+    case kWrap: return body(std::integral_constant<Padding, kWrap>());
   }
 }
 

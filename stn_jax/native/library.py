@@ -28,9 +28,9 @@ from stn_jax.files import digest
 from stn_jax.native import compiler
 
 KERNELS = (
-    "bilinear_read",
-    "bilinear_read_transpose",
-    "bilinear_shift_transpose",
+    "sample_read",
+    "sample_read_transpose",
+    "sample_shift_transpose",
     "convolution",
     "convolution_input_gradient",
     "convolution_kernel_gradient",

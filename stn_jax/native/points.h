@@ -1,5 +1,5 @@
 // The points of a sampling grid, block by block: where they lie, which pixels they read, and with
-// which weights. bilinear.cc has the kernels that use this.
+// which weights, for bilinear.h.
 
 #ifndef STN_JAX_POINTS_H_
 #define STN_JAX_POINTS_H_
@@ -25,33 +25,11 @@ using Floats = ffi::Buffer<ffi::F32>;
 
 // The grid, and the parameters that all kernels share.
 struct Sampler {
-  Sampler(const Floats& grid, int64_t height, int64_t width, int64_t padding, int64_t align_corners)
-      : grid(grid.typed_data()),
-        padding(static_cast<Padding>(padding)),
-        x(width, align_corners),
-        y(height, align_corners) {
-    auto shape = grid.dimensions();
-    const auto middle = shape.end() - 3;  // H', which follows the batch axes.
-    images = std::accumulate(shape.begin(), middle, int64_t{1}, std::multiplies<>());
-    points = middle[0] * middle[1];
-  }
-
-  const float* grid;
-  int64_t images, points;  // `points` per image.
+  const float* grid;        // [images, points, axes], the last axis of the image first.
+  int64_t images, points;   // `points` per image.
   Padding padding;
-  Axis x, y;
+  std::vector<Axis> axes;   // Those of the image.
 };
-
-// Refuses images that are too large: the pixels of an image and of a frame around it are counted in
-// int32_t.
-inline ffi::Error Check(int64_t height, int64_t width) {
-  if ((height + 4) * (width + 4) <= std::numeric_limits<int32_t>::max()) {
-    return ffi::Error::Success();
-  }
-  return ffi::Error::InvalidArgument("stn_jax: an image of " + std::to_string(height) + " x " +
-                                     std::to_string(width) + " pixels is too large: it must have "
-                                     "less than 2^31, with a frame of 2 pixels around it");
-}
 
 constexpr int64_t kBlock = 128;
 
@@ -76,11 +54,12 @@ template <bool slopes = false>
 struct Places {
   Places(const Sampler& sampler, const Block& block) : count(block.count) {
     const float* grid = sampler.grid + 2 * block.begin;
+    const Axis axis_x = sampler.axes[1], axis_y = sampler.axes[0];
     WithPadding(sampler.padding, [&](auto padding) {
 #pragma omp simd simdlen(8)
       for (int64_t i = 0; i < count; ++i) {
-        const Place x = sampler.x.Locate<padding>(grid[2 * i]);
-        const Place y = sampler.y.Locate<padding>(grid[2 * i + 1]);
+        const Place x = axis_x.Locate<padding>(grid[2 * i]);
+        const Place y = axis_y.Locate<padding>(grid[2 * i + 1]);
         column[i] = x.first, row[i] = y.first;
         u[i] = x.t, v[i] = y.t;
         if (slopes) by_x[i] = x.slope, by_y[i] = y.slope;
@@ -147,12 +126,14 @@ class Frame {
   // saves. The answer must not depend on the number of threads, because sums are rounded
   // differently without a frame.
   static bool Pays(const Sampler& sampler, int64_t channels) {
-    const int64_t size = int64_t{sampler.x.size} * sampler.y.size;
+    const int64_t size = int64_t{sampler.axes[0].size} * sampler.axes[1].size;
     return channels == 1 && size <= std::min(4 * sampler.points, kMostFramed);
   }
 
   explicit Frame(const Sampler& sampler)
-      : height_(sampler.y.size), width_(sampler.x.size), pixels_((height_ + 4) * (width_ + 4)) {}
+      : height_(sampler.axes[0].size),
+        width_(sampler.axes[1].size),
+        pixels_((height_ + 4) * (width_ + 4)) {}
 
   // Copies image `number` into the frame, unless it is there already.
   void Hold(int64_t number, const float* images) {
@@ -198,6 +179,17 @@ inline Eight Load(const float* from) { return *reinterpret_cast<const Eight*>(fr
 inline float Sum(Eight x) {
   const Four y = Four{x[0], x[1], x[2], x[3]} + Four{x[4], x[5], x[6], x[7]};
   return (y[0] + y[1]) + (y[2] + y[3]);
+}
+
+// Returns the sum of the products of numbers: eight at a time, then the rest one by one.
+template <typename Count>
+float Dot(const float* a, const float* b, Count count) {
+  Eight sums{};
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) sums += Load(a + i) * Load(b + i);
+  float sum = Sum(sums);
+  for (; i < count; ++i) sum += a[i] * b[i];
+  return sum;
 }
 
 // Calls body with the number of channels. 1 and 3 are compile-time constants, so that loops over

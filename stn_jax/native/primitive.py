@@ -33,7 +33,7 @@ def plain_operations() -> contextlib.AbstractContextManager[None]:
 
     >>> with stn_jax.plain_operations():
     ...     traced = jax.make_jaxpr(stn_jax.sample)(jnp.ones((4, 4, 1)), jnp.zeros((2, 2, 2)))
-    >>> "bilinear_read" in str(traced)
+    >>> "linear_2d_read" in str(traced)
     False
     """
     return _plain_operations(True)
@@ -88,6 +88,8 @@ def native_primitive(
     params: Sequence[str],
     on_cpu: Callable[..., jax.Array] | None = None,
     on_others: Mapping[str, Callable[..., jax.Array]] | None = None,
+    kernel: str | None = None,
+    kernel_options: Mapping[str, int | float] | None = None,
     kernel_takes_batches: bool = True,
 ) -> NativePrimitive:
     """Returns a primitive that computes `fun(*operands, **params)`.
@@ -97,12 +99,15 @@ def native_primitive(
     The caller adds the derivative: `ad.primitive_jvps` and `ad.primitive_transposes`.
 
     Args:
-        name: the primitive's name. If there is a kernel of the same name, the CPU uses it.
+        name: the primitive's name.
         fun: the computation in plain JAX. It determines the shape and the dtype of the result.
         signature: the axes of the operands and of the result.
-        params: the names of the static parameters. The kernel receives those that are integers.
+        params: the names of the static parameters. The kernel receives those that are integers or
+            tuples of integers.
         on_cpu: an alternative to `fun` that is faster on a CPU, used there without the kernel.
         on_others: alternatives to `fun` that are faster on other platforms, by platform.
+        kernel: the name of the kernel that the CPU uses, if it is not the primitive's.
+        kernel_options: further static parameters for the kernel.
         kernel_takes_batches: whether the kernel accepts batch axes too.
     """
 
@@ -147,16 +152,23 @@ def native_primitive(
         rule = mlir.lower_fun(function, multiple_results=False)
         mlir.register_lowering(primitive, rule, platform=platform)
     on_one_device = mlir.lower_fun(on_cpu, multiple_results=False) if on_cpu else plain
-    if name in library.KERNELS:
+    kernel = kernel or name
+    if kernel in library.KERNELS:
         most_axes = None if kernel_takes_batches else len(signature.operands[0])
-        on_one_device = _with_kernel(name, on_one_device, most_axes)
+        on_one_device = _with_kernel(kernel, kernel_options or {}, on_one_device, most_axes)
     rule = partitioned(primitive, signature, on_one_device=on_one_device, plain=plain)
     mlir.register_lowering(primitive, rule, platform="cpu")
     return primitive
 
 
-def _with_kernel(name: str, without_kernel: Lowering, most_axes: int | None) -> Lowering:
+def _with_kernel(
+    name: str,
+    options: Mapping[str, int | float],
+    without_kernel: Lowering,
+    most_axes: int | None,
+) -> Lowering:
     kernel = jax.ffi.ffi_lowering(library.target_name(name))
+    fixed = {key: _attribute(x) for key, x in options.items()}
 
     def lowering(ctx, *operands, **params):
         # An exported program may run on a machine without the kernels. These support only float32.
@@ -165,10 +177,19 @@ def _with_kernel(name: str, without_kernel: Lowering, most_axes: int | None) -> 
         fits = most_axes is None or ctx.avals_in[0].ndim <= most_axes
         if exported or not float32 or not fits or not library.is_available():
             return without_kernel(ctx, *operands, **params)
-        integers = {key: np.int64(x) for key, x in params.items() if isinstance(x, int)}
-        return kernel(ctx, *operands, **integers)
+        integers = {
+            key: _attribute(x)
+            for key, x in params.items()
+            if all(isinstance(i, int) for i in (x if isinstance(x, tuple) else (x,)))
+        }
+        return kernel(ctx, *operands, **integers, **fixed)
 
     return lowering
+
+
+def _attribute(value: int | float | tuple[int, ...]) -> np.generic | np.ndarray:
+    """Converts a static parameter to the type that kernels expect: 64 bits."""
+    return np.asarray(value, np.float64 if isinstance(value, float) else np.int64)[()]
 
 
 def _batch(primitive, operands, batch_axes, **params):

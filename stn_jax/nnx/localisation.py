@@ -59,7 +59,8 @@ class FullyConnectedLocalisation(nnx.Module):
     of batch normalisation.
 
     Args:
-        input_shape: (H, W, C) of the inputs.
+        input_shape: (H, W, C) of the inputs; or (W, C) or (D, H, W, C), for which a name of a
+            family stands for that of one or three dimensions.
         family: the family of transformations, by name or as a `Family`.
         features: the widths of the hidden layers.
         batch_norm: whether hidden layers are batch-normalised.
@@ -75,7 +76,7 @@ class FullyConnectedLocalisation(nnx.Module):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         family: FamilyName | Family = "affine",
         *,
         features: Sequence[int] = (32, 32, 32),
@@ -84,14 +85,14 @@ class FullyConnectedLocalisation(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        self.family = make_family(family)
+        self.family = make_family(family, ndim=len(input_shape) - 1)
         widths = (flat_features(type(self).__name__, input_shape, features), *features)
         self.dense = _dense_layers(widths, dtype, rngs)
         self.norms = _norms(widths[1:] if batch_norm else (), axis_name, dtype, rngs)
         self.theta = ThetaRegression(widths[-1], self.family, rngs=rngs)
 
     def __call__(self, inputs: Array) -> Array:
-        check_images(inputs.shape, type(self).__name__)
+        check_images(inputs.shape, type(self).__name__, self.family.ndim)
         x = inputs.reshape(inputs.shape[0], math.prod(inputs.shape[1:]))
         for layer, dense in enumerate(self.dense):
             x = _activated(dense(x), self.norms, layer)
@@ -107,7 +108,8 @@ class ConvLocalisation(nnx.Module):
     [B, *theta_shape]. The module's `train()` and `eval()` set the mode of batch normalisation.
 
     Args:
-        input_shape: (H, W, C) of the inputs.
+        input_shape: (H, W, C) of the inputs; or (W, C) or (D, H, W, C), for which a name of a
+            family stands for that of one or three dimensions.
         family: the family of transformations, by name or as a `Family`.
         filters: the numbers of filters of the convolutions.
         features: the widths of the fully connected layers.
@@ -130,7 +132,7 @@ class ConvLocalisation(nnx.Module):
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         family: FamilyName | Family = "affine",
         *,
         filters: Sequence[int] = (20, 20),
@@ -142,7 +144,7 @@ class ConvLocalisation(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        self.family = make_family(family)
+        self.family = make_family(family, ndim=len(input_shape) - 1)
         padding = padding or fitting_padding(input_shape, filters=filters, downsample=downsample)
         flat = flat_features(
             *(type(self).__name__, input_shape, features),
@@ -151,9 +153,9 @@ class ConvLocalisation(nnx.Module):
             padding=padding,
         )
         self.downsample = downsample
-        channels = (input_shape[2], *filters)
+        channels = (input_shape[-1], *filters)
         self.convolutions = nnx.List(
-            Conv(before, after, (5, 5), padding=padding, dtype=dtype, rngs=rngs)
+            Conv(before, after, (5,) * self.family.ndim, padding=padding, dtype=dtype, rngs=rngs)
             for before, after in itertools.pairwise(channels)
         )
         widths = (flat, *features)
@@ -163,7 +165,7 @@ class ConvLocalisation(nnx.Module):
         self.theta = ThetaRegression(widths[-1], self.family, rngs=rngs)
 
     def __call__(self, inputs: Array) -> Array:
-        check_images(inputs.shape, type(self).__name__)
+        check_images(inputs.shape, type(self).__name__, self.family.ndim)
         x = inputs
         if self.downsample > 1:
             x = average_pool(x, self.downsample)

@@ -1,19 +1,20 @@
 """Interpolation of an image at many points, with derivatives of any order.
 
-For each method there are four primitives. `read` is the interpolation, and `read_transpose` is its
+For each kernel there are four primitives. `read` is the interpolation, and `read_transpose` is its
 transpose as a linear map of the image. `shift` computes how the values change when the points move,
 and `shift_transpose` is its transpose as a linear map of the movement. `jax.custom_vjp` would be
 simpler, but it rules out forward mode, and with it second derivatives in forward-over-reverse mode.
 
-On the CPU, the C++ kernels of `stn_jax.native` compute the primitives of the bilinear method.
-Elsewhere, a primitive is the `read` of one of the paths in `paths.py`, or what JAX derives from it.
-The path is chosen when a program is lowered for a platform, not when it is traced.
+On the CPU, the C++ kernels of `stn_jax.native` compute the primitives in float32. Elsewhere, a
+primitive is the `read` of one of the paths in `paths.py`, or what JAX derives from it. The path is
+chosen when a program is lowered for a platform, not when it is traced.
 """
 
 import contextlib
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ from stn_jax.native.primitive import NativePrimitive, native_primitive
 from stn_jax.native.signature import Signature
 from stn_jax.sampling import operations, paths
 from stn_jax.sampling.coordinates import PADDINGS
+from stn_jax.sampling.windows import Axis, Kernel
 
 ACCELERATORS = ("tpu", "cuda", "rocm")
 
@@ -34,8 +36,8 @@ def sampling_path(path: str) -> contextlib.AbstractContextManager[None]:
     """Returns a context in which `sample` computes by one path on all platforms, for debugging.
 
     Args:
-        path: "gathers", "stacked", "packed" or "products"; see `stn_jax.sampling`. "separable"
-            gives wrong values unless the grid is separable.
+        path: "gathers", "stacked", "lines", "packed" or "products"; see `stn_jax.sampling`.
+            "separable" gives wrong values unless the grid is separable.
 
     Raises:
         ValueError: there is no such path.
@@ -51,31 +53,71 @@ def sampling_path(path: str) -> contextlib.AbstractContextManager[None]:
 def interpolate(
     image: jax.Array,
     grid: jax.Array,
+    kernel: Kernel,
     *,
-    method: str,
     padding: str,
     align_corners: bool,
+    in_pixels: bool,
     is_separable: bool,
 ) -> jax.Array:
     """Reads an image at the points of a grid, see `stn_jax.sample`.
 
     Args:
-        image: [H, W, C], of a floating-point dtype.
-        grid: [H', W', 2], float32 or float64.
-        method: the sampling kernel.
+        image: [*S, C], of a floating-point dtype.
+        grid: [..., n], float32 or float64; n is the number of axes in S.
+        kernel: the sampling kernel.
         padding: what is read outside the image.
         align_corners: whether -1 and 1 are the centres of the border pixels, not their outer edges.
-        is_separable: whether x depends only on the column of a point, and y only on its row.
+        in_pixels: whether the grid is in pixels, not in normalised units.
+        is_separable: whether x depends only on the place along the last axis of the grid's shape,
+            y only on that along the axis before it, and so on. The grid then has n such axes.
 
     Returns:
-        [H', W', C], in the image's dtype.
+        [..., C], in the image's dtype.
     """
-    if method == "nearest":  # its slope is 0, so the points need no derivative
+    if kernel.name == "nearest":  # its slope is 0, so the points need no derivative
         grid = lax.stop_gradient(grid)
-    height, width, _ = image.shape
-    read = _primitives(method, _forced_path.value, is_separable).read
-    options = {"padding": PADDINGS.index(padding), "align_corners": int(align_corners)}
-    return read.bind(image, grid, height=height, width=width, **options)
+    *sizes, channels = image.shape
+    read = _primitives(kernel, len(sizes), _forced_path.value, is_separable).read
+    points = grid if is_separable else _flat(grid)
+    params = _params(sizes, padding, align_corners, in_pixels)
+    return read.bind(image, points, **params).reshape(*grid.shape[:-1], channels)
+
+
+def add_at(
+    values: jax.Array,
+    grid: jax.Array,
+    sizes: Sequence[int],
+    kernel: Kernel,
+    *,
+    padding: str,
+    align_corners: bool,
+    in_pixels: bool,
+) -> jax.Array:
+    """Computes the transpose of `interpolate`, an image [*sizes, C], see `stn_jax.sampling.splat`.
+
+    Arguments as in `interpolate`.
+    """
+    if kernel.name == "nearest":
+        grid = lax.stop_gradient(grid)
+    add = _primitives(kernel, len(sizes), _forced_path.value, False).read_transpose
+    params = _params(sizes, padding, align_corners, in_pixels)
+    return add.bind(_flat(values), _flat(grid), **params)
+
+
+def _flat(array: jax.Array) -> jax.Array:
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+
+
+def _params(
+    sizes: Sequence[int], padding: str, align_corners: bool, in_pixels: bool
+) -> dict[str, Any]:
+    return {
+        "sizes": tuple(sizes),
+        "padding": PADDINGS.index(padding),
+        "align_corners": int(align_corners),
+        "in_pixels": int(in_pixels),
+    }
 
 
 class _Primitives(NamedTuple):
@@ -86,19 +128,24 @@ class _Primitives(NamedTuple):
 
 
 @functools.cache
-def _primitives(method: str, path: str | None, is_separable: bool) -> _Primitives:
-    """Returns the primitives of a method, which always compute by `path` unless it is None."""
-    make = functools.partial(_primitive, method=method, path=path, is_separable=is_separable)
+def _primitives(kernel: Kernel, ndim: int, path: str | None, is_separable: bool) -> _Primitives:
+    """Returns the primitives of a kernel, which always compute by `path` unless it is None."""
+    make = functools.partial(
+        _primitive, kernel=kernel, ndim=ndim, path=path, is_separable=is_separable
+    )
 
     def move_points(primals, tangents, **params):
         return shift.bind(tangents[1], *primals, **params)
 
-    read = make(operations.read, "hwc,ijd->ijc", jvp_of_others=move_points)
+    image, points = "zyx"[-ndim:], "ijk"[:ndim] if is_separable else "p"
+    read = make(operations.read, f"{image}c,{points}d->{points}c", jvp_of_others=move_points)
     read_transpose = make(
-        operations.read_transpose, "ijc,ijd->hwc", on_cpu=operations.read_transpose_on_cpu
+        operations.read_transpose,
+        f"{points}c,{points}d->{image}c",
+        on_cpu=None if is_separable else operations.read_transpose_on_cpu,
     )
-    shift = make(operations.shift, "ijd,hwc,ijd->ijc")
-    shift_transpose = make(operations.shift_transpose, "ijc,hwc,ijd->ijd")
+    shift = make(operations.shift, f"{points}d,{image}c,{points}d->{points}c")
+    shift_transpose = make(operations.shift_transpose, f"{points}c,{image}c,{points}d->{points}d")
     _are_transposes(read, read_transpose)
     _are_transposes(shift, shift_transpose)
     return _Primitives(read, read_transpose, shift, shift_transpose)
@@ -106,9 +153,10 @@ def _primitives(method: str, path: str | None, is_separable: bool) -> _Primitive
 
 def _primitive(
     operation: Callable[..., jax.Array],
-    axes: str,
+    letters: str,
     *,
-    method: str,
+    kernel: Kernel,
+    ndim: int,
     path: str | None,
     is_separable: bool,
     on_cpu: Callable[..., jax.Array] | None = None,
@@ -117,25 +165,25 @@ def _primitive(
     """Returns a primitive that is linear in its first operand.
 
     Args:
-        operation: (path, *operands, **params) -> the result, without batch axes.
-        axes: the axes of the operands and of the result.
-        method: the sampling kernel.
+        operation: (path, *operands, axes, kernel) -> the result, without batch axes.
+        letters: the axes of the operands and of the result.
+        kernel: the sampling kernel.
+        ndim: the number of axes of an image, without that of the channels.
         path: the name of the path to compute by, or None to choose one by platform.
         is_separable: whether the grid is separable.
         on_cpu: an alternative to `operation` with "gathers" that is faster on a CPU, with batches.
         jvp_of_others: (primals, tangents) -> the part of the derivative that comes from all
             operands except the first. By default, JAX derives it from `operation`.
     """
-    signature = Signature(axes, split="ijc", fold="i")
+    signature = Signature(letters, split="ijkpc", fold="p")
     pixels = next(i for i, letters in enumerate(signature.operands) if letters.endswith("c"))
 
-    def compute(platform, *operands, height, width, **params):
-        shape = height, width, operands[pixels].shape[-1]
+    def compute(platform, *operands, sizes, **params):
+        shape = *sizes, operands[pixels].shape[-1]
         chosen = path or paths.choose_path(
-            platform, operation.__name__, shape, method, is_separable
+            platform, operation.__name__, shape, kernel, is_separable
         )
-        options = {"method": method, "height": height, "width": width, **params}
-        return operation(paths.PATHS[chosen], *operands, **options)
+        return operation(paths.PATHS[chosen], *operands, _axes(sizes, **params), kernel)
 
     def on(platform):
         return signature.vectorize(functools.partial(compute, platform))
@@ -146,19 +194,25 @@ def _primitive(
             # There may be a kernel for float32.
             wide = (x.astype(jnp.float32) if x.dtype == dtype else x for x in operands)
             output = primitive.bind(*wide, **params)
-            return output if axes.endswith("d") else output.astype(dtype)
+            return output if letters.endswith("d") else output.astype(dtype)
         if on_cpu and not path:
-            return on_cpu(*operands, method=method, **params)
+            return on_cpu(*operands, _axes(**params), kernel)
         return plain(*operands, **params)
 
     plain = on("cpu")
     primitive = native_primitive(
-        f"{method}_{operation.__name__}" + (f"_by_{path}" if path else ""),
+        f"{kernel.name}_{ndim}d_{operation.__name__}" + (f"_by_{path}" if path else ""),
         plain,
         signature,
-        params=("height", "width", "padding", "align_corners"),
+        params=("sizes", "padding", "align_corners", "in_pixels"),
         on_cpu=without_kernel,
         on_others={platform: on(platform) for platform in ACCELERATORS},
+        kernel=None if path or is_separable else f"sample_{operation.__name__}",
+        kernel_options={
+            "taps": kernel.taps,
+            "is_cubic": int(kernel.name == "cubic"),
+            "cubic_a": kernel.cubic_a,
+        },
     )
 
     def jvp(primals, tangents, **params):
@@ -190,6 +244,11 @@ def _primitive(
 
     ad.primitive_jvps[primitive] = jvp
     return primitive
+
+
+def _axes(sizes, padding, align_corners, in_pixels):
+    options = PADDINGS[padding], bool(align_corners), bool(in_pixels)
+    return tuple(Axis(size, *options) for size in sizes)
 
 
 def _are_transposes(first: NativePrimitive, second: NativePrimitive) -> None:

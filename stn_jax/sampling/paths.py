@@ -6,17 +6,24 @@ values, up to rounding.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from stn_jax.sampling.coordinates import PADDINGS
-from stn_jax.sampling.windows import TAPS, Window, add_frame, window
+from stn_jax.sampling.windows import Axis, Kernel, Window, add_frame, window
 
-PathName = Literal["gathers", "stacked", "packed", "products", "separable"]
+Points = tuple[jax.Array, ...]
+Axes = tuple[Axis, ...]
+
+PathName = Literal["gathers", "stacked", "lines", "packed", "products", "separable"]
+
+_MANY = 16
+"""With more pixels in a window, a program that names each one takes long to compile."""
 
 _FEW = 4
 """Up to this many channels, "products" computes them one after the other."""
@@ -25,8 +32,8 @@ _FEW = 4
 def choose_path(
     platform: str,
     operation: str,
-    shape: tuple[int, int, int],
-    method: str,
+    shape: tuple[int, ...],
+    kernel: Kernel,
     is_separable: bool,
 ) -> PathName:
     """Returns the path that is expected to be the fastest one.
@@ -35,40 +42,43 @@ def choose_path(
         platform: "cpu", "tpu", "cuda" or "rocm".
         operation: "read", "read_transpose" (the gradient with respect to the image), "shift" or
             "shift_transpose" (the gradient with respect to the grid).
-        shape: (H, W, C) of the image.
-        method: the sampling kernel.
+        shape: (*S, C) of the image.
+        kernel: the sampling kernel.
         is_separable: whether x depends only on the column of a point, and y only on its row.
     """
+    *sizes, channels = shape
+    taps = kernel.taps ** len(sizes)
+    if is_separable and (platform == "tpu" or (platform != "cpu" and channels == 1)):
+        return "separable"
+    if taps > _MANY:
+        return "lines"
     if platform == "cpu":
         return "gathers"
-    numbers = TAPS[method] ** 2 * shape[2]
     if platform != "tpu":
-        if is_separable and shape[2] == 1:
-            return "separable"
-        return "packed" if numbers <= 4 else "stacked"
-    if is_separable:
-        return "separable"
+        return "packed" if taps * channels <= 4 else "stacked"
     if not all(isinstance(size, int) for size in shape):  # symbolic, for `jax.export`
         return "gathers"
-    cycles = _tpu_cycles(operation, shape, method)
+    cycles = _tpu_cycles(operation, shape, kernel)
     return min(cycles, key=cycles.__getitem__)
 
 
-def _tpu_cycles(operation: str, shape: tuple[int, int, int], method: str) -> dict[PathName, float]:
+def _tpu_cycles(operation: str, shape: tuple[int, ...], kernel: Kernel) -> dict[PathName, float]:
     """Estimates what each point costs on a TPU v5e, in cycles.
 
-    The figures are from the compiler's schedules for the workloads of `benchmarks.accelerators`.
+    The figures are from the compiler's schedules for the workloads of `benchmarks.accelerators`,
+    which are images in two dimensions.
     """
-    height, width, channels = shape
-    taps = TAPS[method] ** 2
+    *sizes, channels = shape
+    taps = kernel.taps ** len(sizes)
+    width, lines = sizes[-1], math.prod(sizes[:-1])
     if channels <= _FEW:
-        tiles = channels * -(-height // 128) * -(-width // 128)
+        tiles = channels * -(-lines // 128) * -(-width // 128)
     else:
-        tiles = -(-height * channels // 128) * -(-width // 128)
+        tiles = -(-lines * channels // 128) * -(-width // 128)
     is_transpose = operation == "read_transpose"
-    # The slopes along x and along y are one product each.
+    # The slopes along each axis are one product.
     cycles: dict[PathName, float] = {
-        "products": 1.7 * tiles * (2 if operation.startswith("shift") else 1)
+        "products": 1.7 * tiles * (len(sizes) if operation.startswith("shift") else 1)
     }
     if is_transpose:
         cycles["stacked"] = 12 * taps
@@ -79,82 +89,127 @@ def _tpu_cycles(operation: str, shape: tuple[int, int, int], method: str) -> dic
     return cycles
 
 
-def gathers(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
+def gathers(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> jax.Array:
     """Gathers the pixels of each window one after the other, each with all its channels."""
-    pixels, index, rows, columns = _numbered(image, x, y, **params)
+    pixels, index, of_axes = _numbered(image, points, axes, kernel)
     read = (pixels.at[tap].get(mode="promise_in_bounds") for tap in index)
-    return _weighted_sum(rows, columns, read)
+    return _weighted_sum(of_axes, read)
 
 
-def stacked(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
+def stacked(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> jax.Array:
     """Gathers all pixels of the windows at once. The transpose is a single scatter."""
-    pixels, index, rows, columns = _numbered(image, x, y, **params)
-    return _weighted_sum(rows, columns, pixels.at[jnp.stack(index)].get(mode="promise_in_bounds"))
+    pixels, index, of_axes = _numbered(image, points, axes, kernel)
+    return _weighted_sum(of_axes, pixels.at[jnp.stack(index)].get(mode="promise_in_bounds"))
 
 
-def packed(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
+def lines(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> jax.Array:
+    """Gathers the pixels of each window line by line: the program is smaller than of `gathers`."""
+    *others, last = windows(points, axes, kernel)
+    pixels = add_frame(image, axes, kernel)
+    *sizes, channels = pixels.shape
+    start = index_of([window.start for window in (*others, last)], sizes)[..., None]
+    dimensions = lax.GatherDimensionNumbers(
+        offset_dims=(start.ndim - 1, start.ndim),
+        collapsed_slice_dims=(),
+        start_index_map=(0,),
+    )
+    pixels = pixels.reshape(math.prod(sizes), channels)
+    along = jnp.stack(last.weights, axis=-1)[..., None]
+
+    def read(line):
+        read = lax.gather(
+            pixels,
+            start + index_of((*line, 0), sizes),
+            dimensions,
+            (kernel.taps, channels),
+            mode="promise_in_bounds",
+        )
+        weights = (window.weights[tap] for window, tap in zip(others, line, strict=True))
+        values = jnp.sum(along * read.astype(along.dtype), axis=-2)
+        return functools.reduce(jnp.multiply, (weight[..., None] for weight in weights), values)
+
+    return functools.reduce(
+        jnp.add, map(read, itertools.product(range(kernel.taps), repeat=len(others)))
+    )
+
+
+def packed(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> jax.Array:
     """Stores all pixels of each window side by side, and gathers one such block per point."""
-    rows, columns = windows(x, y, **params)
-    taps = len(rows.weights)
-    pixels = framed(image, **params)
-    height, width = (size - taps + 1 for size in pixels.shape[:2])
-    shifted = [pixels[y : y + height, x : x + width] for y in range(taps) for x in range(taps)]
+    of_axes = windows(points, axes, kernel)
+    pixels = add_frame(image, axes, kernel)
+    sizes = [size - kernel.taps + 1 for size in pixels.shape[:-1]]
+    shifted = [
+        pixels[tuple(slice(first, first + size) for first, size in zip(tap, sizes, strict=True))]
+        for tap in _taps(axes, kernel)
+    ]
     blocks = jnp.concatenate(shifted, axis=-1)
-    blocks = blocks.reshape(height * width, blocks.shape[-1])
-    read = blocks.at[rows.start * width + columns.start].get(mode="promise_in_bounds")
+    blocks = blocks.reshape(math.prod(sizes), blocks.shape[-1])
+    read = blocks.at[index_of([w.start for w in of_axes], sizes)].get(mode="promise_in_bounds")
     channels = image.shape[-1]
     # Not `jnp.split`: on a GPU, its transpose is estimated to double the time of the scatter.
-    parts = (read[..., i * channels : (i + 1) * channels] for i in range(taps**2))
-    return _weighted_sum(rows, columns, parts)
+    parts = (read[..., i * channels : (i + 1) * channels] for i in range(len(shifted)))
+    return _weighted_sum(of_axes, parts)
 
 
-def products(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
+def products(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> jax.Array:
     """Multiplies with the weights of all pixels, as equation 5 of the paper is written.
 
     Where an image has a NaN or an infinity, all values that are read from the image become NaN.
     """
     # With a single axis for all points, XLA pads less memory on a TPU.
-    rows, columns = windows(x.reshape(x.size), y.reshape(y.size), **params)
-    if not _is_zeros(params):
-        image = framed(image, **params)
-    by_row, by_column = (
-        _dense(rows, image.shape[0], **params),
-        _dense(columns, image.shape[1], **params),
+    of_axes = windows(tuple(x.reshape(x.size) for x in points), axes, kernel)
+    image = _dense_image(image, axes, kernel)
+    *others, last = (
+        _dense(window, size, axes, kernel)
+        for window, size in zip(of_axes, image.shape, strict=False)
     )
 
+    before = "zy"[2 - len(others) :]
+
     def read(part):
-        lines = _product("nx,yxc->nyc", by_column, part)
-        return jnp.sum(by_row[..., None] * lines, axis=1)
+        lines = _product(f"nx,{before}xc->n{before}c", last, part)
+        for weights in others:
+            weights = weights.reshape(*weights.shape, *(1,) * (lines.ndim - 2))
+            lines = jnp.sum(weights * lines, axis=1)
+        return lines
 
     channels = image.shape[-1]
     # XLA may store the lines of a few channels in memory, but not those of a single one.
     parts = jnp.split(image, channels, axis=-1) if 0 < channels <= _FEW else [image]
     values = jnp.concatenate([read(part) for part in parts], axis=-1)
-    return values.reshape(*x.shape, channels)
+    return values.reshape(*points[0].shape, channels)
 
 
-def separable(image: jax.Array, x: jax.Array, y: jax.Array, **params) -> jax.Array:
-    """Computes `products` for a grid whose x and y depend on the column and on the row only."""
-    rows, columns = windows(x[0], y[:, 0], **params)
-    if not _is_zeros(params):
-        image = framed(image, **params)
-    lines = _product("jx,yxc->yjc", _dense(columns, image.shape[1], **params), image)
-    return _product("iy,yjc->ijc", _dense(rows, image.shape[0], **params), lines)
+def separable(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> jax.Array:
+    """Computes `products` for a grid whose x depends on the column only, and so on."""
+    image = _dense_image(image, axes, kernel)
+    count = len(axes)
+    of_lines = tuple(
+        x[tuple(slice(None) if axis == count - 1 - i else 0 for axis in range(count))]
+        for i, x in enumerate(points)
+    )
+    for axis, along in enumerate(windows(of_lines, axes, kernel)):
+        weights = _dense(along, image.shape[axis], axes, kernel)
+        before, after = "zy"[:axis], "yx"[axis:][: count - 1 - axis]
+        image = _product(f"ip,{before}p{after}c->{before}i{after}c", weights, image)
+    return image
 
 
-def _product(axes, weights, image):
+def _product(subscripts, weights, image):
     # In three products of bfloat16 instead of six, half-precision images are exact.
     is_half = image.dtype.itemsize < 4
     precision = lax.Precision.HIGH if is_half else lax.Precision.HIGHEST
-    return jnp.einsum(axes, weights, image.astype(weights.dtype), precision=precision)
+    return jnp.einsum(subscripts, weights, image.astype(weights.dtype), precision=precision)
 
 
-def _dense(window: Window, size: int, *, method, **params) -> jax.Array:
-    """Returns the weights [..., size] of all pixels along one axis of the image.
+def _dense_image(image, axes, kernel):
+    """Adds a frame to the image, unless it would be zeros, whose weights do not matter."""
+    return image if axes[0].padding == "zeros" else add_frame(image, axes, kernel)
 
-    The image has a frame, except under "zeros".
-    """
-    outside = TAPS[method] if _is_zeros(params) else 0
+
+def _dense(window: Window, size: int, axes: Axes, kernel: Kernel) -> jax.Array:
+    """Returns the weights [..., size] of all pixels along one axis of a `_dense_image`."""
+    outside = kernel.taps if axes[0].padding == "zeros" else 0
     start = window.start[..., None]
     pixel = lax.broadcasted_iota(jnp.int32, (*window.start.shape, size), window.start.ndim)
     tap = pixel + outside - start
@@ -162,58 +217,64 @@ def _dense(window: Window, size: int, *, method, **params) -> jax.Array:
     return functools.reduce(jnp.add, weights)
 
 
-def windows(x, y, *, height, width, method, padding, align_corners) -> tuple[Window, Window]:
-    """Returns the windows of all points, along y and along x."""
-    options = method, PADDINGS[padding], bool(align_corners)
-    return window(y, height, *options), window(x, width, *options)
+def windows(points: Points, axes: Axes, kernel: Kernel) -> list[Window]:
+    """Returns the windows of all points along each axis of the image."""
+    return [window(x, axis, kernel) for x, axis in zip(points[::-1], axes, strict=True)]
 
 
-def _numbered(image, x, y, **params):
+def _taps(axes: Axes, kernel: Kernel) -> Iterator[tuple[int, ...]]:
+    """Yields the place of each pixel in a window, row by row."""
+    return itertools.product(range(kernel.taps), repeat=len(axes))
+
+
+def index_of(places: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """Returns the place in a flat array, given the place along each of its axes."""
+    index = 0
+    for place, size in zip(places, sizes, strict=True):
+        index = index * size + place
+    return index
+
+
+def _numbered(image, points, axes, kernel):
     """Returns the pixels of the framed image in a row, the index of each tap, and the windows."""
-    rows, columns = windows(x, y, **params)
-    pixels = framed(image, **params)
-    height, width, channels = pixels.shape
-    start = rows.start * width + columns.start
-    taps = len(rows.weights)
-    index = [start + (y * width + x) for y in range(taps) for x in range(taps)]
-    return pixels.reshape(height * width, channels), index, rows, columns
+    of_axes = windows(points, axes, kernel)
+    pixels = add_frame(image, axes, kernel)
+    *sizes, channels = pixels.shape
+    start = index_of([window.start for window in of_axes], sizes)
+    index = [start + index_of(tap, sizes) for tap in _taps(axes, kernel)]
+    return pixels.reshape(math.prod(sizes), channels), index, of_axes
 
 
-def _weighted_sum(rows, columns, pixels):
+def _weighted_sum(of_axes, pixels):
     """Returns the sum of the pixels [..., C] of each window, row by row, times their weights."""
-    weights = (row * column for row in rows.weights for column in columns.weights)
     terms = (
-        weight[..., None] * pixel.astype(weight.dtype)
-        for weight, pixel in zip(weights, pixels, strict=True)
+        functools.reduce(jnp.multiply, weights)[..., None] * pixel.astype(weights[0].dtype)
+        for weights, pixel in zip(
+            itertools.product(*(window.weights for window in of_axes)), pixels, strict=True
+        )
     )
     return functools.reduce(jnp.add, terms)
-
-
-def framed(image, *, method, padding, align_corners, **_):
-    return add_frame(image, method, PADDINGS[padding], bool(align_corners))
-
-
-def _is_zeros(params) -> bool:
-    return PADDINGS[params["padding"]] == "zeros"
 
 
 class Path(NamedTuple):
     """How the values at the points of a grid are computed, and their gradient.
 
     Attributes:
-        read: (image [H, W, C], x [H', W'], y [H', W'], **params) -> values [H', W', C].
+        read: (image [*S, C], points, axes, kernel) -> values [..., C]. The points are one array
+            [...] for each entry of the grid's last axis, such as (x, y); the axes are those of S.
         slopes_first: whether the gradient with respect to the grid is computed from the slopes of
             the values along x and y, rather than in reverse mode, which would store what a product
             can make inside.
     """
 
-    read: Callable[..., jax.Array]
+    read: Callable[[jax.Array, Points, Axes, Kernel], jax.Array]
     slopes_first: bool = False
 
 
 PATHS: dict[str, Path] = {
     "gathers": Path(gathers),
     "stacked": Path(stacked),
+    "lines": Path(lines),
     "packed": Path(packed),
     "products": Path(products, slopes_first=True),
     "separable": Path(separable, slopes_first=True),

@@ -31,9 +31,10 @@ class Family:
             unit if it has one. In normalised units, 1 is half the width or height of the image.
         identity: the parameters of the identity transformation.
         theta_shape: the shape of the theta that `grid` expects.
-        grid: the family's grid function, (theta, shape, *, align_corners) -> [H', W', 2].
+        grid: the family's grid function, (theta, shape, *, align_corners) -> [*shape, n].
         needs_source_shape: whether `grid` also needs the argument `source_shape`.
         is_separable: whether, in all grids, x depends only on the column and y only on the row.
+        ndim: the number of axes of the images, without that of the channels: 1, 2 or 3.
 
     >>> from stn_jax.transforms import make_family
     >>> make_family("similarity").param_names[:2]
@@ -47,6 +48,7 @@ class Family:
     grid: Callable[..., jax.Array]
     needs_source_shape: bool = False
     is_separable: bool = False
+    ndim: int = 2
 
     @property
     def num_params(self) -> int:
@@ -77,17 +79,18 @@ class Family:
     def sampling_grid(
         self, theta: ArrayLike, shape: Shape, *, source_shape: Shape, align_corners: bool = False
     ) -> jax.Array:
-        """Returns the sampling grid [H', W', 2] of theta for an image of `source_shape`.
+        """Returns the sampling grid [*shape, n] of theta for an image of `source_shape`.
 
         Args:
             theta: [*theta_shape], or flat [num_params].
-            shape: (H', W') of the output in pixels.
-            source_shape: (H, W) of the image to be sampled.
+            shape: (H', W') of the output in pixels, or as many sizes as the family has dimensions.
+            source_shape: (H, W) of the image to be sampled, likewise.
             align_corners: whether -1 and 1 are the centres of the border pixels, not their outer
                 edges.
 
         Raises:
-            ValueError: theta has another shape, or a shape is not two positive integers.
+            ValueError: theta has another shape, or a shape is not as many positive integers as the
+                family has dimensions.
         """
         options = {"source_shape": source_shape} if self.needs_source_shape else {}
         return self.grid(self.theta(theta), shape, align_corners=align_corners, **options)
@@ -97,13 +100,15 @@ class Family:
     ) -> Motion:
         """Returns what theta does to the picture; `str` describes it in words.
 
-        Arguments and errors are those of `sampling_grid`.
+        Arguments and errors are those of `sampling_grid`; the family must be of two dimensions.
 
         >>> from stn_jax.transforms import make_family
         >>> theta = [0.5, 0.1, 0.0]
         >>> str(make_family("attention").motion(theta, source_shape=(28, 28)))
         'scale 2.00, moved 10% left'
         """
+        if self.ndim != 2:
+            raise UserError(f"motion needs a family of two dimensions, got {self.ndim}")
         grid = self.sampling_grid(
             theta, _POINTS, source_shape=source_shape, align_corners=align_corners
         )

@@ -121,9 +121,9 @@ def test_the_call_of_a_kernel_has_the_examples_of_one_device():
     split = put(operands, mesh_of(AxisType.Auto), (P("x"), P("x")))
     text = jax.jit(value_and_gradients(function)).lower(*split).compile().as_text()
     for kernel, shape in {
-        "bilinear_read": "3,4,5,4",
-        "bilinear_read_transpose": "3,6,7,4",
-        "bilinear_shift_transpose": "3,4,5,2",
+        "sample_read": "3,20,4",
+        "sample_read_transpose": "3,6,7,4",
+        "sample_shift_transpose": "3,20,2",
     }.items():
         target = re.escape(f'custom_call_target="{library.target_name(kernel)}"')
         assert re.search(rf"f32\[{shape}\]\S* custom-call\(.*{target}", text), kernel

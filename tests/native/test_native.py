@@ -18,6 +18,7 @@ from stn_jax import sample
 from stn_jax.native import library
 from stn_jax.sampling import interpolation
 from stn_jax.sampling.coordinates import PADDINGS
+from stn_jax.sampling.windows import make_kernel
 from tests import reference
 from tests.native.builds import builds
 
@@ -36,22 +37,22 @@ def _kernels():
 NOWHERE = [np.nan, np.inf, -np.inf, 1e30, -1e30]
 
 
-def draw(rng, batch, height, width, channels, align_corners, target):
-    """Returns an image, a grid and values at its points; some points are far outside or NaN."""
-    grid = reference.grids_off_kinks(rng, (height, width), align_corners, (*batch, *target))
-    bad = rng.uniform(size=grid.shape) < 0.05
-    grid[bad] = rng.choice(NOWHERE, np.sum(bad))
-    image, values = (
-        rng.normal(size=(*batch, *shape, channels)) for shape in ((height, width), target)
-    )
-    return tuple(x.astype(np.float32) for x in (image, grid, values))
+def draw(rng, batch, sizes, channels, align_corners, count):
+    """Returns an image, points and values at them; some points are far outside or NaN."""
+    points = reference.grids_off_kinks(rng, sizes, align_corners, (*batch, count))
+    bad = rng.uniform(size=points.shape) < 0.05
+    points[bad] = rng.choice(NOWHERE, np.sum(bad))
+    image, values = (rng.normal(size=(*batch, *shape, channels)) for shape in (sizes, (count,)))
+    return tuple(x.astype(np.float32) for x in (image, points, values))
 
 
-def kernels(image, grid, values, padding, align_corners):
+def kernels(image, grid, values, method, padding, align_corners):
     """Returns what the points read, and the transposes of reading at them and of shifting them."""
-    params = {"height": image.shape[-3], "width": image.shape[-2]}
-    params |= {"padding": padding, "align_corners": align_corners}
-    primitives = interpolation._primitives("bilinear", None, False)
+    ndim = grid.shape[-1]
+    params = {"sizes": image.shape[-1 - ndim : -1], "padding": PADDINGS.index(padding)}
+    params |= {"align_corners": int(align_corners), "in_pixels": 0}
+    kernel = make_kernel(method, -0.75)
+    primitives = interpolation._primitives(kernel, ndim, None, False)
     return (
         primitives.read.bind(image, grid, **params),
         primitives.read_transpose.bind(values, grid, **params),
@@ -72,32 +73,30 @@ def lowered(function, *operands):
 
 
 def has_kernels(program):
-    return "stn_jax_bilinear" in program.as_text()
+    return "stn_jax_sample" in program.as_text()
 
 
-@pytest.mark.parametrize("align_corners", [0, 1])
-@pytest.mark.parametrize("padding", range(len(PADDINGS)))
-@hypothesis.settings(max_examples=4)
+@pytest.mark.parametrize(("method", "padding", "align_corners"), reference.OPTIONS)
+@hypothesis.settings(max_examples=2)
 @hypothesis.given(
     batch=st.sampled_from([(), (0,), (1,), (7,), (2, 3), (2, 0)]),
-    target=st.tuples(st.integers(0, 20), st.integers(0, 20)),
+    sizes=st.lists(st.integers(1, 8), min_size=1, max_size=3),
+    count=st.integers(0, 300),
     channels=st.sampled_from([1, 1, 3, 2, 4, 17]),
-    height=st.integers(1, 8),
-    width=st.integers(1, 8),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_kernels_agree_with_plain_code(
-    padding, align_corners, batch, target, channels, height, width, seed
+    method, padding, align_corners, batch, sizes, count, channels, seed
 ):
-    rng = np.random.default_rng(seed)
-    operands = draw(rng, batch, height, width, channels, align_corners, target)
-    check(operands, padding, align_corners)
+    operands = draw(np.random.default_rng(seed), batch, sizes, channels, align_corners, count)
+    check(operands, method, padding, align_corners)
 
 
-def check(operands, padding, align_corners, atol=2e-4):
-    function = functools.partial(kernels, padding=padding, align_corners=align_corners)
+def check(operands, method, padding, align_corners, atol=2e-4):
+    options = dict(method=method, padding=padding, align_corners=align_corners)
+    function = functools.partial(kernels, **options)
     program = lowered(function, *operands)
-    assert program.as_text().count("stn_jax_bilinear") == 3
+    assert program.as_text().count("stn_jax_sample") == 3
     ours = program.compile()(*operands)
     with jax.enable_x64(True):
         wide = [x.astype(np.float64) for x in operands]
@@ -111,7 +110,8 @@ def check(operands, padding, align_corners, atol=2e-4):
 
 def test_an_image_that_is_larger_than_a_cache():
     # Positions are rounded to 1e-5 pixels, and a unit of a coordinate is half of all pixels.
-    check(draw(np.random.default_rng(0), (), 256, 257, 1, 0, (50, 50)), 1, 0, atol=5e-2)
+    operands = draw(np.random.default_rng(0), (), (256, 257), 1, False, 2500)
+    check(operands, "linear", "border", False, atol=5e-2)
 
 
 def call(name, like, operands, **attributes):
@@ -136,20 +136,7 @@ def test_convolutions_of_nothing_are_zeros(empty):
         chex.assert_trees_all_equal(np.asarray(result), np.zeros_like(like))
 
 
-@pytest.mark.parametrize("size", [(2**31, 1), (2**16 - 4, 2**15), (2**31 - 5, 2**31 - 5)])
-def test_an_image_with_too_many_pixels_is_refused(size):
-    image, grid = np.ones((1, 1, 1), np.float32), np.zeros((1, 1, 2), np.float32)
-    params = {"height": size[0], "width": size[1], "padding": 0, "align_corners": 0}
-    for name, like, operands in [
-        ("bilinear_read", image, (image, grid)),
-        ("bilinear_read_transpose", image, (image, grid)),
-        ("bilinear_shift_transpose", grid, (image, image, grid)),
-    ]:
-        with pytest.raises(jax.errors.JaxRuntimeError, match="pixels is too large"):
-            jax.block_until_ready(call(name, like, operands, **params))
-
-
-@pytest.mark.parametrize(("padding", "channels"), [*zip(PADDINGS, (1, 3, 4), strict=True)])
+@pytest.mark.parametrize(("padding", "channels"), [*zip(PADDINGS, (1, 3, 4, 1), strict=True)])
 def test_gradients_are_the_same_without_kernels(padding, channels, monkeypatch):
     rng = np.random.default_rng(0)
     image = rng.normal(size=(2, 3, 5, 7, channels)).astype(np.float32)
@@ -167,10 +154,11 @@ def test_gradients_are_the_same_without_kernels(padding, channels, monkeypatch):
     chex.assert_trees_all_close(ours, plain, atol=1e-5)
 
 
-@pytest.mark.parametrize("channels", [1, 7])
-def test_results_do_not_depend_on_how_the_work_is_shared_out(channels):
-    operands = draw(np.random.default_rng(0), (9,), 24, 36, channels, 0, (30, 30))
-    function = jax.jit(functools.partial(kernels, padding=1, align_corners=0))
+@pytest.mark.parametrize(("method", "channels"), [("linear", 1), ("linear", 7), ("cubic", 2)])
+def test_results_do_not_depend_on_how_the_work_is_shared_out(method, channels):
+    operands = draw(np.random.default_rng(0), (9,), (24, 36), channels, False, 900)
+    options = dict(method=method, padding="border", align_corners=False)
+    function = jax.jit(functools.partial(kernels, **options))
     whole = function(*operands)
     for _ in range(20):
         chex.assert_trees_all_equal(function(*operands), whole)
@@ -183,7 +171,7 @@ def test_float64_and_exported_programs_use_no_kernels():
     image, grid = jnp.ones((5, 4, 2)), jnp.zeros((3, 3, 2))
     assert has_kernels(lowered(gradient, image, grid))
     exported = jax.export.export(jax.jit(gradient))(image, grid)
-    assert "stn_jax_bilinear" not in exported.mlir_module()
+    assert "stn_jax_sample" not in exported.mlir_module()
     with jax.enable_x64(True):
         assert not has_kernels(lowered(gradient, image.astype(float), grid))
 

@@ -20,6 +20,16 @@ def test_inverse_undoes():
     chex.assert_trees_all_close(np.asarray(compose(inverse(B), B)), identity, atol=1e-5)
 
 
+@pytest.mark.parametrize("ndim", [1, 3])
+def test_compose_and_inverse_in_other_dimensions(ndim):
+    outer, inner = np.random.default_rng(1).normal(size=(2, ndim, ndim + 1)).astype(np.float32)
+    shape = (3, 4, 5)[:ndim]
+    expected = affine_grid(inner, shape) @ outer[:, :-1].T + outer[:, -1]
+    chex.assert_trees_all_close(affine_grid(compose(outer, inner), shape), expected, atol=1e-5)
+    identity = np.eye(ndim, ndim + 1, dtype=np.float32)
+    chex.assert_trees_all_close(compose(outer, inverse(outer)), identity, atol=1e-4)
+
+
 def test_compose_and_inverse_are_differentiable_under_vmap_and_jit():
     def loss(theta):
         return (compose(inverse(theta), theta) ** 2).sum()

@@ -31,7 +31,7 @@ def test_float32_unless_asked():
         assert regular_grid((2, 3), dtype=jnp.float64).dtype == np.float64
 
 
-@pytest.mark.parametrize("shape", [(3,), (3, 4, 1), (0, 4), (3, -1), (3.0, 4), 5, None])
-def test_what_is_not_two_positive_integers_is_refused(shape):
-    with pytest.raises(ValueError, match="two positive integers"):
+@pytest.mark.parametrize("shape", [(), (3, 4, 1, 2), (0, 4), (3, -1), (3.0, 4), 5, None])
+def test_what_is_not_one_to_three_positive_integers_is_refused(shape):
+    with pytest.raises(ValueError, match="one to three positive integers"):
         regular_grid(shape)

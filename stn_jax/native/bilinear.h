@@ -1,13 +1,12 @@
-// Bilinear interpolation and its transposes, for XLA on the CPU: the primitives that
-// stn_jax/sampling/interpolation.py makes.
-//
-// All axes in front of those in the signatures there are batch axes, which are treated as one:
-// image is [images, H, W, C], grid [images, H', W', 2] and values [images, H', W', C]. Every result
-// is the sum of the same terms in the same order, whatever the number of threads.
+// Bilinear interpolation in two dimensions and its transposes: the fast form of what sampling.cc
+// computes, for all paddings but kWrap.
 //
 // Each point mixes four pixels, its taps. A tap outside the image is 0. Points are processed in
 // blocks: loops over a block compute where the points lie, and compilers vectorise these loops. The
 // pixels are then read point by point.
+
+#ifndef STN_JAX_BILINEAR_H_
+#define STN_JAX_BILINEAR_H_
 
 #include <algorithm>
 #include <cstdint>
@@ -16,18 +15,17 @@
 
 #include "parallel.h"
 #include "points.h"
-#include "xla/ffi/api/ffi.h"
+
+namespace bilinear {
 
 // image, grid -> values.
-ffi::Error Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<Floats> values,
-                int64_t height, int64_t width, int64_t padding, int64_t align_corners) {
-  if (ffi::Error error = Check(height, width); error.failure()) return error;
-  const Sampler sampler(grid, height, width, padding, align_corners);
-  const float* images = image.typed_data();
-  float* to = values->typed_data();
-  WithChannels(image.dimensions().back(), [=](auto channels) {
-    const int64_t count = sampler.images * sampler.points, step = height * width * channels;
-    InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
+inline void Read(ffi::ThreadPool threads, const Sampler& sampler, int64_t number_of_channels,
+                 const float* images, float* to) {
+  const int32_t height = sampler.axes[0].size, width = sampler.axes[1].size;
+  WithChannels(number_of_channels, [=, &sampler](auto channels) {
+    const int64_t count = sampler.images * sampler.points;
+    const int64_t step = int64_t{height} * width * channels;
+    InParallel(threads, count, channels + 4, [=, &sampler](int64_t first, int64_t last) {
       // With a frame, the sum is a vectorised loop over points. Otherwise it is one over channels.
       if (Frame::Pays(sampler, channels)) {
         Frame frame(sampler);
@@ -63,7 +61,6 @@ ffi::Error Read(ffi::ThreadPool threads, Floats image, Floats grid, ffi::Result<
       });
     });
   });
-  return ffi::Error::Success();
 }
 
 constexpr int64_t kMostCells = 65536;  // So that they fit in a cache.
@@ -78,9 +75,9 @@ constexpr int64_t kMostCells = 65536;  // So that they fit in a cache.
 // `cells` is [bottom - top + 2, width + 2, 4]. The cell at [r, c] is the one whose upper left pixel
 // has row top + r - 2 and column c - 2. So there are cells in front of the first row and column
 // (r = 1, c = 1). The first cell of all takes the points that touch none of the pixels.
-void AddInCells(const Sampler& sampler, int64_t image, const float* values, int32_t top,
+inline void AddInCells(const Sampler& sampler, int64_t image, const float* values, int32_t top,
                 int32_t bottom, float* pixels) {
-  const int32_t width = sampler.x.size, columns = width + 2, rows = bottom - top + 2;
+  const int32_t width = sampler.axes[1].size, columns = width + 2, rows = bottom - top + 2;
   std::vector<float> cells(int64_t{4} * rows * columns);
   ForBlocks(sampler, image * sampler.points, (image + 1) * sampler.points, [&](const Block& block) {
     const Places<> at(sampler, block);
@@ -113,7 +110,7 @@ void AddInCells(const Sampler& sampler, int64_t image, const float* values, int3
 template <typename Channels>
 void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Channels channels,
                  int32_t top, int32_t bottom, float* pixels) {
-  const int32_t width = sampler.x.size;
+  const int32_t width = sampler.axes[1].size;
   std::fill(pixels + top * width * channels, pixels + bottom * width * channels, 0.0f);
   ForBlocks(sampler, image * sampler.points, (image + 1) * sampler.points, [&](const Block& block) {
     const Places<> at(sampler, block);
@@ -133,21 +130,17 @@ void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Cha
 }
 
 // values, grid -> image.
-ffi::Error ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
-                         ffi::Result<Floats> image, int64_t height, int64_t width, int64_t padding,
-                         int64_t align_corners) {
-  if (ffi::Error error = Check(height, width); error.failure()) return error;
-  const Sampler sampler(grid, height, width, padding, align_corners);
-  const float* from = values.typed_data();
-  float* to = image->typed_data();
+inline void ReadTranspose(ffi::ThreadPool threads, const Sampler& sampler,
+                          int64_t number_of_channels, const float* from, float* to) {
+  const int64_t height = sampler.axes[0].size, width = sampler.axes[1].size;
   // If there are few images for the threads, each is split into bands of rows. The work on a band
   // visits all points of the image, but adds only to the rows of the band. No two threads write to
   // the same pixel, and the sums do not depend on the bands.
   const int64_t wanted = threads.num_threads() / std::max<int64_t>(sampler.images, 1);
   const int64_t bands = std::min(height, std::max<int64_t>(wanted, 1));
-  WithChannels(values.dimensions().back(), [=](auto channels) {
+  WithChannels(number_of_channels, [=, &sampler](auto channels) {
     const int64_t work = (sampler.points + height * width / bands) * (channels + 4);
-    InParallel(threads, sampler.images * bands, work, [=](int64_t first, int64_t last) {
+    InParallel(threads, sampler.images * bands, work, [=, &sampler](int64_t first, int64_t last) {
       for (int64_t part = first; part < last; ++part) {
         const int64_t image = part / bands, band = part % bands;
         const int32_t top = band * height / bands, bottom = (band + 1) * height / bands;
@@ -160,21 +153,17 @@ ffi::Error ReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
       }
     });
   });
-  return ffi::Error::Success();
 }
 
 // values, image, grid -> shift, the gradient with respect to the grid.
-ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, Floats grid,
-                          ffi::Result<Floats> shift, int64_t height, int64_t width, int64_t padding,
-                          int64_t align_corners) {
-  if (ffi::Error error = Check(height, width); error.failure()) return error;
-  const Sampler sampler(grid, height, width, padding, align_corners);
-  const float* from = values.typed_data();
-  const float* images = image.typed_data();
-  float* to = shift->typed_data();
-  WithChannels(values.dimensions().back(), [=](auto channels) {
-    const int64_t count = sampler.images * sampler.points, step = height * width * channels;
-    InParallel(threads, count, channels + 4, [=](int64_t first, int64_t last) {
+inline void ShiftTranspose(ffi::ThreadPool threads, const Sampler& sampler,
+                           int64_t number_of_channels, const float* from, const float* images,
+                           float* to) {
+  const int32_t height = sampler.axes[0].size, width = sampler.axes[1].size;
+  WithChannels(number_of_channels, [=, &sampler](auto channels) {
+    const int64_t count = sampler.images * sampler.points;
+    const int64_t step = int64_t{height} * width * channels;
+    InParallel(threads, count, channels + 4, [=, &sampler](int64_t first, int64_t last) {
       std::optional<Frame> frame;
       if (Frame::Pays(sampler, channels)) frame.emplace(sampler);
       const bool one_channel = frame.has_value();
@@ -227,18 +216,8 @@ ffi::Error ShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, 
       });
     });
   });
-  return ffi::Error::Success();
 }
 
-#define BIND() ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()
-#define INTEGER(name) Attr<int64_t>(name)
-#define PARAMS() \
-  INTEGER("height").INTEGER("width").INTEGER("padding").INTEGER("align_corners")
+}  // namespace bilinear
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(bilinear_read, Read,
-                              BIND().Arg<Floats>().Arg<Floats>().Ret<Floats>().PARAMS());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(bilinear_read_transpose, ReadTranspose,
-                              BIND().Arg<Floats>().Arg<Floats>().Ret<Floats>().PARAMS());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(bilinear_shift_transpose, ShiftTranspose,
-                              BIND().Arg<Floats>().Arg<Floats>().Arg<Floats>().Ret<Floats>()
-                                  .PARAMS());
+#endif  // STN_JAX_BILINEAR_H_

@@ -1,0 +1,301 @@
+// Interpolation and its transposes, for XLA on the CPU: the primitives that
+// stn_jax/sampling/interpolation.py makes.
+//
+// The image has one to three axes S. All axes in front of those in the signatures there are batch
+// axes, which are treated as one: image is [images, *S, C], grid [images, points, n] and values
+// [images, points, C]. Every result is the sum of the same terms in the same order, whatever the
+// number of threads.
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "bilinear.h"
+#include "parallel.h"
+#include "points.h"
+#include "windows.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace {
+
+using Sizes = ffi::Span<const int64_t>;
+
+template <int number>
+using Constant = std::integral_constant<int, number>;
+
+// Calls body(axes, taps, channels). The first two are compile-time constants, where 0 stands for
+// kernel.taps; so is a number of channels of 1.
+template <typename Body>
+void WithSizes(const Sampler& sampler, const Kernel& kernel, int64_t channels, Body body) {
+  auto with_channels = [&](auto axes, auto taps) {
+    if (channels == 1) return body(axes, taps, std::integral_constant<int64_t, 1>());
+    body(axes, taps, channels);
+  };
+  auto with_taps = [&](auto axes) {
+    switch (kernel.taps) {
+      case 1: return with_channels(axes, Constant<1>());
+      case 2: return with_channels(axes, Constant<2>());
+      case 4: return with_channels(axes, Constant<4>());
+      default: return with_channels(axes, Constant<0>());
+    }
+  };
+  switch (sampler.axes.size()) {
+    case 1: return with_taps(Constant<1>());
+    case 2: return with_taps(Constant<2>());
+    case 3: return with_taps(Constant<3>());
+  }
+}
+
+// image, grid -> values.
+void Read(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
+          int64_t number_of_channels, const float* images, float* to) {
+  WithSizes(sampler, kernel, number_of_channels, [&](auto axes, auto fixed, auto channels) {
+    const int64_t count = sampler.images * sampler.points;
+    const int taps = Taps<fixed>(kernel);
+    const int64_t work = channels * Power(taps, axes) + 4;
+    InParallel(threads, count, work, [=, &sampler, &kernel](int64_t begin, int64_t end) {
+      Lines<axes, fixed> lines(sampler, kernel, channels);
+      std::vector<float> sums(taps * channels);
+      ForBlocks(sampler, begin, end, [&](const Block& block) {
+        const Windows<axes> windows(sampler, kernel, block);
+        const auto& along = windows.weights[axes - 1];
+        const float* image = images + block.image * lines.step;
+        float* value = to + block.begin * channels;
+        for (int64_t i = 0; i < block.count; ++i, value += channels) {
+          std::fill_n(value, channels, 0.0f);
+          if (!lines.Find(windows, i)) {
+            lines.ForPixels(windows, i, [&](int line, int tap, int64_t start) {
+              const float weight = lines.Weight(windows, i, line) * along[tap][i];
+              for (int64_t k = 0; k < channels; ++k) value[k] += weight * image[start + k];
+            });
+            continue;
+          }
+          const int64_t length = taps * channels;
+          float* __restrict sum = sums.data();
+          for (int line = 0; line < lines.count; ++line) {
+            const float weight = lines.Weight(windows, i, line);
+            const float* pixels = image + lines.starts[line];
+            if (line == 0) {
+#pragma omp simd
+              for (int64_t j = 0; j < length; ++j) sum[j] = weight * pixels[j];
+            } else {
+#pragma omp simd
+              for (int64_t j = 0; j < length; ++j) sum[j] += weight * pixels[j];
+            }
+          }
+          for (int tap = 0; tap < taps; ++tap, sum += channels) {
+            const float weight = along[tap][i];
+#pragma omp simd
+            for (int64_t k = 0; k < channels; ++k) value[k] += weight * sum[k];
+          }
+        }
+      });
+    });
+  });
+}
+
+// values, grid -> image.
+void ReadTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
+                   int64_t number_of_channels, const float* from, float* to) {
+  // If there are few images for the threads, each is split into bands along its first axis. The
+  // work on a band visits all points of the image, but adds only to the pixels of the band. No two
+  // threads write to the same pixel, and the sums do not depend on the bands.
+  const int64_t size = sampler.axes[0].size;
+  const int64_t wanted = threads.num_threads() / std::max<int64_t>(sampler.images, 1);
+  const int64_t bands = sampler.axes.size() == 1 ? 1 : std::min(size, std::max<int64_t>(wanted, 1));
+  WithSizes(sampler, kernel, number_of_channels, [&](auto axes, auto fixed, auto channels) {
+    const int taps = Taps<fixed>(kernel);
+    const int64_t in_image = Lines<axes, fixed>(sampler, kernel, channels).step;
+    const int64_t work = in_image / bands + sampler.points * (channels * Power(taps, axes) + 4);
+    const int64_t parts = sampler.images * bands;
+    InParallel(threads, parts, work, [=, &sampler, &kernel](int64_t begin, int64_t end) {
+      Lines<axes, fixed> lines(sampler, kernel, channels);
+      std::vector<float> products(taps * channels);
+      const int lines_of_band = axes > 1 ? lines.count / taps : 1;
+      for (int64_t part = begin; part < end; ++part) {
+        const int64_t number = part / bands, band = part % bands, plane = in_image / size;
+        const int64_t top = band * size / bands, bottom = (band + 1) * size / bands;
+        float* image = to + number * in_image;
+        std::fill(image + top * plane, image + bottom * plane, 0.0f);
+        const int64_t first = number * sampler.points;
+        ForBlocks(sampler, first, first + sampler.points, [&](const Block& block) {
+          const Windows<axes> windows(sampler, kernel, block);
+          const auto& along = windows.weights[axes - 1];
+          const float* value = from + block.begin * channels;
+          for (int64_t i = 0; i < block.count; ++i, value += channels) {
+            if (!lines.Find(windows, i)) {
+              lines.ForPixels(windows, i, [&](int line, int tap, int64_t start) {
+                if (bands > 1 && (start < top * plane || start >= bottom * plane)) return;
+                const float weight = lines.Weight(windows, i, line) * along[tap][i];
+                for (int64_t k = 0; k < channels; ++k) image[start + k] += weight * value[k];
+              });
+              continue;
+            }
+            float* __restrict product = products.data();
+            for (int tap = 0; tap < taps; ++tap) {
+              const float weight = along[tap][i];
+#pragma omp simd
+              for (int64_t k = 0; k < channels; ++k) product[tap * channels + k] = weight * value[k];
+            }
+            for (int line = 0; line < lines.count; ++line) {
+              if (bands > 1) {
+                const int64_t row = windows.first[0][i] + line / lines_of_band;
+                if (row < top || row >= bottom) continue;
+              }
+              const float weight = lines.Weight(windows, i, line);
+              float* __restrict pixels = image + lines.starts[line];
+#pragma omp simd
+              for (int64_t j = 0; j < taps * channels; ++j) pixels[j] += weight * product[j];
+            }
+          }
+        });
+      }
+    });
+  });
+}
+
+// values, image, grid -> shift, the gradient with respect to the grid.
+void ShiftTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
+                    int64_t number_of_channels, const float* from, const float* images, float* to) {
+  WithSizes(sampler, kernel, number_of_channels, [&](auto axes, auto fixed, auto channels) {
+    const int64_t count = sampler.images * sampler.points;
+    const int taps = Taps<fixed>(kernel);
+    const int64_t work = channels * Power(taps, axes) + 4;
+    InParallel(threads, count, work, [=, &sampler, &kernel](int64_t begin, int64_t end) {
+      Lines<axes, fixed> lines(sampler, kernel, channels);
+      // The dot products of each pixel with the value.
+      std::vector<float> dots(Power(kMostTaps, axes));
+      ForBlocks(sampler, begin, end, [&](const Block& block) {
+        const Windows<axes> windows(sampler, kernel, block);
+        const float* image = images + block.image * lines.step;
+        const float* value = from + block.begin * channels;
+        float* moves = to + axes * block.begin;
+        for (int64_t i = 0; i < block.count; ++i, value += channels, moves += axes) {
+          if (lines.Find(windows, i)) {
+            for (int line = 0; line < lines.count; ++line) {
+              const float* pixels = image + lines.starts[line];
+              float* dot = &dots[line * taps];
+              for (int tap = 0; tap < taps; ++tap) {
+                dot[tap] = Dot(value, pixels + tap * channels, channels);
+              }
+            }
+          } else {
+            std::fill(dots.begin(), dots.end(), 0.0f);
+            lines.ForPixels(windows, i, [&](int line, int tap, int64_t start) {
+              dots[line * taps + tap] = Dot(value, image + start, channels);
+            });
+          }
+          float move[axes] = {};
+          for (int line = 0; line < lines.count; ++line) {
+            float sum = 0, change = 0;
+            for (int tap = 0; tap < taps; ++tap) {
+              const float dot = dots[line * taps + tap];
+              sum += windows.weights[axes - 1][tap][i] * dot;
+              change += windows.slopes[axes - 1][tap][i] * dot;
+            }
+            move[axes - 1] += lines.Weight(windows, i, line) * change;
+            for (int axis = 0; axis < axes - 1; ++axis) {
+              move[axis] += lines.Weight(windows, i, line, axis) * sum;
+            }
+          }
+          for (int axis = 0; axis < axes; ++axis) {
+            // A slope of 0 means no gradient, even if the pixels are infinite or NaN.
+            const float slope = windows.slope[axis][i];
+            moves[axes - 1 - axis] = slope ? slope * move[axis] : 0;
+          }
+        }
+      });
+    });
+  });
+}
+
+// What all kernels compute with, and whether bilinear.h has a faster form.
+struct Task {
+  Task(const Floats& grid, Sizes sizes, int64_t padding, int64_t align_corners, int64_t in_pixels,
+       int64_t taps, int64_t is_cubic, double cubic_a)
+      : kernel{static_cast<int>(taps), is_cubic != 0, static_cast<float>(cubic_a)} {
+    auto shape = grid.dimensions();
+    const auto points = shape.end() - 2;  // This follows the batch axes.
+    sampler.grid = grid.typed_data();
+    sampler.images = std::accumulate(shape.begin(), points, int64_t{1}, std::multiplies<>());
+    sampler.points = points[0];
+    sampler.padding = static_cast<Padding>(padding);
+    int64_t pixels = 1;
+    for (int64_t size : sizes) {
+      sampler.axes.emplace_back(size, align_corners, in_pixels);
+      pixels *= size + 4;
+    }
+    // bilinear.h counts the pixels of an image and of a frame around it in int32_t.
+    is_bilinear = taps == 2 && sizes.size() == 2 && padding != kWrap &&
+                  pixels <= std::numeric_limits<int32_t>::max();
+  }
+
+  Sampler sampler;
+  Kernel kernel;
+  bool is_bilinear;
+};
+
+ffi::Error SampleRead(ffi::ThreadPool threads, Floats image, Floats grid,
+                      ffi::Result<Floats> values, Sizes sizes, int64_t padding,
+                      int64_t align_corners, int64_t in_pixels, int64_t taps, int64_t is_cubic,
+                      double cubic_a) {
+  const Task task(grid, sizes, padding, align_corners, in_pixels, taps, is_cubic, cubic_a);
+  const int64_t channels = image.dimensions().back();
+  const float* from = image.typed_data();
+  float* to = values->typed_data();
+  if (task.is_bilinear) {
+    bilinear::Read(threads, task.sampler, channels, from, to);
+  } else {
+    Read(threads, task.sampler, task.kernel, channels, from, to);
+  }
+  return ffi::Error::Success();
+}
+
+ffi::Error SampleReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
+                               ffi::Result<Floats> image, Sizes sizes, int64_t padding,
+                               int64_t align_corners, int64_t in_pixels, int64_t taps,
+                               int64_t is_cubic, double cubic_a) {
+  const Task task(grid, sizes, padding, align_corners, in_pixels, taps, is_cubic, cubic_a);
+  const int64_t channels = values.dimensions().back();
+  const float* from = values.typed_data();
+  float* to = image->typed_data();
+  if (task.is_bilinear) {
+    bilinear::ReadTranspose(threads, task.sampler, channels, from, to);
+  } else {
+    ReadTranspose(threads, task.sampler, task.kernel, channels, from, to);
+  }
+  return ffi::Error::Success();
+}
+
+ffi::Error SampleShiftTranspose(ffi::ThreadPool threads, Floats values, Floats image, Floats grid,
+                                ffi::Result<Floats> shift, Sizes sizes, int64_t padding,
+                                int64_t align_corners, int64_t in_pixels, int64_t taps,
+                                int64_t is_cubic, double cubic_a) {
+  const Task task(grid, sizes, padding, align_corners, in_pixels, taps, is_cubic, cubic_a);
+  const int64_t channels = values.dimensions().back();
+  const float *from = values.typed_data(), *images = image.typed_data();
+  float* to = shift->typed_data();
+  if (task.is_bilinear) {
+    bilinear::ShiftTranspose(threads, task.sampler, channels, from, images, to);
+  } else {
+    ShiftTranspose(threads, task.sampler, task.kernel, channels, from, images, to);
+  }
+  return ffi::Error::Success();
+}
+
+}  // namespace
+
+#define BIND() ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()
+#define INTEGER(name) Attr<int64_t>(name)
+#define PARAMS()                                                                \
+  Attr<Sizes>("sizes").INTEGER("padding").INTEGER("align_corners")              \
+      .INTEGER("in_pixels").INTEGER("taps").INTEGER("is_cubic").Attr<double>("cubic_a")
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(sample_read, SampleRead,
+                              BIND().Arg<Floats>().Arg<Floats>().Ret<Floats>().PARAMS());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(sample_read_transpose, SampleReadTranspose,
+                              BIND().Arg<Floats>().Arg<Floats>().Ret<Floats>().PARAMS());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(sample_shift_transpose, SampleShiftTranspose,
+                              BIND().Arg<Floats>().Arg<Floats>().Arg<Floats>().Ret<Floats>()
+                                  .PARAMS());
