@@ -236,34 +236,19 @@ struct Task {
   bool is_bilinear;
 };
 
-ffi::Error SampleRead(ffi::ThreadPool threads, Floats image, Floats grid,
-                      ffi::Result<Floats> values, Sizes sizes, int64_t padding,
-                      int64_t align_corners, int64_t in_pixels, int64_t taps, int64_t is_cubic,
-                      double cubic_a) {
+// image, grid -> values, and values, grid -> image: `fast` is that of bilinear.h.
+template <auto fast, auto general>
+ffi::Error Sample(ffi::ThreadPool threads, Floats operand, Floats grid, ffi::Result<Floats> result,
+                  Sizes sizes, int64_t padding, int64_t align_corners, int64_t in_pixels,
+                  int64_t taps, int64_t is_cubic, double cubic_a) {
   const Task task(grid, sizes, padding, align_corners, in_pixels, taps, is_cubic, cubic_a);
-  const int64_t channels = image.dimensions().back();
-  const float* from = image.typed_data();
-  float* to = values->typed_data();
+  const int64_t channels = operand.dimensions().back();
+  const float* from = operand.typed_data();
+  float* to = result->typed_data();
   if (task.is_bilinear) {
-    bilinear::Read(threads, task.sampler, channels, from, to);
+    fast(threads, task.sampler, channels, from, to);
   } else {
-    Read(threads, task.sampler, task.kernel, channels, from, to);
-  }
-  return ffi::Error::Success();
-}
-
-ffi::Error SampleReadTranspose(ffi::ThreadPool threads, Floats values, Floats grid,
-                               ffi::Result<Floats> image, Sizes sizes, int64_t padding,
-                               int64_t align_corners, int64_t in_pixels, int64_t taps,
-                               int64_t is_cubic, double cubic_a) {
-  const Task task(grid, sizes, padding, align_corners, in_pixels, taps, is_cubic, cubic_a);
-  const int64_t channels = values.dimensions().back();
-  const float* from = values.typed_data();
-  float* to = image->typed_data();
-  if (task.is_bilinear) {
-    bilinear::ReadTranspose(threads, task.sampler, channels, from, to);
-  } else {
-    ReadTranspose(threads, task.sampler, task.kernel, channels, from, to);
+    general(threads, task.sampler, task.kernel, channels, from, to);
   }
   return ffi::Error::Success();
 }
@@ -291,6 +276,9 @@ ffi::Error SampleShiftTranspose(ffi::ThreadPool threads, Floats values, Floats i
 #define PARAMS()                                                                \
   Attr<Sizes>("sizes").INTEGER("padding").INTEGER("align_corners")              \
       .INTEGER("in_pixels").INTEGER("taps").INTEGER("is_cubic").Attr<double>("cubic_a")
+
+constexpr auto SampleRead = Sample<bilinear::Read, Read>;
+constexpr auto SampleReadTranspose = Sample<bilinear::ReadTranspose, ReadTranspose>;
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(sample_read, SampleRead,
                               BIND().Arg<Floats>().Arg<Floats>().Ret<Floats>().PARAMS());
