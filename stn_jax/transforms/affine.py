@@ -74,19 +74,11 @@ def _checked(theta: ArrayLike) -> jax.Array:
     return checked_theta(theta, shape, "affine theta")
 
 
-PARAM_NAMES = (
-    *("theta 11", "theta 12", "theta 13 (half widths)"),
-    *("theta 21", "theta 22", "theta 23 (half heights)"),
-)
-"""The names of the parameters, numbered by row and column, as in equation 1 of the paper."""
-
-FAMILY = Family("affine", PARAM_NAMES, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (2, 3), affine_grid)
-
-
 def family(ndim: int) -> Family:
-    """Returns the family of affine transformations in 1, 2 or 3 dimensions."""
-    if ndim == 2:
-        return FAMILY
+    """Returns the family of affine transformations in 1, 2 or 3 dimensions.
+
+    Its parameters are numbered by row and column, as in equation 1 of the paper.
+    """
     units = dict(enumerate(("widths", "heights", "depths"), 1))
     names = (
         f"theta {row}{column}" + (f" (half {units[row]})" if column > ndim else "")
@@ -95,3 +87,6 @@ def family(ndim: int) -> Family:
     )
     identity = tuple(np.eye(ndim, ndim + 1).ravel().tolist())
     return Family("affine", tuple(names), identity, (ndim, ndim + 1), affine_grid, ndim=ndim)
+
+
+FAMILY = family(2)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from stn_jax.transforms.affine import PARAM_NAMES
+from stn_jax.transforms import affine
 from stn_jax.transforms.family import Family, checked_theta
 from stn_jax.transforms.regular_grid import Shape, regular_grid
 
@@ -118,7 +118,7 @@ def _checked(theta: ArrayLike) -> jax.Array:
 
 FAMILY = Family(
     "projective",
-    (*PARAM_NAMES, "theta 31", "theta 32"),
+    (*affine.FAMILY.param_names, "theta 31", "theta 32"),
     (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
     (3, 3),
     projective_grid,
