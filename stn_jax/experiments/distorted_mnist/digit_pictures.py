@@ -13,7 +13,6 @@ INK_SIZE = 20
 LEAST_INK = 0.1
 """Only brighter pixels count as ink."""
 
-_BLANK = "no digit found: the picture is blank"
 _FAINT = 0.2  # fainter ink counts as paper; 1 is the darkest ink
 _SMALLEST_DIGIT = 8  # pixels
 # Relative to the size of the largest connected mark: marks smaller than _DUST are ignored, and so
@@ -107,10 +106,15 @@ def _ink(picture: Image.Image, paper: np.ndarray) -> np.ndarray:
 
 def _stretched(ink: np.ndarray) -> np.ndarray:
     """Returns ink whose strongest value is 1, as the networks know it."""
+    return ink / _peak(ink)
+
+
+def _peak(ink: np.ndarray) -> float:
+    """Returns the strongest ink; raises UserError if there is none."""
     peak = ink.max()
     if peak < LEAST_INK:
-        raise UserError(_BLANK)
-    return ink / peak
+        raise UserError("no digit found: the picture is blank")
+    return peak
 
 
 def _border_colour(picture: Image.Image) -> np.ndarray:
@@ -145,10 +149,7 @@ def _marks(ink: np.ndarray) -> list[tuple[slice, slice]]:
     Raises:
         UserError: there is no ink, or just specks.
     """
-    peak = ink.max()
-    if peak < LEAST_INK:
-        raise UserError(_BLANK)
-    inked = ink > peak / 2
+    inked = ink > _peak(ink) / 2
     parts, _ = ndimage.label(inked, np.ones((3, 3)))
     sizes = np.array([0, *map(_longer_side, ndimage.find_objects(parts))])
     size = sizes.max()
