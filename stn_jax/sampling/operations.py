@@ -6,7 +6,6 @@ half precision; the grid's dtype, float32 or float64, is that of all sums.
 """
 
 import functools
-import itertools
 import math
 
 import jax
@@ -14,7 +13,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from stn_jax.sampling import paths
-from stn_jax.sampling.paths import index_of
 from stn_jax.sampling.windows import add_frame
 
 
@@ -82,14 +80,14 @@ def read_transpose_on_cpu(values, grid, axes, kernel):
         image = _zeros(values, grid, axes)
         pixels = frame(image)
         *sizes, channels = pixels.shape
-        start = index_of([window.start for window in of_axes], sizes)
+        start = paths.index_of([window.start for window in of_axes], sizes)
         *outer, along = (jnp.stack(window.weights) for window in of_axes)
-        lines = list(itertools.product(range(kernel.taps), repeat=len(outer)))
+        lines = list(paths.taps_along(outer, kernel))
 
         def add(point, pixels):
             line = along[:, point, None] * values[point][None]
             for tap in lines:
-                first = start[point] + index_of((*tap, 0), sizes)
+                first = start[point] + paths.index_of((*tap, 0), sizes)
                 weights = (by_axis[i, point] for i, by_axis in zip(tap, outer, strict=True))
                 added = functools.reduce(jnp.multiply, weights, line)
                 sums = lax.dynamic_slice_in_dim(pixels, first, len(line)) + added

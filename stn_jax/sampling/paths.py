@@ -128,9 +128,7 @@ def lines(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> jax.A
         values = jnp.sum(along * read.astype(along.dtype), axis=-2)
         return functools.reduce(jnp.multiply, (weight[..., None] for weight in weights), values)
 
-    return functools.reduce(
-        jnp.add, map(read, itertools.product(range(kernel.taps), repeat=len(others)))
-    )
+    return functools.reduce(jnp.add, map(read, taps_along(others, kernel)))
 
 
 def packed(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> jax.Array:
@@ -140,7 +138,7 @@ def packed(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> jax.
     sizes = [size - kernel.taps + 1 for size in pixels.shape[:-1]]
     shifted = [
         pixels[tuple(slice(first, first + size) for first, size in zip(tap, sizes, strict=True))]
-        for tap in _taps(axes, kernel)
+        for tap in taps_along(axes, kernel)
     ]
     blocks = jnp.concatenate(shifted, axis=-1)
     blocks = blocks.reshape(math.prod(sizes), blocks.shape[-1])
@@ -222,8 +220,8 @@ def windows(points: Points, axes: Axes, kernel: Kernel) -> list[Window]:
     return [window(x, axis, kernel) for x, axis in zip(points[::-1], axes, strict=True)]
 
 
-def _taps(axes: Axes, kernel: Kernel) -> Iterator[tuple[int, ...]]:
-    """Yields the place of each pixel in a window, row by row."""
+def taps_along(axes: Sequence[Any], kernel: Kernel) -> Iterator[tuple[int, ...]]:
+    """Yields the place of each pixel in a window along some axes, row by row."""
     return itertools.product(range(kernel.taps), repeat=len(axes))
 
 
@@ -241,7 +239,7 @@ def _numbered(image, points, axes, kernel):
     pixels = add_frame(image, axes, kernel)
     *sizes, channels = pixels.shape
     start = index_of([window.start for window in of_axes], sizes)
-    index = [start + index_of(tap, sizes) for tap in _taps(axes, kernel)]
+    index = [start + index_of(tap, sizes) for tap in taps_along(axes, kernel)]
     return pixels.reshape(math.prod(sizes), channels), index, of_axes
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from stn_jax.dtypes import at_least_float32
+from stn_jax.dtypes import at_least_float32, check_floating
 from stn_jax.errors import UserError
 from stn_jax.layout import check_image
 from stn_jax.sampling.antialiasing import blurred, checked_levels, level
@@ -156,9 +156,7 @@ def _read(
 ) -> jax.Array:
     image, grid = jnp.asarray(image), jnp.asarray(grid)
     check_image(image.shape, grid.shape)
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        scaled = "image.astype(jnp.float32)" + (" / 255" if image.dtype == jnp.uint8 else "")
-        raise UserError(f"image must be floating-point, got {image.dtype}: pass {scaled}")
+    check_floating(image, "image")
     if is_separable and grid.ndim != image.ndim:
         raise UserError(f"grid must have {image.ndim} axes, as [H', W', 2], got {grid.shape}")
     check_options(padding, coordinates)

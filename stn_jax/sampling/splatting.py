@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.export import is_symbolic_dim
 from jax.typing import ArrayLike
 
-from stn_jax.dtypes import at_least_float32
+from stn_jax.dtypes import at_least_float32, check_floating
 from stn_jax.errors import UserError
 from stn_jax.layout import check_image
 from stn_jax.sampling.coordinates import Coordinates, Padding, check_options
@@ -61,8 +61,7 @@ def splat(
             f"values and grid must be alike but for their last axis, got {values.shape} and "
             f"{grid.shape}"
         )
-    if not jnp.issubdtype(values.dtype, jnp.floating):
-        raise UserError(f"values must be floating-point, got {values.dtype}")
+    check_floating(values, "values")
     sizes = _checked_sizes(shape)
     check_image((*sizes, values.shape[-1]), grid.shape)
     check_options(padding, coordinates)

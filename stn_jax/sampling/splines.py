@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from stn_jax.dtypes import check_floating
 from stn_jax.errors import UserError
 from stn_jax.layout import check_image
 from stn_jax.sampling.coordinates import Padding, check_options
-from stn_jax.sampling.windows import frame_mode
-
-ORDERS = (2, 3, 4, 5)
+from stn_jax.sampling.windows import SPLINE_ORDERS, bspline_weights, frame_mode
 
 _BLOCK = 256
 """Longer axes than two blocks are filtered block by block."""
@@ -62,12 +61,11 @@ def spline_coefficients(
     [0.0, 0.0, 1.0, 0.0, 0.0]
     """
     image = jnp.asarray(image)
-    if order not in ORDERS:
-        raise UserError(f"order must be one of {ORDERS}, got {order!r}")
+    if order not in SPLINE_ORDERS:
+        raise UserError(f"order must be one of {SPLINE_ORDERS}, got {order!r}")
     check_options(padding, "pixels")
     check_image(image.shape, (image.ndim - 1,))
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        raise UserError(f"image must be floating-point, got {image.dtype}")
+    check_floating(image, "image")
     if image.dtype != jnp.float64:
         image = image.astype(jnp.float32)
     for axis in range(image.ndim - 1):
@@ -108,19 +106,10 @@ def _filter(values: jax.Array, order: int, padding: str, align_corners: bool) ->
 @functools.lru_cache(maxsize=32)
 def _inverse(size: int, order: int, padding: str, align_corners: bool) -> np.ndarray:
     """Returns the matrix from values at pixels to coefficients, in float64."""
-    # The values of the B-spline at whole numbers, by the recursion of Cox and de Boor.
     radius = order // 2
-    weights = [_bspline(order, distance) for distance in range(-radius, radius + 1)]
+    # Those at a pixel itself. Of an odd degree, the last tap is then out of reach.
+    weights = bspline_weights(0.0 if order % 2 else 0.5, order)[: 2 * radius + 1]
     frame: Any = frame_mode(padding, align_corners)
     taps = np.pad(np.eye(size), ((radius, radius), (0, 0)), frame)
     matrix = sum(weight * taps[i : i + size] for i, weight in enumerate(weights))
     return np.linalg.inv(matrix)
-
-
-def _bspline(order: int, x: float) -> float:
-    """Returns the value of the B-spline of a degree at a distance from its centre."""
-    if order == 0:
-        return float(-0.5 <= x < 0.5)
-    left = (x + (order + 1) / 2) * _bspline(order - 1, x + 0.5)
-    right = ((order + 1) / 2 - x) * _bspline(order - 1, x - 0.5)
-    return (left + right) / order

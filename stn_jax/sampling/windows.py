@@ -18,7 +18,10 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 _OTHER_NAMES = {"bilinear": "linear", "bicubic": "cubic"}
 
+SPLINE_ORDERS = (2, 3, 4, 5)
+
 _TAPS = {"nearest": 1, "linear": 2, "cubic": 4}
+_TAPS |= {f"bspline{order}": order + 1 for order in SPLINE_ORDERS}
 
 _FRAMES = {"zeros": "constant", "border": "edge", "reflection": "symmetric", "wrap": "wrap"}
 
@@ -34,12 +37,7 @@ class Kernel(NamedTuple):
     @property
     def taps(self) -> int:
         """The number of pixels that it weights along one axis."""
-        return _TAPS.get(self.name) or self.spline_order + 1
-
-    @property
-    def spline_order(self) -> int:
-        """The degree of its polynomials if it is a B-spline, else 0."""
-        return int(self.name.removeprefix("bspline")) if self.name.startswith("bspline") else 0
+        return _TAPS[self.name]
 
     def weights(self, t: jax.Array) -> list[jax.Array]:
         """Returns the weights of the taps, given where a point is between those in the middle.
@@ -52,7 +50,7 @@ class Kernel(NamedTuple):
             return [jnp.ones_like(t)]
         if self.name == "cubic":
             return _cubic(t, self.cubic_a)
-        return _bspline(t, self.taps - 1)
+        return bspline_weights(t, self.taps - 1)
 
 
 def make_kernel(method: str, cubic_a: float) -> Kernel:
@@ -174,14 +172,18 @@ def _cubic(t: jax.Array, a: float) -> list[jax.Array]:
     return [far(1 + t), near(t), near(1 - t), far(2 - t)]
 
 
-def _bspline(t: jax.Array, order: int) -> list[jax.Array]:
-    """Returns the values of the B-splines of a degree (the recursion of Cox and de Boor)."""
-    weights = [jnp.ones_like(t)]
-    for k in range(1, order + 1):
+def bspline_weights(t: Any, order: int) -> list[Any]:
+    """Returns the weights of a B-spline's taps (the recursion of Cox and de Boor).
+
+    Args:
+        t: a number or an array, as for `Kernel.weights`; the weights are of its dtype.
+        order: the degree, at least 1.
+    """
+    weights = [1 - t, t]
+    for k in range(2, order + 1):
         rising = [(t + (k - j)) * weights[j - 1] for j in range(1, k + 1)]
         falling = [((j + 1) - t) * weights[j] for j in range(k)]
         inner = zip(rising[:-1], falling[1:], strict=True)
         weights = [falling[0], *(up + down for up, down in inner), rising[-1]]
-        if k > 1:
-            weights = [weight / k for weight in weights]
+        weights = [weight / k for weight in weights]
     return weights

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from stn_jax.sampling import PADDINGS, sample, spline_coefficients
-from stn_jax.sampling.splines import ORDERS
+from stn_jax.sampling.windows import SPLINE_ORDERS as ORDERS
 
 MODES = {
     ("reflection", False): "reflect",
