@@ -91,18 +91,34 @@ def test_the_newest_and_the_best_are_kept(tmp_path, state):
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_checkpoint_is_skipped_whatever_file_it_is(copy, state, capfd, damage):
-    files = sorted(path for path in (copy / "20").rglob("*") if path.is_file())
-    path = random.Random(damage).choice(files)
-    DAMAGES[damage](path)
+    files = [path for path in (copy / "20").rglob("*") if path.is_file() and path.stat().st_size]
+    # Its own damage is tested below; a flipped bit in its settings is harmless.
+    files.remove(copy / "20" / "contents.json")
+    DAMAGES[damage](random.Random(damage).choice(sorted(files)))
+    _check_skipped(copy, state, capfd)
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "a folder", "a dangling link"])
+def test_a_checkpoint_with_damaged_contents_is_skipped(copy, state, capfd, damage):
+    DAMAGES[damage](copy / "20" / "contents.json")
+    _check_skipped(copy, state, capfd)
+
+
+def _check_skipped(copy, state, capfd):
     before = content(copy)
     restored, unusable = restore_newest(copy, state, config=CONFIG, num_steps=20)
-    # Without its contents.json a checkpoint is like those of older versions, and still sound.
-    if not (path.name == "contents.json" and damage in ("missing", "a dangling link")):
-        assert restored.step == 10
-        assert unusable == [copy / "20"]
-        [line] = capfd.readouterr().err.splitlines()
-        assert f"{copy / '20'} is broken and was skipped" in line
+    assert restored.step == 10
+    assert unusable == [copy / "20"]
+    [line] = capfd.readouterr().err.splitlines()
+    assert f"{copy / '20'} is broken and was skipped" in line
     assert content(copy) == before
+
+
+def test_a_checkpoint_without_contents_is_like_those_of_older_versions(copy, state):
+    (copy / "20" / "contents.json").unlink()
+    restored, unusable = restore_newest(copy, state, config=CONFIG, num_steps=20)
+    chex.assert_trees_all_equal(restored, at(state, 20))
+    assert not unusable
 
 
 @pytest.mark.stress
