@@ -21,6 +21,7 @@ from stn_jax.visualization.style import (
     DPI,
     FONT_SIZE,
     GRID_COLOUR,
+    GRID_LEGEND,
     LINE_COLOURS,
     SMALL_FONT_SIZE,
     WRONG_COLOUR,
@@ -39,7 +40,6 @@ SECONDS_AT_THE_END = 3
 MOST_GIF_BYTES = 2_000_000
 
 _GREYS, _COLOURS = 24, 37  # in a GIF, in addition to those of lines and texts
-_GRID_LINES = 5
 _CELL, _GAP, _LEFT, _RIGHT, _TITLE, _CURVE, _BOTTOM = 76, 6, 52, 18, 24, 90, 44  # pixels
 _TOP, _LINE = 24, 14  # pixels above the answers, and for each of their lines
 _TITLE_WIDTH = 13  # characters
@@ -115,6 +115,9 @@ class _Stage:
         self._height = images_end + _TITLE + _CURVE + _BOTTOM
         self.figure = Figure(figsize=(self._width / DPI, self._height / DPI), dpi=DPI)
         self.step = self._text(_LEFT, 14, fontsize=FONT_SIZE, va="center")
+        if columns > 6:  # there is space beside the step
+            legend = self._text(self._width - _RIGHT - _GAP, 14, ha="right", va="center")
+            legend.set_text(GRID_LEGEND)
         self._answers = [
             self._text(_LEFT + n * pitch + _CELL // 2, top - 4, ha="center", va="bottom")
             for n in range(columns)
@@ -139,7 +142,7 @@ class _Stage:
             for column, axis in enumerate(over):
                 _clear(axis)
                 show_image(axis, inputs[column])
-                draw_grid(axis, grids[column], inputs[column].shape[:2], lines=_GRID_LINES)
+                draw_grid(axis, grids[column], inputs[column].shape[:2])
             for column, axis in enumerate(after):
                 _clear(axis)
                 show_image(axis, outputs[column], like=inputs[column])

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from stn_jax.visualization.style import (
     FONT_SIZE,
+    GRID_LEGEND,
     SMALL_FONT_SIZE,
     SMALL_LINE,
     WRONG_COLOUR,
@@ -92,4 +93,6 @@ def draw_samples(
                 show_image(over, inputs[number])
                 draw_grid(over, grids[number], inputs[number].shape[:2])
                 show_image(after, outputs[number], like=inputs[number])
+    if transformers:
+        part.supxlabel(GRID_LEGEND, fontsize=SMALL_FONT_SIZE)
     return figure

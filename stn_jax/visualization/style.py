@@ -24,7 +24,10 @@ DPI = 100
 FONT_SIZE, SMALL_FONT_SIZE = 10, 8  # points
 SMALL_LINE = 0.14  # height of a line of small text, in inches
 
-_OUTLINE_WIDTH = 0.6  # points, on both sides of a line
+GRID_LEGEND = "blue frame: the part that becomes the output; its thick edge becomes the top"
+
+_OUTLINE_WIDTH = 0.4  # points, on both sides of a line
+_MARGIN = 0.15  # around an image below a grid, as a share of its size
 
 _lock = threading.RLock()
 
@@ -124,11 +127,11 @@ def as_picture(image: np.ndarray) -> np.ndarray:
     return pixels if pixels.shape[-1] == 3 else pixels.mean(axis=-1, keepdims=True)
 
 
-def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines: int = 7) -> None:
+def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines: int = 5) -> None:
     """Draws a sampling grid over an image that is shown on `axis`, its border in another colour.
 
     The edge that is the output's top is drawn thicker, to show which way is up. Light lines with
-    dark edges are visible over any image.
+    dark edges are visible over any image. A margin around the image shows where the grid leaves it.
 
     Args:
         axis: the axis that shows the image.
@@ -140,7 +143,7 @@ def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines:
     >>> draw_grid(axis, np.zeros((8, 8, 2)), (28, 28))
     """
     height, width = image_shape
-    styles = ((GRID_COLOUR, 0.7), (BORDER_COLOUR, 1.0), (BORDER_COLOUR, 2.2))
+    styles = ((GRID_COLOUR, 0.4), (BORDER_COLOUR, 0.9), (BORDER_COLOUR, 2.2))
     for parts, (colour, line_width) in zip(
         grid_lines(grid, image_shape, lines), styles, strict=True
     ):
@@ -151,12 +154,12 @@ def draw_grid(axis: Axes, grid: np.ndarray, image_shape: tuple[int, int], lines:
                 paths, colors=colour, linewidths=line_width, path_effects=[edge, Normal()]
             )
         )
-    axis.set_xlim(-0.5, width - 0.5)
-    axis.set_ylim(height - 0.5, -0.5)
+    axis.set_xlim(-0.5 - _MARGIN * width, width - 0.5 + _MARGIN * width)
+    axis.set_ylim(height - 0.5 + _MARGIN * height, -0.5 - _MARGIN * height)
 
 
 def grid_lines(
-    grid: np.ndarray, image_shape: tuple[int, int], lines: int = 7
+    grid: np.ndarray, image_shape: tuple[int, int], lines: int = 5
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Returns a sampling grid as lines [N, 2], (x, y) in pixels from the image's upper left corner.
 

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from stn_jax.visualization.style import (
     FONT_SIZE,
+    GRID_LEGEND,
     SMALL_FONT_SIZE,
     SMALL_LINE,
     WRONG_COLOUR,
@@ -47,7 +48,7 @@ def draw_triptychs(
     check_images(images=images, grids=grids, outputs=outputs)
     if titles:
         check_same_length(images=images, titles=titles)
-    figure = new_figure(5.0, 1.6 * len(images) + 0.3)
+    figure = new_figure(5.0, 1.6 * len(images) + 0.5)
     axes = image_axes(figure, len(images), 3)
     for axis, name in zip(axes[0], ("input", "sampling grid", "output"), strict=True):
         axis.set_title(name, fontsize=FONT_SIZE)
@@ -58,6 +59,7 @@ def draw_triptychs(
         show_image(after, outputs[number], like=images[number])
         if titles:
             row_title(before, broken_into_lines(titles[number], ROW_TITLE_WIDTH))
+    figure.supxlabel(GRID_LEGEND, fontsize=SMALL_FONT_SIZE)
     return figure
 
 

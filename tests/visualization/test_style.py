@@ -27,6 +27,17 @@ def test_a_zoom_is_drawn_as_the_part_that_is_read():
     assert points.max() <= 19.5
 
 
+def test_a_grid_that_leaves_the_image_is_seen_beyond_it():
+    axis = Figure().subplots()
+    grid = np.asarray(affine_grid(np.array([[1.2, 0, 0], [0, 1.2, 0]], np.float32), (10, 20)))
+    draw_grid(axis, grid, (10, 20))
+    points = np.concatenate([path.vertices for x in axis.collections for path in x.get_paths()])
+    (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+    assert points[:, 0].min() < -0.5 and points[:, 0].max() > 19.5
+    assert left <= points[:, 0].min() and points[:, 0].max() <= right
+    assert top <= points[:, 1].min() and points[:, 1].max() <= bottom
+
+
 @pytest.mark.parametrize("shade", [0.0, 0.5, 1.0])
 def test_a_grid_is_seen_over_every_shade(shade):
     """At least a tenth of the pixels differ from the background by a third of the range."""
