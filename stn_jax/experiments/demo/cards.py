@@ -59,9 +59,12 @@ def network_card(
     )
 
 
-def cards(each: Iterable[str], note: str = "") -> str:
-    """Returns cards side by side, with `note` in a line above them unless it is empty."""
-    above = f'<p class="stn-note">{html.escape(note)}</p>' if note else ""
+def cards(each: Iterable[str], note: str = "", link: str = "") -> str:
+    """Returns cards side by side, with a line above them: a note, and a link to what is shown."""
+    line = html.escape(note)
+    if link:
+        line += f' <a class="stn-link" href="{html.escape(link)}">Link to this</a>'
+    above = f'<p class="stn-note">{line}</p>' if line else ""
     return f'{above}<div class="stn-cards">{"".join(each)}</div>'
 
 
@@ -147,15 +150,18 @@ def _theta(theta: np.ndarray) -> str:
 
 
 def class_chart(probabilities: np.ndarray, labels: LabelKind) -> str:
-    """Draws the probability of each class as a column."""
+    """Draws the probability of each class as a column, with an axis from 0 to 100%."""
     names = [html.escape(name) for name in labels.class_names]
     best, best_class = int(probabilities.argmax()), ' class="stn-best"'
     columns = "".join(
         f'<div title="{name}: {p:.1%}"{best_class if place == best else ""}>'
-        f'<i style="height:{100 * p:.1f}%"></i><b>{name}</b></div>'
+        f'<span><i style="height:{100 * p:.1f}%"></i></span><b>{name}</b></div>'
         for place, (name, p) in enumerate(zip(names, probabilities.tolist(), strict=True))
     )
-    return f'<div class="stn-bars" role="img" aria-label="class probabilities">{columns}</div>'
+    axis = "<small><span>100%</span><span>50%</span><span>0%</span></small>"
+    return (
+        f'<div class="stn-bars" role="img" aria-label="class probabilities">{axis}{columns}</div>'
+    )
 
 
 def number_chart(probabilities: np.ndarray, labels: LabelKind) -> str:

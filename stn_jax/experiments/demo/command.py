@@ -79,13 +79,8 @@ def _serve(options: argparse.Namespace) -> int:
     listener = listen(host, options.port)
 
     # This import takes seconds, so mistakes are reported first.
-    from stn_jax.experiments.demo.page import (
-        build_page,
-        digit_view,
-        number_view,
-        page_app,
-        sign_view,
-    )
+    from stn_jax.experiments.demo.page import build_page, page_app
+    from stn_jax.experiments.demo.views import digit_view, number_view, sign_view
 
     app = page_app(build_page(networks))
     with serving(app, listener, host) as server:

@@ -22,6 +22,7 @@ from stn_jax.transforms.similarity import similarity_matrix
 from stn_jax.transforms.tps import control_points
 
 NOTHING_DRAWN = "Nothing is drawn yet: draw a digit on the black square or pick one."
+NUM_DIGITS = 1000
 _LARGEST_DRAWING = 1024  # pixels per side
 
 
@@ -33,13 +34,12 @@ class Digit(NamedTuple):
 
 
 def pick(number: int) -> Digit:
-    """Returns one of the 1,000 test digits that `load_mnist` has without a download.
+    """Returns one of the `NUM_DIGITS` test digits that `load_mnist` has without a download.
 
     They are from MNIST's training set, so the networks that come with the package have seen them.
     """
     examples = _examples()
-    place = number % len(examples.labels)
-    return Digit(examples.images[place].astype(np.float32) / 255, int(examples.labels[place]))
+    return Digit(examples.images[number].astype(np.float32) / 255, int(examples.labels[number]))
 
 
 @functools.cache
@@ -56,6 +56,16 @@ class Pose(NamedTuple):
     right: float = 0.0
     down: float = 0.0
     bend: float = 0.0  # how far the digit's top and bottom edges lie to the right of its middle
+
+
+CASES = {
+    "Turned left: the CNN fails": (233, Pose(turn=45.0)),
+    "Turned right: the CNN fails": (6, Pose(turn=-45.0)),
+    "Small: the CNN fails": (372, Pose(scale=0.6)),
+    "In a corner: the CNN fails": (327, Pose(scale=0.7, right=7.0, down=7.0)),
+    "On its side: all fail": (179, Pose(turn=90.0)),
+}
+"""The number of a digit, for `pick`, and its pose, by what happens there."""
 
 
 def read_drawing(data_url: object) -> np.ndarray:

@@ -2,6 +2,7 @@
 // that the server sets is shown; "" clears the square.
 const canvas = element.querySelector("canvas");
 const pen = canvas.getContext("2d");
+const hint = element.querySelector("p");
 let last = null; // the pen's last place, or null while it is up
 let drawn = ""; // the value after the last stroke of the pen
 
@@ -9,6 +10,7 @@ function show() {
   if (props.value && props.value === drawn) return; // the canvas shows it already
   pen.fillStyle = "black";
   pen.fillRect(0, 0, canvas.width, canvas.height);
+  hint.hidden = Boolean(props.value);
   if (!props.value) return;
   const image = new Image();
   image.onload = () => {
@@ -37,6 +39,7 @@ function strokeTo([x, y]) {
 
 canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
+  hint.hidden = true;
   last = place(event);
   strokeTo(last); // draws a dot if the pen does not move
 });

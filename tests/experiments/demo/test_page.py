@@ -28,7 +28,7 @@ from tests.pictures import blank_png
 pytest.importorskip("gradio", reason="gradio is not installed")
 
 CHANCES = """() => [...document.querySelectorAll(".stn-bars")].map(
-    bars => [...bars.children].map(bar => bar.title).join(" "))"""
+    bars => [...bars.querySelectorAll("div")].map(bar => bar.title).join(" "))"""
 CHANGED, SAME = "now.join() !== others.join()", "now.join() === others.join()"
 
 
@@ -255,7 +255,32 @@ def test_a_second_stroke_leaves_the_first_where_it_is(page, decode):
 
 def test_a_picked_digit_is_shown_with_its_label(page):
     page.get_by_role("button", name="Pick one").click()
-    wait_for_text(page, ".stn-note", r"^MNIST's label: \d$")
+    wait_for_text(page, ".stn-note", r"^MNIST's label: \d")
+
+
+def test_a_case_shows_what_its_name_says(page):
+    page.get_by_label("Or choose a case").click()
+    page.get_by_role("option", name="Turned left: the CNN fails").click()
+    wait_for_text(page, ".stn-note", "^MNIST's label: 3")
+    assert answers(page) == ["3", "3", "7"]
+    page.get_by_role("button", name="Reset").click()
+
+
+def test_a_link_shows_what_it_was_made_of(page, browser):
+    page.get_by_label("range slider for Turn left (degrees)").fill("-30")
+    link = page.locator(".stn-link:visible", has_text="Link to this")
+    page.locator(".stn-link[href*='turn=-30']").wait_for()
+    address, shown = link.evaluate("link => link.href"), chances(page)
+    page.get_by_role("button", name="Reset").click()
+    with watched_page(browser, width=1280) as (other, _):
+        other.goto(address)
+        wait_for_chances(other, SAME, shown)
+        turn = other.get_by_label("range slider for Turn left (degrees)")
+        assert float(turn.input_value()) == -30
+        other.goto(page.url + "?number=52&scene=9")
+        wait_for_text(other, ".stn-answer", "^52$")
+        tab = other.get_by_role("tab", name="Street numbers")
+        assert tab.get_attribute("aria-selected") == "true"
 
 
 def test_a_number_that_is_typed_is_read_and_what_is_none_gets_one_sentence(page):
