@@ -10,6 +10,8 @@ import pytest
 from benchmarks import peers
 from benchmarks.__main__ import PARTS
 
+pytestmark = pytest.mark.stress  # it takes most of a minute
+
 REPOSITORY = Path(__file__).parents[2]
 
 
