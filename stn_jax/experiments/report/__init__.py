@@ -37,7 +37,6 @@ def render(runs: Sequence[Run]) -> str:
             "Results": _results(runs),
             "Curves": [html.beside(*curves)] if curves else [],
             "Test images": _of_each(runs, illustrations.samples),
-            "Spatial transformers": _of_each(runs, illustrations.transformers),
             "Theta over training": _of_each(runs, illustrations.theta_history),
             "Class means": _of_each(runs, illustrations.class_means),
             "Confusion matrix": _of_each(runs, illustrations.confusion),
@@ -63,9 +62,9 @@ def _results(runs: Sequence[Run]) -> list[str]:
     caption = runs[0].labels.group_errors_caption
     if by_group is not None and caption is not None:
         parts.append(html.table(by_group, caption))
-    if published is not None:
-        note = ""
+    if published is not None and any(run.compares for run in runs):
         others = [run.name for run in runs if not run.compares]
+        note = ""
         if others:
             note = html.paragraph(
                 "Published errors are for the official test set. These runs were tested on other "

@@ -57,9 +57,10 @@ def table(content: TextTable, caption: str) -> str:
         + "</tr>\n"
         for number, (first, *rest) in enumerate(content.rows)
     ]
+    hint = "<small> (scrolls sideways)</small>" if len(content.head) > 2 else ""
     return _scrolled(
         caption,
-        f"<table>\n<caption>{escape(caption)}</caption>\n<thead><tr>{titles}</tr></thead>\n"
+        f"<table>\n<caption>{escape(caption)}{hint}</caption>\n<thead><tr>{titles}</tr></thead>\n"
         f"<tbody>\n{''.join(lines)}</tbody>\n</table>",
     )
 

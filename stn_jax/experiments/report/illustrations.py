@@ -15,12 +15,11 @@ from stn_jax.visualization import (
     draw_layers,
     draw_samples,
     draw_theta_history,
-    draw_triptychs,
     draw_worst,
     png_bytes,
 )
 
-NUM_SAMPLES, NUM_TRIPTYCHS, NUM_LAYERED = 16, 4, 3
+NUM_SAMPLES, NUM_LAYERED = 16, 3
 POINTS_PER_CURVE = 100
 
 
@@ -72,7 +71,7 @@ def _curve(run: Run, key: str, factor: float) -> tuple[np.ndarray, np.ndarray] |
 
 
 def samples(run: Run) -> Iterator[Illustration]:
-    """Draws the first test images, what the first transformer does with them, and the answers."""
+    """Draws the first test images, what transformers do with them, and the answers."""
     shown = run.findings.first.head(NUM_SAMPLES)
     figure = draw_samples(
         shown.images,
@@ -83,19 +82,10 @@ def samples(run: Run) -> Iterator[Illustration]:
     )
     what = f"where {_first_of(shown)} reads them, its output, " if shown.transformers else ""
     yield Illustration(png_bytes(figure), f"Test images, {what}and the answers' probabilities")
-
-
-def transformers(run: Run) -> Iterator[Illustration]:
-    """Draws a few examples enlarged or, if there are several transformers, what each one does."""
-    shown = run.findings.first
     if len(shown.transformers) > 1:
         some = shown.head(NUM_LAYERED)
         figure = draw_layers(some.transformers, some.images)
         yield Illustration(png_bytes(figure), "What each transformer reads from its input")
-    elif shown.transformers:
-        some = shown.head(NUM_TRIPTYCHS)
-        figure = draw_triptychs(*some.transformers[0], titles=run.labels.texts(some.labels))
-        yield Illustration(png_bytes(figure), "Where the transformer reads its input")
 
 
 def theta_history(run: Run) -> Iterator[Illustration]:

@@ -40,7 +40,7 @@ def results(runs: Sequence[Run]) -> TextTable:
             else NOTHING
         ),
     }
-    if not any(run.network in run.published_errors for run in runs):
+    if not any(run.compares and run.network in run.published_errors for run in runs):
         del rows["published error, same network"], rows["difference"]
     return TextTable(
         ["", *(run.name for run in runs)],

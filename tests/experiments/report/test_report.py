@@ -64,12 +64,7 @@ def test_losses_and_probabilities_are_of_the_same_images(run):
 
 def test_a_network_without_a_transformer_has_no_pictures_of_one():
     run = digits_run(variant="cnn")
-    of_transformers = (
-        illustrations.transformers,
-        illustrations.theta_history,
-        illustrations.class_means,
-    )
-    for draw in of_transformers:
+    for draw in (illustrations.theta_history, illustrations.class_means):
         assert not list(draw(run))
     for draw in (illustrations.samples, illustrations.confusion, illustrations.worst):
         assert len(list(draw(run))) == 1

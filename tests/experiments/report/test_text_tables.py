@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stn_jax.experiments.report import text_tables
+from stn_jax.experiments.report import render, text_tables
 from stn_jax.experiments.workdir.run_config import settings
 from tests.experiments.report.fakes import NUM_EXAMPLES, digits_run, numbers_run
 
@@ -31,9 +31,19 @@ def test_results_stand_beside_the_papers_and_the_difference_where_they_compare()
 
 def test_a_network_that_is_not_the_papers_is_compared_with_nothing():
     run = digits_run("a", data__source="tfds")._replace(network="st_fcn_similarity")
-    ours = column(text_tables.results([run, digits_run("b")]))
+    ours = column(text_tables.results([run, digits_run("b", data__source="tfds")]))
     assert ours["published error, same network"] == ours["difference"] == text_tables.NOTHING
     assert "difference" not in column(text_tables.results([run]))
+
+
+def test_runs_on_other_data_are_compared_with_nothing():
+    run = digits_run("a", data__source="embedded")
+    assert {"published error, same network", "difference"}.isdisjoint(
+        column(text_tables.results([run]))
+    )
+    published = "Published test errors"
+    assert published not in render([run])
+    assert published in render([digits_run("a", data__source="tfds")])
 
 
 @pytest.mark.parametrize("evaluate_on", ["test", "held_out"])
