@@ -19,6 +19,7 @@ from stn_jax.visualization.style import (
     image_axes,
     most_lines,
     new_figure,
+    row_height,
     row_title,
     show_image,
 )
@@ -61,7 +62,7 @@ def draw_samples(
     for inputs, grids, outputs in transformers:
         check_images(images=images, inputs=inputs, grids=grids, outputs=outputs)
     names = [""] if len(transformers) == 1 else [f" {n + 1}" for n in range(len(transformers))]
-    rows = ["input", *(row + n for n in names for row in ("sampling grid", "output"))]
+    rows = ["input", *(row + n for n in names for row in ("grid", "output"))]
     if not transformers:
         rows = ["input"]
     titles = [
@@ -74,9 +75,13 @@ def draw_samples(
     lines = most_lines(titles)
     columns = min(MOST_COLUMNS, len(images))
     blocks = -(-len(images) // columns)
-    height = 1.1 * len(rows) + 0.4 + SMALL_LINE * (lines - 1)
-    figure = new_figure(1.1 * columns + 0.3, blocks * height)
-    for block, part in enumerate(figure.subfigures(blocks, 1, squeeze=False)[:, 0]):
+    height = 1.1 * len(rows) * row_height(images) + 0.4 + SMALL_LINE * (lines - 1)
+    heights = [height] * blocks
+    if transformers:
+        heights[-1] += 2 * SMALL_LINE  # for the legend
+    figure = new_figure(1.1 * columns + 0.3, sum(heights))
+    parts = figure.subfigures(blocks, 1, squeeze=False, height_ratios=heights)[:, 0]
+    for block, part in enumerate(parts):
         axes = image_axes(part, len(rows), columns)
         for name, axis in zip(rows, axes[:, 0], strict=True):
             row_title(axis, name)

@@ -97,6 +97,11 @@ def most_lines(texts: Iterable[str]) -> int:
     return max(text.count("\n") for text in texts) + 1
 
 
+def row_height(images: np.ndarray) -> float:
+    """Returns the height of a row of images [N, H, W, C] relative to their width, 0.5 to 1.5."""
+    return min(max(images.shape[1] / images.shape[2], 0.5), 1.5)
+
+
 def row_title(axis: Axes, text: str) -> None:
     """Writes a row's title upwards, to the left of an image."""
     axis.text(

@@ -19,6 +19,7 @@ from stn_jax.visualization.style import (
     image_axes,
     most_lines,
     new_figure,
+    row_height,
     row_title,
     show_image,
 )
@@ -154,7 +155,8 @@ def draw_worst(
     rows = ["input"] if outputs is None else ["input", "output"]
     columns = min(ERROR_COLUMNS, len(worst))
     blocks = -(-len(worst) // columns)
-    height = 1.15 * len(rows) + 0.5 + SMALL_LINE * (most_lines(titles.values()) - 2)
+    lines = most_lines(titles.values())
+    height = 1.15 * len(rows) * row_height(images) + 0.5 + SMALL_LINE * (lines - 2)
     figure = new_figure(1.2 * columns + 0.4, blocks * height)
     for block, part in enumerate(figure.subfigures(blocks, 1, squeeze=False)[:, 0]):
         axes = image_axes(part, len(rows), columns)
