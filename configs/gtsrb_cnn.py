@@ -5,7 +5,8 @@ Command: python launch.py --config=configs/gtsrb_cnn.py[:RECIPE]
 34.2 million multiply-adds per picture of 32x32 pixels, 847,000 parameters.
 Published errors in per cent: human 1.16, a committee of 25 CNNs 0.54 and a CNN with three
 transformers 0.29, both at 48 px.
-Not measured yet on the test set; gtsrb_single ends at 0.72.
+Measured: 1.22 on average, 1.25, 1.16 and 1.26 with seeds 0 to 2 (16 epochs at 32 px, about 25
+minutes each on one CPU core); gtsrb_single ends at 0.72.
 """
 
 from ml_collections import ConfigDict
