@@ -8,13 +8,14 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from PIL import Image
 
+from stn_jax.experiments.classification.network import make_model
+from stn_jax.experiments.classification.preprocessing import make_preprocessing
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.traffic_signs import config as settings
 from stn_jax.experiments.traffic_signs import published
+from stn_jax.experiments.traffic_signs.classes import CLASS_NAMES
 from stn_jax.experiments.traffic_signs.labels import SignLabels
-from stn_jax.experiments.traffic_signs.network import make_model
-from stn_jax.experiments.traffic_signs.preprocessing import make_preprocessing
 from stn_jax.experiments.traffic_signs.sources import load_traffic_signs
 
 PUBLISHED_SOURCE: str | None = None
@@ -29,7 +30,12 @@ def input_shape(config: ConfigDict) -> tuple[int, int, int]:
 
 
 def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
-    return make_model(config.model, axis_name)
+    return make_model(
+        config.model,
+        num_classes=len(CLASS_NAMES),
+        num_transformers=settings.NUM_TRANSFORMERS[config.model.network],
+        axis_name=axis_name,
+    )
 
 
 def model_name(config: ConfigDict) -> str:
