@@ -34,10 +34,17 @@ class Task(Protocol):
     VARIANTS: tuple[tuple[str, ...], ...]
     """The words of the variants of the task's configs; a variant has at most one of each tuple."""
 
-    LABELS: LabelKind
-
     LARGEST_VALUE: float
     """No value of a network's input is larger than this; pixels in 0..255 usually are."""
+
+    def completed(self, config: ConfigDict) -> ConfigDict:
+        """Returns the config with the settings that are found in the data, such as the classes.
+
+        They are kept with a run, which can then be used without the data.
+        """
+
+    def labels(self, config: ConfigDict) -> LabelKind:
+        """Returns the kind of labels of the examples."""
 
     def input_shape(self, config: ConfigDict) -> tuple[int, int, int]:
         """Returns the (height, width, channels) of the network's input."""

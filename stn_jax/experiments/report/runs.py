@@ -37,7 +37,7 @@ class Run(NamedTuple):
     @property
     def labels(self) -> LabelKind:
         """Returns the kind of the task's labels."""
-        return find_task(self.config).LABELS
+        return find_task(self.config).labels(self.config)
 
     @property
     def published_errors(self) -> Mapping[str, float]:

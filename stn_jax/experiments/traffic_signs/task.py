@@ -25,6 +25,15 @@ LABELS: LabelKind = SignLabels()
 LARGEST_VALUE = 50.0
 
 
+def completed(config: ConfigDict) -> ConfigDict:
+    return config  # the data decide nothing
+
+
+def labels(config: ConfigDict) -> LabelKind:
+    del config  # all data have the same
+    return LABELS
+
+
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
     return config.data.size, config.data.size, 3
 

@@ -12,7 +12,7 @@ from stn_jax.experiments.workdir.json_files import OBJECT, TEXT, check_entries, 
 from stn_jax.files import remove_leftovers, write_atomically
 
 # The location of the data, the experiment's name and the pictures do not change a run's result.
-_NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "log.film", "name")
+_NOT_PART_OF_A_RUN = ("data.data_dir", "data.dir", "data.manual_dir", "log.film", "name")
 # Settings that the configs of older runs lack, with the values that those runs used.
 _ADDED = {
     "distorted_mnist": {
