@@ -18,6 +18,7 @@ from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.distorted_mnist import task as distorted_mnist
 from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.own_pictures import task as own_pictures
 from stn_jax.experiments.street_numbers import task as street_numbers
 from stn_jax.experiments.traffic_signs import task as traffic_signs
 
@@ -70,6 +71,7 @@ class Task(Protocol):
 
 TASKS: dict[str, Task] = {
     "distorted_mnist": distorted_mnist,
+    "own_pictures": own_pictures,
     "street_numbers": street_numbers,
     "traffic_signs": traffic_signs,
 }

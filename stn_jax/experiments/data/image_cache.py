@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -22,6 +23,8 @@ from stn_jax.experiments.locks import locked
 _AT_ONCE = 512  # pictures decoded together before they are written
 _MIXING_SEED = 1607_2011  # the competition of GTSRB, whose signs were the first to be mixed so
 _LEFT_OUT = "left_out.json"
+
+FITS = ("pad", "crop", "stretch")
 
 Shape = tuple[int, ...]
 
@@ -100,6 +103,22 @@ def cut_out(
         return resize(picture, shape, crop_box(boxes, context, *picture.size), letterbox)
 
 
+def fitted(picture: Image.Image, shape: tuple[int, int], fit: str) -> np.ndarray:
+    """Returns a picture that is made to fit a shape, [*shape, 3] uint8, or 1 channel if it is grey.
+
+    Args:
+        picture: the picture, mode RGB or L.
+        shape: height and width in pixels.
+        fit: "pad" to repeat the edges of the shorter side, "crop" to use the square in the middle,
+            or "stretch" to change the proportions.
+    """
+    if fit == "crop":
+        side = min(picture.size)
+        left, top = ((length - side) // 2 for length in picture.size)
+        picture = picture.crop((left, top, left + side, top + side))
+    return resize(picture, shape, letterbox=fit == "pad")
+
+
 def resize(
     picture: Image.Image,
     shape: tuple[int, int],
@@ -144,7 +163,8 @@ def cached_images(folder: Path, content: Content) -> Cached:
             if not folder.exists():
                 for leftover in cache.glob("*.incomplete"):  # of a process that was killed
                     shutil.rmtree(leftover)
-                _write(folder, content)
+                with warnings.catch_warnings(action="ignore"):  # about damage that does not matter
+                    _write(folder, content)
     except OSError as error:
         raise UserError(
             f"cannot write {content.name} to {folder} ({error.strerror or error}): make room "

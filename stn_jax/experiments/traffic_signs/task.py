@@ -10,6 +10,7 @@ from PIL import Image
 
 from stn_jax.experiments.classification.network import make_model
 from stn_jax.experiments.classification.preprocessing import make_preprocessing
+from stn_jax.experiments.data import image_cache
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.traffic_signs import config as settings
@@ -74,10 +75,6 @@ def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     Of a picture that is not square, the square at the centre is used. The sign should fill most of
     it, with a margin of about a tenth on each side, as in the training images.
     """
-    side = min(picture.size)
-    left, top = ((length - side) // 2 for length in picture.size)
-    square = picture.crop((left, top, left + side, top + side))
-    size = (config.data.size, config.data.size)
-    resized = square.resize(size, Image.Resampling.BILINEAR)
+    resized = image_cache.fitted(picture, (config.data.size, config.data.size), "crop")
     test = make_preprocessing(config.data).test
     return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])
