@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,12 @@ from stn_jax.errors import UserError, printable
 from stn_jax.experiments.data.image_cache import mixed_places
 from stn_jax.experiments.data.picture_files import content_of
 from stn_jax.experiments.own_pictures.folders import Folder, PictureFile, read_folder, subfolders
-from stn_jax.experiments.own_pictures.listing import Item, Listing, Split
+from stn_jax.experiments.own_pictures.listing import Item, Listing, Split, shortened
 from stn_jax.experiments.own_pictures.splits import group_of, listed_names, split_groups
 from stn_jax.experiments.user_paths import expanded
 from stn_jax.files import digest
 
 _TRAIN, _TEST = "train", "test"
-_NAMES_SHOWN = 5
 
 
 def list_folders(config: ConfigDict) -> Listing:
@@ -49,7 +48,7 @@ def list_folders(config: ConfigDict) -> Listing:
     notes = _notes(folders, root)
     passed_over = {file.class_name for file in (*train, *test)}.difference(class_names)
     if passed_over:
-        notes.append(f"not in config.data.classes, so left out: {_shown(sorted(passed_over))}")
+        notes.append(f"not in config.data.classes, so left out: {shortened(sorted(passed_over))}")
     sides = {
         side: [file for file in files if file.class_name in set(class_names)]
         for side, files in ((_TRAIN, train), (_TEST, test))
@@ -69,7 +68,7 @@ def _split_folders(root: Path) -> Sequence[str]:
     found = subfolders(root)
     for name in (_TRAIN, _TEST):
         if name not in found:
-            there = f"its folders are {_shown(sorted(found))}" if found else "it has no folders"
+            there = f"its folders are {shortened(sorted(found))}" if found else "it has no folders"
             raise UserError(
                 f"{root} has no folder {name!r} ({there}): name the folder that holds {_TRAIN} and "
                 f"{_TEST}, or have the pictures split with --config.data.split=random"
@@ -113,13 +112,13 @@ def _checked_classes(
     unknown = sorted(tested - trained)
     if unknown and not chosen:
         raise UserError(
-            f"{root} has test pictures of classes without training pictures ({_shown(unknown)}): "
-            "rename or remove these folders"
+            f"{root} has test pictures of classes without training pictures "
+            f"({shortened(unknown)}): rename or remove these folders"
         )
     missing = sorted(set(class_names) - trained)
     if missing:
         raise UserError(
-            f"{root} has no training pictures of {_shown(missing)}: add some, or change "
+            f"{root} has no training pictures of {shortened(missing)}: add some, or change "
             "config.data.classes"
         )
     if len(class_names) < 2:
@@ -128,7 +127,7 @@ def _checked_classes(
             "to choose from"
         )
     if not tested & set(class_names):
-        raise UserError(f"{root} has no test pictures of {_shown(class_names)}: add some")
+        raise UserError(f"{root} has no test pictures of {shortened(class_names)}: add some")
     return class_names
 
 
@@ -137,7 +136,7 @@ def _notes(folders: dict[str, Folder], root: Path) -> list[str]:
     for name, folder in folders.items():
         where = f"{root / name}"
         if folder.empty:
-            notes.append(f"{where} has folders without pictures: {_shown(folder.empty)}")
+            notes.append(f"{where} has folders without pictures: {shortened(folder.empty)}")
         if folder.others:
             kinds = ", ".join(f"{count} {end}" for end, count in folder.others.most_common(5))
             notes.append(f"{where} has other files, which are passed over: {kinds}")
@@ -150,15 +149,16 @@ def _split(
     order = np.argsort(mixed_places(len(files)))
     mixed = [files[place] for place in order[: subset or None]]
     labels = {name: label for label, name in enumerate(class_names)}
+
+    def items() -> Iterator[Item]:
+        for file in mixed:
+            read = functools.partial(content_of, file.path)
+            yield Item(file.name, labels[file.class_name], read)
+
     return Split(
         where=str(root),
-        count=len(mixed),
-        items=lambda: (
-            Item(
-                number, file.name, labels[file.class_name], functools.partial(content_of, file.path)
-            )
-            for number, file in enumerate(mixed)
-        ),
+        num_pictures=len(mixed),
+        items=items,
         identity=_digest(
             [str(root.resolve())]
             + [f"{file.name} {file.size} {file.stamp} {labels[file.class_name]}" for file in mixed]
@@ -168,8 +168,3 @@ def _split(
 
 def _digest(lines: Sequence[str]) -> str:
     return digest("\n".join(lines).encode(errors="surrogateescape"))
-
-
-def _shown(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more

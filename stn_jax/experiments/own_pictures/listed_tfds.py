@@ -146,7 +146,7 @@ def _split(builder: Any, image: str, label: str, stamps: str, name: str, rows: n
     def items() -> Iterator[Item]:
         records = itertools.compress(read_records("pictures", builder, name, parse), rows)
         for number, (content, its_label) in enumerate(records):
-            yield Item(number, f"{name}[{number}]", its_label, _giving(content))
+            yield Item(f"{name}[{number}]", its_label, _giving(content))
 
     identity = digest(f"{stamps} {builder.data_path} {name} {rows.tobytes().hex()}".encode())
     return Split(str(builder.data_path), int(rows.sum()), items, identity)
@@ -158,7 +158,7 @@ def _giving(content: bytes) -> Callable[[], bytes]:
 
 def _first(split: Split, count: int) -> Split:
     return split._replace(
-        count=min(count, split.count),
+        num_pictures=min(count, split.num_pictures),
         items=lambda: itertools.islice(split.items(), count),
         identity=f"{split.identity}-{count}",
     )

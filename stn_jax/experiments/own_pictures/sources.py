@@ -17,7 +17,7 @@ from stn_jax.experiments.data.picture_files import decode
 from stn_jax.experiments.data.unusable import leave_out
 from stn_jax.experiments.own_pictures.listed_folders import list_folders
 from stn_jax.experiments.own_pictures.listed_tfds import list_tfds
-from stn_jax.experiments.own_pictures.listing import Item, Listing, Split
+from stn_jax.experiments.own_pictures.listing import Item, Listing, Split, shortened
 
 CHANNELS = (1, 3)
 SPLITS = ("folders", "random", "group", "list")
@@ -58,8 +58,8 @@ def load_pictures(config: ConfigDict) -> OwnPictures:
     Images are [size, size, channels] uint8; labels are places in the names of the classes.
 
     Raises:
-        UserError: as `list_pictures`, or more than half of the pictures cannot be used, or the cache
-            is damaged or cannot be written.
+        UserError: as `list_pictures`, or more than half of the pictures cannot be used, or the
+            cache is damaged or cannot be written.
     """
     listing = list_pictures(config)
     folder = tfds_support.data_folder(config.data_dir) / "own_pictures"
@@ -72,11 +72,8 @@ def load_pictures(config: ConfigDict) -> OwnPictures:
         notes += _unusable(name, split, cached)
     notes += _balance(listing.class_names, train.columns["labels"], test.columns["labels"])
     notes += _repeated(train, test)
-    return OwnPictures(
-        listing.title,
-        *(Examples(cached.images, cached.columns["labels"]) for cached in (train, test)),
-        notes,
-    )
+    examples = [Examples(each.images, each.columns["labels"]) for each in (train, test)]
+    return OwnPictures(listing.title, examples[0], examples[1], notes)
 
 
 def image_of(picture: Image.Image, config: ConfigDict) -> np.ndarray:
@@ -90,7 +87,7 @@ def _cached(
     folder: Path, title: str, name: str, split: Split, config: ConfigDict
 ) -> image_cache.Cached:
     kind = {"size": config.size, "channels": config.channels, "fit": config.fit}
-    settings = {"format": _FORMAT, "pictures": split.identity, "count": split.count} | kind
+    settings = {"format": _FORMAT, "pictures": split.identity, "count": split.num_pictures} | kind
 
     def make(item: Item) -> tuple[np.ndarray, dict[str, Any]]:
         content = item.read()
@@ -127,27 +124,23 @@ def _unusable(name: str, split: Split, cached: image_cache.Cached) -> list[str]:
     notes = []
     for reason, entry in cached.left_out.items():
         names = ", ".join(entry["names"]) + ", ..." * (entry["count"] > len(entry["names"]))
-        notes.append(
-            f"{name}: {entry['count']} of {split.count} pictures left out, {reason}: {names}"
-        )
+        counts = f"{entry['count']:,} of {split.num_pictures:,}"
+        notes.append(f"{name}: {counts} pictures left out, {reason}: {names}")
     return notes
 
 
 def _balance(class_names: Sequence[str], train: np.ndarray, test: np.ndarray) -> list[str]:
     counts = np.bincount(train, minlength=len(class_names))
     notes = []
-    least, most = counts.argmin(), counts.argmax()
+    least, most = int(counts.argmin()), int(counts.argmax())
     if counts[most] >= _MUCH_LARGER * counts[least]:
         notes.append(
             f"the classes are unbalanced: {counts[most]:,} training pictures of "
             f"{class_names[most]}, {counts[least]:,} of {class_names[least]}"
         )
-    untested = np.flatnonzero(np.bincount(test, minlength=len(class_names)) == 0)
-    if len(untested):
-        names = ", ".join(class_names[label] for label in untested[:5]) + ", ..." * (
-            len(untested) > 5
-        )
-        notes.append(f"no test pictures of {len(untested)} classes: {names}")
+    untested = [class_names[label] for label in np.setdiff1d(np.arange(len(class_names)), test)]
+    if untested:
+        notes.append(f"no test pictures of {shortened(untested)}")
     return notes
 
 

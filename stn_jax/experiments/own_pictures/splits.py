@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from stn_jax.errors import UserError
+from stn_jax.experiments.own_pictures.listing import shortened
 from stn_jax.files import digest
-
-_NAMES_SHOWN = 3
 
 
 def split_groups(
@@ -81,8 +80,7 @@ def listed_names(path: Path, names: Collection[str], folder: str) -> set[str]:
     listed = {line if line in names else line.removeprefix(f"{folder}/") for line in lines}
     missing = sorted(listed.difference(names))
     if missing or not listed:
-        shown = ", ".join(missing[:_NAMES_SHOWN]) + ", ..." * (len(missing) > _NAMES_SHOWN)
-        problem = f"names {len(missing)} pictures that do not exist ({shown})"
+        problem = f"names pictures that do not exist ({shortened(missing)})"
         raise UserError(
             f"--config.data.list={path} {problem if listed else 'names no pictures'}: write a line "
             f"for each picture to test on, such as {next(iter(names))}"
