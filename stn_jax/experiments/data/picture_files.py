@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import stat
 import threading
 import warnings
@@ -98,14 +99,17 @@ def _decode(path: Path) -> Image.Image:
 
 
 def content_of(path: Path) -> bytes:
-    """Returns the content of a picture file; raises UnusableError if it cannot be read."""
-    _check_file(path)
+    """Returns the content of a picture file.
+
+    Raises:
+        UnusableError: it is no regular file, or empty, or too large, or must not be read.
+        OSError: it cannot be read now, for another reason.
+    """
     try:
+        _check_status(path.stat())
         return path.read_bytes()
     except PermissionError as error:
         raise UnusableError(_FORBIDDEN) from error
-    except OSError as error:
-        raise UnusableError(str(error.strerror)) from error
 
 
 def decode(content: bytes, enough: int) -> Image.Image:
@@ -169,13 +173,17 @@ def picture_of_array(pixels: ArrayLike) -> Image.Image:
 
 
 def _check_file(path: Path) -> None:
-    """Raises UnusableError unless this is a regular file; a pipe or a device may never end."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
         raise UnusableError(_MISSING) from error
     except OSError as error:  # such as a name that is too long
         raise UnusableError(str(error.strerror)) from error
+    _check_status(status)
+
+
+def _check_status(status: os.stat_result) -> None:
+    """Raises UnusableError unless this is a regular file; a pipe or a device may never end."""
     if stat.S_ISDIR(status.st_mode):
         raise UnusableError("it is a folder")
     if not stat.S_ISREG(status.st_mode):

@@ -10,6 +10,9 @@ from typing import NamedTuple
 from stn_jax.errors import UserError, printable
 from stn_jax.experiments.data.picture_files import PICTURE_SUFFIXES
 
+LINK_TO_NOWHERE = 0, False
+"""The stamp of such a file."""
+
 _NOT_THE_USERS = ("__macosx", "thumbs.db", "desktop.ini")  # what systems leave, in lower case
 
 
@@ -19,7 +22,7 @@ class PictureFile(NamedTuple):
     name: str  # CLASS/..., relative to the folder of all classes, with / on all systems
     path: Path
     size: int  # bytes
-    stamp: tuple[int, int]  # the time of its last change, and who may read it
+    stamp: tuple[int, bool]  # the time of its last change, and whether it may be read
 
     @property
     def class_name(self) -> str:
@@ -107,9 +110,10 @@ def _walk(
 def _picture_file(entry: os.DirEntry, name: str) -> PictureFile:
     try:
         status = entry.stat()
-    except OSError:  # a link to nowhere, of which reading tells more
-        return PictureFile(name, Path(entry.path), 0, (0, 0))
-    return PictureFile(name, Path(entry.path), status.st_size, (status.st_mtime_ns, status.st_mode))
+    except OSError:
+        return PictureFile(name, Path(entry.path), 0, LINK_TO_NOWHERE)
+    stamp = status.st_mtime_ns, os.access(entry.path, os.R_OK)
+    return PictureFile(name, Path(entry.path), status.st_size, stamp)
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:

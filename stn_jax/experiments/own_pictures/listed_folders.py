@@ -11,7 +11,14 @@ from ml_collections import ConfigDict
 from stn_jax.errors import UserError, printable
 from stn_jax.experiments.data.image_cache import mixed_places
 from stn_jax.experiments.data.picture_files import content_of
-from stn_jax.experiments.own_pictures.folders import Folder, PictureFile, read_folder, subfolders
+from stn_jax.experiments.data.unusable import UnusableError
+from stn_jax.experiments.own_pictures.folders import (
+    LINK_TO_NOWHERE,
+    Folder,
+    PictureFile,
+    read_folder,
+    subfolders,
+)
 from stn_jax.experiments.own_pictures.listing import Item, Listing, Split, shortened
 from stn_jax.experiments.own_pictures.splits import group_of, listed_names, split_groups
 from stn_jax.experiments.user_paths import expanded
@@ -152,8 +159,7 @@ def _split(
 
     def items() -> Iterator[Item]:
         for file in mixed:
-            read = functools.partial(content_of, file.path)
-            yield Item(file.name, labels[file.class_name], read)
+            yield Item(file.name, labels[file.class_name], functools.partial(_read, file))
 
     return Split(
         where=str(root),
@@ -164,6 +170,18 @@ def _split(
             + [f"{file.name} {file.size} {file.stamp} {labels[file.class_name]}" for file in mixed]
         ),
     )
+
+
+def _read(file: PictureFile) -> bytes:
+    if file.stamp == LINK_TO_NOWHERE:
+        raise UnusableError("it is a link to nowhere")
+    try:
+        return content_of(file.path)
+    except OSError as error:
+        raise UserError(
+            f"{file.path} could be listed but not read ({error.strerror}): run again when it is "
+            "there"
+        ) from error
 
 
 def _digest(lines: Sequence[str]) -> str:
