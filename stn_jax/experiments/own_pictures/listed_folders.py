@@ -120,7 +120,7 @@ def _checked_classes(
     if unknown and not chosen:
         raise UserError(
             f"{root} has test pictures of classes without training pictures "
-            f"({shortened(unknown)}): rename or remove these folders"
+            f"({shortened(unknown)}): add pictures to train on, or remove these"
         )
     missing = sorted(set(class_names) - trained)
     if missing:

@@ -18,6 +18,8 @@ from stn_jax.experiments.data.unusable import leave_out
 from stn_jax.experiments.own_pictures.listed_folders import list_folders
 from stn_jax.experiments.own_pictures.listed_tfds import list_tfds
 from stn_jax.experiments.own_pictures.listing import Item, Listing, Split, shortened
+from stn_jax.experiments.own_pictures.remembered import remember, remembered
+from stn_jax.experiments.user_paths import expanded
 
 CHANNELS = (1, 3)
 SPLITS = ("folders", "random", "group", "list")
@@ -61,10 +63,12 @@ def load_pictures(config: ConfigDict) -> OwnPictures:
         UserError: as `list_pictures`, or more than half of the pictures cannot be used, or the
             cache is damaged or cannot be written.
     """
-    listing = list_pictures(config)
     folder = tfds_support.data_folder(config.data_dir) / "own_pictures"
+    gone = bool(config.dir) and not expanded(config.dir, "config.data.dir").exists()
+    listing = (remembered(config, folder) if gone else None) or list_pictures(config)
     train = _cached(folder, listing.title, "train", listing.train, config)
     test = _cached(folder, listing.title, "test", listing.test, config)
+    remember(listing, config, folder)
     notes = [*listing.notes]
     if config.digest not in ("", listing.identity):
         notes.append(f"{listing.train.where}: other pictures than when the run was started")

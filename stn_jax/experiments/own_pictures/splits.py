@@ -43,8 +43,8 @@ def split_groups(
         chosen.update(mixed[:count])
     if not chosen:
         raise UserError(
-            "no class has two groups, so none can be set aside to test on: use "
-            "--config.data.split=random, or another --config.data.group"
+            "no class has pictures of two groups, so none can be set aside to test on: add "
+            "pictures, or use --config.data.split=random, with a group for each picture"
         )
     return np.array([group in chosen for group in groups])
 
