@@ -112,10 +112,8 @@ def _picture_file(entry: os.DirEntry, name: str) -> PictureFile:
         status = entry.stat()
     except OSError:
         return PictureFile(name, Path(entry.path), 0, LINK_TO_NOWHERE)
-    is_readable = os.access(
-        entry.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids
-    )
-    stamp = status.st_mtime_ns, is_readable
+    as_who = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+    stamp = status.st_mtime_ns, os.access(entry.path, os.R_OK, **as_who)
     return PictureFile(name, Path(entry.path), status.st_size, stamp)
 
 

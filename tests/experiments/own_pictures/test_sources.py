@@ -63,28 +63,35 @@ USABLE = {
     "turned.jpg": _rotated,
     "animated.gif": _animated,
     "blank.png": lambda path: Image.new("RGB", (50, 40), "white").save(path),
-    "large.jpg": lambda path: Image.fromarray(scene(3000, 4500)).save(path),
+    "large.jpg": lambda path: Image.fromarray(scene(1500, 2250)).save(path),
     "panorama.jpg": lambda path: Image.fromarray(scene(20, 4000)).save(path),
     "dot.png": lambda path: Image.new("RGB", (1, 1), "red").save(path),
     "wrong_ending.png": lambda path: Image.fromarray(scene()).save(path, "JPEG"),
 }
 
 
-@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_is_trained_on_as_it_is_predicted(tmp_path, folder, monkeypatch, channels, fit):
-    """`open_image` is what a prediction reads; tests of it say what is seen in each kind."""
-    monkeypatch.setattr("stn_jax.experiments.data.picture_files._LOWEST_CONTRAST", 0)
+@pytest.fixture(scope="module")
+def odd_folder(tmp_path_factory):
+    folder = write_pictures(tmp_path_factory.mktemp("odd"), {"train/cat": 3, "test/cat": 1})
     (folder / "train" / "odd").mkdir()
     for name, write in USABLE.items():
         write(folder / "train" / "odd" / name)
-    config = data_config(folder, tmp_path, channels=channels, fit=fit)
+    return folder
+
+
+@pytest.mark.parametrize(("channels", "fit"), [(1, "stretch"), (3, "pad"), (3, "crop")])
+def test_a_picture_is_trained_on_as_it_is_predicted(
+    tmp_path, odd_folder, monkeypatch, channels, fit
+):
+    """`open_image` is what a prediction reads; tests of it say what is seen in each kind."""
+    monkeypatch.setattr("stn_jax.experiments.data.picture_files._LOWEST_CONTRAST", 0)
+    config = data_config(odd_folder, tmp_path, channels=channels, fit=fit)
     found = load_pictures(config)
-    assert found.train.images.shape == (14 + len(USABLE), SIZE, SIZE, channels)
-    of_class = found.train.images[found.train.labels == 2].astype(int)
+    assert found.train.images.shape == (3 + len(USABLE), SIZE, SIZE, channels)
+    of_class = found.train.images[found.train.labels == 1].astype(int)
     for name in USABLE:
-        expected = image_of(open_image(folder / "train" / "odd" / name), config)
-        assert np.abs(of_class - expected).mean(axis=(1, 2, 3)).min() <= 1, name
+        expected = image_of(open_image(odd_folder / "train" / "odd" / name), config)
+        assert np.abs(of_class - expected).mean(axis=(1, 2, 3)).min() <= 2, name
     assert not any("left out" in note for note in found.notes)
 
 
