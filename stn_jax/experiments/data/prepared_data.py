@@ -189,7 +189,7 @@ def _raw_records(builder: Any, split: str) -> Iterator[bytes]:
 
     if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
         files = builder.info.splits[split].filepaths
-        return itertools.chain.from_iterable(map(_tfrecords, files))
+        return itertools.chain.from_iterable(_tfrecords(Path(file)) for file in files)
     raw_bytes = tfds.decode.DeserializeMethod.RAW_BYTES
     source = builder.as_data_source(split, deserialize_method=raw_bytes)
     starts = range(0, len(source), _RECORDS_AT_ONCE)
