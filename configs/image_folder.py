@@ -2,9 +2,11 @@
 
 Command: python launch.py --config=configs/image_folder.py[:NETWORK][,RECIPE] --config.data.dir=DIR
 
-DIR holds DIR/train/CLASS/*.jpg|png|... and DIR/test/CLASS/*; a split by seed, list or group, and
-other settings are in docs/own_pictures.md. NETWORK is cnn, single or multi.
-Measured with German traffic signs (39,209 pictures of 32x32 pixels): see docs/own_pictures.md.
+DIR holds DIR/train/CLASS/*.jpg|png|... and DIR/test/CLASS/*; docs/own_pictures.md has other
+layouts, and what else can be set. With --config.data.tfds=NAME instead, the pictures are those of
+a prepared data set of tensorflow-datasets.
+Measured with a folder of the pictures of GTSRB at 32 px: 1.70% test error after 2 epochs, the same
+as configs/gtsrb_single.py, bit by bit.
 """
 
 from ml_collections import ConfigDict

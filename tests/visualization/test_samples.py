@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from stn_jax.visualization import draw_samples, png_bytes
+from stn_jax.visualization.style import default_style
 from tests.visualization.drawn import pixels, texts, transformed
 
 
@@ -55,7 +56,8 @@ def test_any_name_is_drawn_as_it_is(name):
     with warnings.catch_warnings(action="error"):
         figure = draw([], answers=[name] * 11, labels=[name] * 11)
         png_bytes(figure)
-    assert f"{name} (100%)" in texts(figure)
+    with default_style():
+        assert f"{name} (100%)" in texts(figure)
 
 
 def test_what_does_not_belong_together_is_refused():

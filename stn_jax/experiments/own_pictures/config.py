@@ -35,7 +35,7 @@ FIELDS: dict[str, Field] = settings.fields(largest_size=512) | {
     "data.subset": Integer(0, 2**31 - 1),
     "data.classes": Names(most=10_000),
     "data.digest": Text(most=16),
-    "data.channels": Integer(min(CHANNELS), max(CHANNELS)),
+    "data.colours": Choice(tuple(CHANNELS)),
     "data.fit": Choice(FITS),
     "data.augment.mirror": Switch(),
     "model.transformers": Integer(0, 16),
@@ -84,7 +84,7 @@ def make_config(variant: str | None) -> ConfigDict:
     config.data.subset = 0  # number of training pictures; 0: all
     config.data.classes = ()  # which classes, in the order of the scores; (): all, sorted
     config.data.digest = ""  # of the pictures that a run was started with; it sets this itself
-    config.data.channels = 3  # or 1, grey
+    config.data.colours = "rgb"  # or "grey", a single channel
     # What becomes of pictures that are not square: their edges are repeated, or only the middle is
     # used, or they are stretched.
     config.data.fit = "pad"  # or "crop", "stretch"

@@ -21,7 +21,9 @@ from stn_jax.experiments.own_pictures.listing import Item, Listing, Split, short
 from stn_jax.experiments.own_pictures.remembered import remember, remembered
 from stn_jax.experiments.user_paths import expanded
 
-CHANNELS = (1, 3)
+CHANNELS = {"rgb": 3, "grey": 1}
+"""By `config.data.colours`."""
+
 SPLITS = ("folders", "random", "group", "list")
 
 _FORMAT = 1
@@ -82,7 +84,7 @@ def load_pictures(config: ConfigDict) -> OwnPictures:
 
 def image_of(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     """Returns a picture, mode RGB, as it is stored: [size, size, channels] uint8."""
-    if config.channels == 1:
+    if config.colours == "grey":
         picture = picture.convert("L")
     return image_cache.fitted(picture, (config.size, config.size), config.fit)
 
@@ -90,7 +92,7 @@ def image_of(picture: Image.Image, config: ConfigDict) -> np.ndarray:
 def _cached(
     folder: Path, title: str, name: str, split: Split, config: ConfigDict
 ) -> image_cache.Cached:
-    kind = {"size": config.size, "channels": config.channels, "fit": config.fit}
+    kind = {"size": config.size, "colours": config.colours, "fit": config.fit}
     settings = {"format": _FORMAT, "pictures": split.identity, "count": split.num_pictures} | kind
 
     def make(item: Item) -> tuple[np.ndarray, dict[str, Any]]:
@@ -112,14 +114,14 @@ def _cached(
     content = image_cache.Content(
         "pictures",
         settings,
-        (config.size, config.size, config.channels),
+        (config.size, config.size, CHANNELS[config.colours]),
         columns={"labels": (), "digests": (2,)},
         read=split.items,
         make=make,
         leave_out=note_unusable,
     )
     slug = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-")[:40] or "pictures"
-    kinds = f"{config.size}px-{config.channels}-{config.fit}"
+    kinds = f"{config.size}px-{config.colours}-{config.fit}"
     return image_cache.cached_images(folder / f"{slug}-{name}-{kinds}-{split.identity}", content)
 
 

@@ -15,7 +15,12 @@ from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.own_pictures import config as settings
 from stn_jax.experiments.own_pictures.labels import PictureLabels
-from stn_jax.experiments.own_pictures.sources import image_of, list_pictures, load_pictures
+from stn_jax.experiments.own_pictures.sources import (
+    CHANNELS,
+    image_of,
+    list_pictures,
+    load_pictures,
+)
 
 PUBLISHED_SOURCE: str | None = None
 FIELDS = settings.FIELDS
@@ -43,7 +48,7 @@ def labels(config: ConfigDict) -> LabelKind:
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
-    return config.data.size, config.data.size, config.data.channels
+    return config.data.size, config.data.size, CHANNELS[config.data.colours]
 
 
 def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:

@@ -8,7 +8,7 @@ from PIL import Image, ImageFile
 from stn_jax.errors import UserError
 from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.own_pictures import sources
-from stn_jax.experiments.own_pictures.sources import image_of, load_pictures
+from stn_jax.experiments.own_pictures.sources import CHANNELS, image_of, load_pictures
 from tests import pictures
 from tests.experiments.tiny_pictures import tiny_pictures_config, write_pictures
 from tests.experiments.training.test_checkpoints import as_somebody_without_rights
@@ -79,15 +79,15 @@ def odd_folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("channels", "fit"), [(1, "stretch"), (3, "pad"), (3, "crop")])
+@pytest.mark.parametrize(("colours", "fit"), [("grey", "stretch"), ("rgb", "pad"), ("rgb", "crop")])
 def test_a_picture_is_trained_on_as_it_is_predicted(
-    tmp_path, odd_folder, monkeypatch, channels, fit
+    tmp_path, odd_folder, monkeypatch, colours, fit
 ):
     """`open_image` is what a prediction reads; tests of it say what is seen in each kind."""
     monkeypatch.setattr("stn_jax.experiments.data.picture_files._LOWEST_CONTRAST", 0)
-    config = data_config(odd_folder, tmp_path, channels=channels, fit=fit)
+    config = data_config(odd_folder, tmp_path, colours=colours, fit=fit)
     found = load_pictures(config)
-    assert found.train.images.shape == (3 + len(USABLE), SIZE, SIZE, channels)
+    assert found.train.images.shape == (3 + len(USABLE), SIZE, SIZE, CHANNELS[colours])
     of_class = found.train.images[found.train.labels == 1].astype(int)
     for name in USABLE:
         expected = image_of(open_image(odd_folder / "train" / "odd" / name), config)

@@ -85,14 +85,14 @@ def test_every_variant_is_a_run_of_its_own():
         make_config("cnn,multi")
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("colours", ["grey", "rgb"])
 @pytest.mark.parametrize(
     ("transformers", "family", "name"),
     [(0, "affine", "cnn"), (1, "tps", "st_cnn_tps"), (5, "attention", "st_cnn_attention_x5")],
 )
-def test_any_number_of_transformers_of_any_family_fits(transformers, family, name, channels):
+def test_any_number_of_transformers_of_any_family_fits(transformers, family, name, colours):
     config = make_config(None)
-    config.data.update({"classes": ("a", "b", "c"), "channels": channels, "size": 40})
+    config.data.update({"classes": ("a", "b", "c"), "colours": colours, "size": 40})
     config.model.update({"transformers": transformers, "family": family})
     check_config(config)
     assert model_name(config) == name
