@@ -2,6 +2,7 @@
 
 import io
 import json
+import mmap
 import shutil
 import sys
 import warnings
@@ -19,6 +20,7 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.data import tfds_support
 from stn_jax.experiments.data.unusable import UnusableError
 from stn_jax.experiments.locks import locked
+from stn_jax.experiments.training.memory import memory_bytes
 
 _AT_ONCE = 512  # pictures decoded together before they are written
 _MIXING_SEED = 1607_2011  # the competition of GTSRB, whose signs were the first to be mixed so
@@ -204,7 +206,19 @@ def _read(folder: Path, content: Content) -> Cached:
     if {name: (array.shape, array.dtype) for name, array in arrays.items()} != expected:
         raise UserError(f"the {content.name} in {folder} are incomplete: {remedy}")
     images = arrays.pop("images")
+    _expect_random_reads(images)
     return Cached(images, {name: np.array(array) for name, array in arrays.items()}, left_out)
+
+
+def _expect_random_reads(images: np.memmap) -> None:
+    """Keeps the system from reading ahead if not all images fit into memory.
+
+    It would read 128 kB for each image, and drop others for them, which can be 50 times slower. If
+    all fit, they are in memory sooner when it reads ahead.
+    """
+    advice = getattr(mmap, "MADV_RANDOM", None)  # there is none on Windows
+    if isinstance(images.base, mmap.mmap) and advice and images.nbytes > memory_bytes() / 2:
+        images.base.madvise(advice)
 
 
 def _write(folder: Path, content: Content) -> None:

@@ -1,5 +1,7 @@
 import os
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,6 +205,18 @@ def test_what_may_change_an_image_makes_another_cache(tmp_path, folder, change):
     assert is_red.sum() == (change in ("content", "new"))
     if change == "classes":
         assert np.bincount(found.labels).tolist() == [6, 8]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how a file is mapped")
+@pytest.mark.parametrize("memory", [1000, 1e12])
+def test_the_system_reads_ahead_only_if_all_pictures_fit_into_memory(
+    tmp_path, folder, monkeypatch, memory
+):
+    monkeypatch.setattr("stn_jax.experiments.data.image_cache.memory_bytes", lambda: memory)
+    images = load_pictures(data_config(folder, tmp_path)).train.images
+    _, _, rest = Path("/proc/self/smaps").read_text().partition(str(images.filename))
+    flags = rest.partition("VmFlags:")[2].splitlines()[0].split()
+    assert ("rr" in flags) == (memory == 1000)
 
 
 def test_a_subset_is_the_first_of_the_mixed_pictures(tmp_path, folder):
