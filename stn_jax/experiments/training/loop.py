@@ -30,7 +30,7 @@ from stn_jax.experiments.training.setup import Setup, make_setup
 from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.metrics import MetricLog
 from stn_jax.experiments.workdir.result import read_result, write_result
-from stn_jax.experiments.workdir.run_config import claim_workdir
+from stn_jax.experiments.workdir.run_config import check_workdir, claim_workdir
 from stn_jax.transforms import make_family
 
 
@@ -56,6 +56,7 @@ def train_and_evaluate(
     """
     check_config(config)
     config = find_task(config).completed(config)
+    check_workdir(workdir, config)  # before the data are prepared, which may take long
     setup = load(config)
     program = make_program(config, setup, [config.seed])
     trained = run(config, setup, program, workdir, with_result=True, make_hook=make_hook)

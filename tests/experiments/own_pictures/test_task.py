@@ -71,8 +71,10 @@ def test_a_run_goes_on_with_the_same_pictures_only(trained):
     same = tiny_pictures_config(folder / "zoo", folder / "data", **settings)
     assert train_and_evaluate(same, folder / "run")["steps"] == 9  # of a copy of the folder too
     write_pictures(folder / "zoo", {"train/another": 3, "test/another": 1})
+    decoded = sorted((folder / "data").rglob("*"))
     with pytest.raises(UserError, match=r"another config \(data.classes: .*; data.digest: "):
         train_and_evaluate(same, folder / "run")
+    assert sorted((folder / "data").rglob("*")) == decoded  # it is told before they are decoded
 
 
 def test_every_variant_is_a_run_of_its_own():
