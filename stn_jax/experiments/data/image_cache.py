@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import mmap
 import shutil
 import sys
@@ -22,7 +23,7 @@ from stn_jax.experiments.data.unusable import UnusableError
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.training.memory import memory_bytes
 
-_AT_ONCE = 512  # pictures decoded together before they are written
+_AT_ONCE, _BYTES_AT_ONCE = 512, 64 << 20  # images made together before they are written
 _MIXING_SEED = 1607_2011  # the competition of GTSRB, whose signs were the first to be mixed so
 _LEFT_OUT = "left_out.json"
 
@@ -158,21 +159,27 @@ def cached_images(folder: Path, content: Content) -> Cached:
     Raises:
         UserError: the cache is damaged, was made with other settings or cannot be written.
     """
-    cache = folder.parent
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with locked(cache):
-            if not folder.exists():
-                for leftover in cache.glob("*.incomplete"):  # of a process that was killed
-                    shutil.rmtree(leftover)
-                with warnings.catch_warnings(action="ignore"):  # about damage that does not matter
-                    _write(folder, content)
+        if not folder.exists():
+            _create(folder, content)
     except OSError as error:
         raise UserError(
             f"cannot write {content.name} to {folder} ({error.strerror or error}): make room "
             "there or choose another --config.data.data_dir=DIR"
         ) from error
     return _read(folder, content)
+
+
+def _create(folder: Path, content: Content) -> None:
+    cache = folder.parent
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache):
+        if folder.exists():  # by now
+            return
+        for leftover in cache.glob("*.incomplete"):  # of a process that was killed
+            shutil.rmtree(leftover)
+        with warnings.catch_warnings(action="ignore"):  # about damage that does not matter
+            _write(folder, content)
 
 
 def _read(folder: Path, content: Content) -> Cached:
@@ -284,8 +291,9 @@ def _all_made(content: Content) -> Iterator[tuple[Any, Any]]:
             return error
 
     items = content.read()
+    at_once = max(1, min(_AT_ONCE, _BYTES_AT_ONCE // math.prod(content.shape)))
     with ThreadPoolExecutor() as pool:
-        while some := list(islice(items, _AT_ONCE)):
+        while some := list(islice(items, at_once)):
             yield from zip(some, pool.map(attempt, some), strict=True)
 
 

@@ -21,6 +21,7 @@ from stn_jax.experiments.own_pictures.sources import (
     list_pictures,
     load_pictures,
 )
+from stn_jax.experiments.user_paths import expanded
 
 PUBLISHED_SOURCE: str | None = None
 FIELDS = settings.FIELDS
@@ -29,7 +30,7 @@ LARGEST_VALUE = 50.0
 
 
 def completed(config: ConfigDict) -> ConfigDict:
-    """Returns the config with the names of the classes and the digest of the pictures."""
+    """Returns the config with the names of the classes, and where and what the pictures are."""
     listing = list_pictures(config.data)
     if config.data.digest not in ("", listing.identity):
         raise UserError(
@@ -40,6 +41,8 @@ def completed(config: ConfigDict) -> ConfigDict:
     with config.unlocked():
         config.data.classes = tuple(listing.class_names)
         config.data.digest = listing.identity
+        if config.data.dir:
+            config.data.dir = str(expanded(config.data.dir, "config.data.dir").absolute())
     return config
 
 
@@ -54,7 +57,7 @@ def input_shape(config: ConfigDict) -> tuple[int, int, int]:
 def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
     return make_model(
         config.model,
-        num_classes=len(config.data.classes),
+        num_classes=len(config.data.classes) or 2,  # before `completed`, they are not known
         num_transformers=config.model.transformers,
         axis_name=axis_name,
     )

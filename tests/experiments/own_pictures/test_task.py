@@ -105,9 +105,11 @@ def test_any_number_of_transformers_of_any_family_fits(transformers, family, nam
     assert sum("transformers" in name for name in variables["params"]) == transformers
 
 
-def test_the_classes_are_kept_with_the_config(tmp_path):
+def test_the_classes_are_kept_with_the_config(tmp_path, monkeypatch):
     write_pictures(tmp_path / "zoo", COUNTS)
-    config = completed(tiny_pictures_config(tmp_path / "zoo", tmp_path))
+    monkeypatch.chdir(tmp_path)
+    config = completed(tiny_pictures_config("zoo", tmp_path))
+    assert config.data.dir == str(tmp_path / "zoo")
     assert tuple(config.data.classes) == tuple(NAMES)
     assert find_task(config).labels(config).texts(np.array([1, 0])) == [NAMES[1], NAMES[0]]
     (tmp_path / "config.json").write_text(config.to_json())
