@@ -88,7 +88,7 @@ def training(network: Network, steps: int) -> jax.stages.Wrapped:
         train_step,
         model=network.model,
         optimizer=network.optimizer,
-        labels=find_task(network.config).LABELS,
+        labels=find_task(network.config).labels(network.config),
         preprocess=lambda images, ids, key: images,
         seed=0,
     )

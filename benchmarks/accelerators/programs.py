@@ -89,7 +89,7 @@ class Step(NamedTuple):
             train_step,
             model=network.model,
             optimizer=network.optimizer,
-            labels=find_task(config).LABELS,
+            labels=find_task(config).labels(config),
             preprocess=preprocessing.train,
             seed=0,
         )

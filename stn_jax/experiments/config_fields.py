@@ -5,6 +5,7 @@ Each task has a table `FIELDS` of its settings, by dotted name, next to its conf
 """
 
 import ast
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +150,60 @@ class Places(Widths):
 
 
 @dataclass(frozen=True)
+class Text(Field):
+    """A text that can be printed, possibly empty."""
+
+    most: int
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and len(value) <= self.most and value.isprintable()
+
+    def __str__(self) -> str:
+        return f"a text of at most {self.most} characters, without control characters"
+
+
+@dataclass(frozen=True)
+class Pattern(Text):
+    """A regular expression."""
+
+    def accepts(self, value: Any) -> bool:
+        if not super().accepts(value):
+            return False
+        try:
+            re.compile(value)
+        except (re.error, OverflowError, RecursionError):
+            return False
+        return True
+
+    def __str__(self) -> str:
+        return f"a regular expression of at most {self.most} characters"
+
+
+@dataclass(frozen=True)
+class Names(Field):
+    """Different names, possibly none."""
+
+    most: int
+    longest: int = 255
+
+    def parse(self, text: str) -> tuple:
+        is_python = text.startswith(("(", "["))
+        return tuple(ast.literal_eval(text) if is_python else filter(None, text.split(",")))
+
+    def accepts(self, value: Any) -> bool:
+        return (
+            isinstance(value, tuple | list)
+            and len(value) <= self.most
+            and all(isinstance(name, str) and name.isprintable() for name in value)
+            and all(0 < len(name) <= self.longest for name in value)
+            and len(set(value)) == len(value)
+        )
+
+    def __str__(self) -> str:
+        return f"at most {self.most} different names, such as cat,dog, or () for none"
+
+
+@dataclass(frozen=True)
 class FileName(Field):
     """A name that files and folders can have."""
 
@@ -182,3 +237,11 @@ class FolderPath(Field):
 
     def __str__(self) -> str:
         return 'the path of a folder, or "", without control characters'
+
+
+@dataclass(frozen=True)
+class FilePath(FolderPath):
+    """The path of a file, or "" for none."""
+
+    def __str__(self) -> str:
+        return 'the path of a file, or "", without control characters'

@@ -18,6 +18,7 @@ from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.data.picture_files import open_image
 from stn_jax.experiments.distorted_mnist import task as distorted_mnist
 from stn_jax.experiments.labels import LabelKind
+from stn_jax.experiments.own_pictures import task as own_pictures
 from stn_jax.experiments.street_numbers import task as street_numbers
 from stn_jax.experiments.traffic_signs import task as traffic_signs
 
@@ -34,10 +35,17 @@ class Task(Protocol):
     VARIANTS: tuple[tuple[str, ...], ...]
     """The words of the variants of the task's configs; a variant has at most one of each tuple."""
 
-    LABELS: LabelKind
-
     LARGEST_VALUE: float
     """No value of a network's input is larger than this; pixels in 0..255 usually are."""
+
+    def completed(self, config: ConfigDict) -> ConfigDict:
+        """Returns the config with the settings that are found in the data, such as the classes.
+
+        They are kept with a run, which can then be used without the data.
+        """
+
+    def labels(self, config: ConfigDict) -> LabelKind:
+        """Returns the kind of labels of the examples."""
 
     def input_shape(self, config: ConfigDict) -> tuple[int, int, int]:
         """Returns the (height, width, channels) of the network's input."""
@@ -63,6 +71,7 @@ class Task(Protocol):
 
 TASKS: dict[str, Task] = {
     "distorted_mnist": distorted_mnist,
+    "own_pictures": own_pictures,
     "street_numbers": street_numbers,
     "traffic_signs": traffic_signs,
 }

@@ -62,7 +62,7 @@ class Network(NamedTuple):
     @property
     def labels(self) -> LabelKind:
         """The kind of its answers."""
-        return find_task(self.config).LABELS
+        return find_task(self.config).labels(self.config)
 
     @property
     def state(self) -> TrainState:

@@ -26,6 +26,7 @@ from stn_jax.visualization.style import (
 
 MOST_COLUMNS = 8
 TITLE_WIDTH = 16  # characters
+SHORT_TITLE = 12  # characters that have room in the larger font
 
 
 @default_style()
@@ -73,6 +74,7 @@ def draw_samples(
         for answer, label, probability in zip(answers, labels, probabilities, strict=True)
     ]
     lines = most_lines(titles)
+    is_short = max(map(len, titles)) <= SHORT_TITLE
     columns = min(MOST_COLUMNS, len(images))
     blocks = -(-len(images) // columns)
     height = 1.1 * len(rows) * row_height(images) + 0.4 + SMALL_LINE * (lines - 1)
@@ -90,7 +92,7 @@ def draw_samples(
             column[0].set_title(
                 titles[number],
                 color="black" if answers[number] == labels[number] else WRONG_COLOUR,
-                fontsize=FONT_SIZE if lines == 1 else SMALL_FONT_SIZE,
+                fontsize=FONT_SIZE if is_short else SMALL_FONT_SIZE,
             )
             show_image(column[0], images[number])
             for place, (inputs, grids, outputs) in enumerate(transformers):

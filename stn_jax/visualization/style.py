@@ -8,6 +8,7 @@ import contextlib
 import io
 import textwrap
 import threading
+import warnings
 from collections.abc import Iterable, Iterator
 
 import matplotlib
@@ -26,6 +27,7 @@ SMALL_LINE = 0.14  # height of a line of small text, in inches
 
 GRID_LEGEND = "blue frame: the part that becomes the output; its thick edge becomes the top"
 
+_MOST_LINES = 4
 _OUTLINE_WIDTH = 0.4  # points, on both sides of a line
 _MARGIN = 0.15  # around an image below a grid, as a share of its size
 
@@ -36,8 +38,9 @@ _lock = threading.RLock()
 def default_style() -> Iterator[None]:
     """A context manager or decorator that uses matplotlib's default settings.
 
-    The user's matplotlibrc has no effect inside. The settings are global, so only one thread can be
-    inside at a time.
+    The user's matplotlibrc has no effect inside, and texts, such as the names of classes, are drawn
+    as they are: no part is read as a formula, and a letter that the font lacks becomes a box. The
+    settings are global, so only one thread can be inside at a time.
 
     >>> with default_style():
     ...     axis = Figure().subplots()
@@ -45,7 +48,9 @@ def default_style() -> Iterator[None]:
     of_the_process = ("backend", "interactive")
     defaults = matplotlib.rcParamsDefault.items()
     settings = {name: value for name, value in defaults if name not in of_the_process}
-    with _lock, matplotlib.rc_context(settings):
+    settings["text.parse_math"] = False
+    with _lock, matplotlib.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         yield
 
 
@@ -84,11 +89,15 @@ def plot_axis(axis: Axes, *, title: str, xlabel: str, ylabel: str) -> None:
 def broken_into_lines(text: str, width: int) -> str:
     """Returns a text with line breaks between words, at most `width` characters per line.
 
-    A longer word has a line of its own.
+    Long words, which have no narrow spaces in them, are broken into shorter lines. Each line of the
+    text becomes at most four.
     """
+    if max(map(len, text.split()), default=0) > 3 * width // 4:
+        width = 3 * width // 4
     lines = text.split("\n")
     return "\n".join(
-        textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False) for line in lines
+        textwrap.fill(line, width, break_on_hyphens=False, max_lines=_MOST_LINES, placeholder="…")
+        for line in lines
     )
 
 

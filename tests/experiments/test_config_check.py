@@ -12,14 +12,19 @@ from stn_jax.experiments.config_check import SHARED_FIELDS, check_config, fields
 from stn_jax.experiments.config_fields import (
     Choice,
     FileName,
+    FilePath,
     FolderPath,
     Integer,
+    Names,
+    Pattern,
     Places,
     Real,
     Switch,
+    Text,
     Widths,
 )
 from stn_jax.experiments.distorted_mnist import config as digits
+from stn_jax.experiments.own_pictures import config as own_pictures
 from stn_jax.experiments.pretrained import FOLDER, pretrained_names
 from stn_jax.experiments.reproduce.paper_tables import find_tables
 from stn_jax.experiments.shipped_configs import config_names, config_path
@@ -34,6 +39,7 @@ KINDS = {
     "digits": tiny_config,
     "numbers": lambda: numbers.make_config("multi", "synthetic"),
     "signs": lambda: signs.make_config("multi", "quick"),
+    "pictures": lambda: own_pictures.make_config("multi,quick"),
 }
 
 
@@ -45,6 +51,8 @@ def variants(name):
         return (f"{model},{recipe}" for model in digits.MODELS for recipe in recipes)
     if name.startswith("gtsrb"):
         return signs.EPOCHS
+    if name == "image_folder":
+        return map(",".join, itertools.product(own_pictures.NUM_TRANSFORMERS, own_pictures.EPOCHS))
     return [None]
 
 
@@ -107,6 +115,7 @@ NEVER = (
     object(),
     b"",
 )
+NO_NAMES = (*(value for value in NEVER if value not in ([], ())), True)
 WRONG = {
     Integer: (*NEVER, True, 1.0, "1", (1,)),
     Real: (*NEVER, "0.5", (0.5,)),  # a ConfigDict would turn True into 1.0
@@ -128,6 +137,10 @@ WRONG = {
         "a" * 999,
     ),
     FolderPath: (*NEVER, "a\nb", "\x1b[31m", "\udcff", True),
+    FilePath: (*NEVER, "a\nb", "\x1b[31m", "\udcff", True),
+    Text: (*NEVER, "a\nb", "\x1b[31m", "\udcff", True, "a" * 999),
+    Pattern: (*NEVER, "(", "[", "*", "(?P<a", "a{9999999999}", "(" * 99, "a" * 999),
+    Names: (*NO_NAMES, "cat", (1,), ("a", "a"), ("a", ""), ("a\nb",), ("a" * 999,), ("a",) * 10**5),
 }
 
 
@@ -206,5 +219,5 @@ def test_more_steps_than_can_be_counted_are_refused_once_the_data_are_known():
 
 
 def test_the_shared_settings_are_those_of_no_task_alone():
-    for task_fields in (digits.FIELDS, numbers.FIELDS, signs.FIELDS):
+    for task_fields in (digits.FIELDS, numbers.FIELDS, signs.FIELDS, own_pictures.FIELDS):
         assert not task_fields.keys() & SHARED_FIELDS.keys()

@@ -1,9 +1,11 @@
+import warnings
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from stn_jax.visualization import draw_samples
+from stn_jax.visualization import draw_samples, png_bytes
+from stn_jax.visualization.style import default_style
 from tests.visualization.drawn import pixels, texts, transformed
 
 
@@ -39,6 +41,23 @@ def test_long_texts_have_several_lines_and_do_not_meet_those_beside_them():
     boxes = [axis.title.get_window_extent() for axis in figure.axes]
     assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
     assert all(figure.bbox.contains(*box.min) and figure.bbox.contains(*box.max) for box in boxes)
+
+
+@pytest.mark.parametrize("name", ["n02085620-Chihuahua_x_longhair", "Labrador_Retriever" * 14])
+def test_long_words_are_broken_and_cut_short(name):
+    figure = draw([], count=8, answers=[name] * 8, labels=["stop"] * 8)
+    boxes = [axis.title.get_window_extent() for axis in figure.axes]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+    assert all(box.height < 80 for box in boxes)
+
+
+@pytest.mark.parametrize("name", ["$x^2$", r"$\frac$", "漢字", "🐈", "a$", "_{}"])
+def test_any_name_is_drawn_as_it_is(name):
+    with warnings.catch_warnings(action="error"):
+        figure = draw([], answers=[name] * 11, labels=[name] * 11)
+        png_bytes(figure)
+    with default_style():
+        assert f"{name} (100%)" in texts(figure)
 
 
 def test_what_does_not_belong_together_is_refused():

@@ -1,7 +1,10 @@
 """Reading of picture files that the user provides, as a person sees them."""
 
 import contextlib
+import io
+import os
 import stat
+import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,13 +13,20 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 from numpy.typing import ArrayLike
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from stn_jax.errors import UserError, one_line
 from stn_jax.experiments.data.picture_colours import Tones, on_contrasting_ground, to_srgb
+from stn_jax.experiments.data.unusable import UnusableError
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """The formats that Pillow decodes itself. For EPS it would start another program."""
+
+PICTURE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
+"""How the names of picture files end, in lower case."""
 
 _OTHER_FORMATS = {
     "a PDF": (b"%PDF",),
@@ -31,6 +41,10 @@ _OTHER_FORMATS = {
 """How files of other picture formats begin, possibly after 4 other bytes."""
 
 _MAX_MEGAPIXELS = 30
+_FORBIDDEN = "you have no permission to read it"
+_MISSING = "there is no such file"
+_TOO_LARGE = f"more than {_MAX_MEGAPIXELS} megapixels"
+_SMALL_MEGAPIXELS = 4  # need little memory, also in several threads
 _MAX_BYTES_PER_PIXEL = 16
 _LARGEST_SIDE = 2048
 _LOWEST_CONTRAST = 16  # of 255
@@ -46,6 +60,8 @@ _UPRIGHT = {
 }
 """The operation that makes a picture upright, by its EXIF orientation."""
 
+_one_large = threading.Lock()
+
 _decoder = ThreadPoolExecutor(1, "decoder")
 """All pictures are decoded in one thread, because `malloc` keeps freed memory for each thread."""
 
@@ -60,24 +76,68 @@ def open_image(path: Path) -> Image.Image:
 
     Raises:
         UserError: the file is missing, cannot be read as an image, is blank, or has more than 30
-            megapixels. The limit exists because a file of a few kilobytes can hold gigabytes of
-            pixels.
+            megapixels (a JPEG file, after it was shrunk). The limit exists because a file of a few
+            kilobytes can hold gigabytes of pixels.
     """
-    _check_file(path)
-    picture = _decoder.submit(_decode, path).result()
+    try:
+        _check_file(path)
+        picture = _decoder.submit(_decode, path).result()
+    except UnusableError as error:
+        raise _unreadable(path, str(error)) from error
     if np.ptp(np.asarray(picture), axis=(0, 1)).max() < _LOWEST_CONTRAST:
         raise UserError(f"{path} is blank: there is nothing to read in it")
     return picture
 
 
 def _decode(path: Path) -> Image.Image:
-    with _decoding_errors(path), Image.open(path, formats=_FORMATS) as file:
-        if file.width * file.height > 1e6 * _MAX_MEGAPIXELS:
-            raise Image.DecompressionBombError
+    # Pillow warns about damage that does not matter.
+    with warnings.catch_warnings(action="ignore"), _decoding(path) as file:
         if file.format != "MPO" and getattr(file, "is_animated", False):
             logging.warning("%s has several frames or pages: the first one is read", one_line(path))
         factor = _shrinking(file)
-        file.draft(None, (file.width // factor, file.height // factor))  # JPEG shrinks by itself
+        return _loaded(file, (file.width // factor, file.height // factor))
+
+
+def content_of(path: Path) -> bytes:
+    """Returns the content of a picture file.
+
+    Raises:
+        UnusableError: it is no regular file, or empty, or too large, or must not be read.
+        OSError: it cannot be read now, for another reason.
+    """
+    try:
+        _check_status(path.stat())
+        return path.read_bytes()
+    except PermissionError as error:
+        raise UnusableError(_FORBIDDEN) from error
+
+
+def decode(content: bytes, enough: int) -> Image.Image:
+    """Returns the picture in the content of a file, as `open_image` does.
+
+    Threads decode small pictures at the same time, and large ones one after another. Pillow's
+    warnings pass.
+
+    Args:
+        content: the content of a file.
+        enough: the shorter side, in pixels, that is enough: a JPEG file of at least twice that is
+            shrunk while it is decoded, which is faster.
+
+    Raises:
+        UnusableError: it cannot be read as an image, or is too large.
+    """
+    with _decoding(io.BytesIO(content)) as file:
+        return _loaded(file, (enough, enough))
+
+
+def _loaded(file: ImageFile.ImageFile, enough: tuple[int, int]) -> Image.Image:
+    whole = file.width * file.height
+    file.draft(None, enough)  # JPEG shrinks by itself
+    # A progressive file is in memory as a whole before it is shrunk.
+    megapixels = (whole if "progressive" in file.info else file.width * file.height) / 1e6
+    if megapixels > _MAX_MEGAPIXELS:
+        raise Image.DecompressionBombError
+    with _one_large if megapixels > _SMALL_MEGAPIXELS else contextlib.nullcontext():
         file.load()
         return as_seen(file)
 
@@ -113,51 +173,56 @@ def picture_of_array(pixels: ArrayLike) -> Image.Image:
 
 
 def _check_file(path: Path) -> None:
-    """Raises UserError unless this is a regular file; to read a pipe or a device may never end."""
     try:
         status = path.stat()
     except FileNotFoundError as error:
-        raise UserError(f"no image file {path}") from error
+        raise UnusableError(_MISSING) from error
     except OSError as error:  # such as a name that is too long
-        raise _unreadable(path, str(error.strerror)) from error
+        raise UnusableError(str(error.strerror)) from error
+    _check_status(status)
+
+
+def _check_status(status: os.stat_result) -> None:
+    """Raises UnusableError unless this is a regular file; a pipe or a device may never end."""
     if stat.S_ISDIR(status.st_mode):
-        raise _unreadable(path, "it is a folder")
+        raise UnusableError("it is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise _unreadable(path, "it is not a regular file")
+        raise UnusableError("it is not a regular file")
     if not status.st_size:
-        raise _unreadable(path, "the file is empty")
+        raise UnusableError("the file is empty")
     if status.st_size > 1e6 * _MAX_MEGAPIXELS * _MAX_BYTES_PER_PIXEL:
-        raise _too_large(path)
+        raise UnusableError(_TOO_LARGE)
 
 
 @contextlib.contextmanager
-def _decoding_errors(path: Path) -> Iterator[None]:
-    """Converts what Pillow raises to UserError; for a damaged file that can be any exception."""
+def _decoding(source: Path | io.BytesIO) -> Iterator[ImageFile.ImageFile]:
+    """Opens a picture; what Pillow raises, which can be any exception, becomes UnusableError."""
     try:
-        with warnings.catch_warnings(action="ignore"):  # about damage that does not matter
-            yield
+        with Image.open(source, formats=_FORMATS) as file:
+            yield file
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
+        raise UnusableError(_TOO_LARGE) from error
     except PermissionError as error:
-        raise _unreadable(path, "you have no permission to read it") from error
+        raise UnusableError(_FORBIDDEN) from error
     except UnidentifiedImageError as error:
-        raise _unreadable(path, _other_format(path) or "use a PNG or JPEG file") from error
+        raise UnusableError(_other_format(source) or "use a PNG or JPEG file") from error
     except Exception as error:
-        raise _unreadable(path, "it is damaged or cut short") from error
+        raise UnusableError("it is damaged or cut short") from error
 
 
 def _unreadable(path: Path, reason: str) -> UserError:
+    if reason == _MISSING:
+        return UserError(f"no image file {path}")
+    if reason == _TOO_LARGE:
+        return UserError(f"{path} has {_TOO_LARGE}: use a smaller picture")
     return UserError(f"{path} cannot be read as an image: {reason}")
 
 
-def _too_large(path: Path) -> UserError:
-    return UserError(f"{path} has more than {_MAX_MEGAPIXELS} megapixels: use a smaller picture")
-
-
-def _other_format(path: Path) -> str | None:
-    with path.open("rb") as file:
+def _other_format(source: Path | io.BytesIO) -> str | None:
+    with source.open("rb") if isinstance(source, Path) else source as file:
+        file.seek(0)
         head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip()
     for name, starts in _OTHER_FORMATS.items():
         if head.startswith(starts) or head[4:].startswith(starts):

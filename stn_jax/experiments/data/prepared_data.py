@@ -5,7 +5,9 @@ archives were, and how many of their pictures were "listed", "kept" and "left_ou
 """
 
 import contextlib
+import functools
 import hashlib
+import itertools
 import json
 import shutil
 import sys
@@ -151,12 +153,12 @@ def summary(split: str, report: dict[str, Any], items: str) -> str:
 
 
 def read_records(
-    kind: Kind, builder: Any, split: str, parse: Callable[[Any], Item]
+    items: str, builder: Any, split: str, parse: Callable[[Any], Item]
 ) -> Iterator[Item]:
     """Yields the items of a split, always in the same order, reading them as they are needed.
 
     Args:
-        kind: the kind of data set.
+        items: what they are, for messages.
         builder: the builder that `prepare` returns.
         split: the name of the split.
         parse: makes an item of a record's features, by name.
@@ -164,21 +166,48 @@ def read_records(
     Raises:
         UserError: the prepared data are damaged.
     """
-    import tensorflow_datasets as tfds
     from tensorflow_datasets.proto import tf_example_pb2
 
-    what, folder = f"the {kind.items}", builder.data_path.parent
-    raw_bytes = tfds.decode.DeserializeMethod.RAW_BYTES
-    with tfds_support.damage_reported(what, folder):
-        source = builder.as_data_source(split, deserialize_method=raw_bytes)
-    for start in range(0, len(source), _RECORDS_AT_ONCE):
-        stop = min(start + _RECORDS_AT_ONCE, len(source))
-        with tfds_support.damage_reported(what, folder):
-            items = [
+    damage_reported = functools.partial(
+        tfds_support.damage_reported, f"the {items}", builder.data_path.parent
+    )
+    with damage_reported():
+        records = _raw_records(builder, split)
+    while True:
+        with damage_reported():
+            parsed = [
                 parse(tf_example_pb2.Example.FromString(record).features.feature)
-                for record in source.__getitems__(range(start, stop))
+                for record in itertools.islice(records, _RECORDS_AT_ONCE)
             ]
-        yield from items
+        if not parsed:
+            return
+        yield from parsed
+
+
+def _raw_records(builder: Any, split: str) -> Iterator[bytes]:
+    import tensorflow_datasets as tfds
+
+    if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
+        files = builder.info.splits[split].filepaths
+        return itertools.chain.from_iterable(_tfrecords(Path(file)) for file in files)
+    raw_bytes = tfds.decode.DeserializeMethod.RAW_BYTES
+    source = builder.as_data_source(split, deserialize_method=raw_bytes)
+    starts = range(0, len(source), _RECORDS_AT_ONCE)
+    parts = (range(start, start + _RECORDS_AT_ONCE)[: len(source) - start] for start in starts)
+    return itertools.chain.from_iterable(map(source.__getitems__, parts))
+
+
+def _tfrecords(path: Path) -> Iterator[bytes]:
+    """Yields the records of a TFRecord file: each has a length and a checksum before and behind."""
+    remaining = path.stat().st_size
+    with path.open("rb") as file:
+        while remaining:
+            length = int.from_bytes(file.read(12)[:8], "little")
+            remaining -= 12 + length + 4
+            if remaining < 0:
+                raise ValueError(f"{path} is cut short")
+            yield file.read(length)
+            file.read(4)
 
 
 def png_size(png: bytes) -> tuple[int, int]:

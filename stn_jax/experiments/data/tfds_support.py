@@ -34,6 +34,11 @@ def root(data_dir: str | None) -> Path:
             "Windows): on Linux or macOS run `pip install array-record`; "
             "--config.data.source=embedded needs no data sets on disk"
         )
+    return data_folder(data_dir)
+
+
+def data_folder(data_dir: str | None) -> Path:
+    """Returns `data_dir`, or tfds's default if it is empty."""
     import tensorflow_datasets as tfds  # takes a second to import
 
     return expanded(str(data_dir or tfds.core.constants.DATA_DIR), "config.data.data_dir")

@@ -21,7 +21,14 @@ class UnusableError(Exception):
 
 
 def leave_out(
-    report: dict[str, Any], reason: str, name: str, path: Path, *, intended: Collection[str] = ()
+    report: dict[str, Any],
+    reason: str,
+    name: str,
+    path: Path,
+    *,
+    intended: Collection[str] = (),
+    most: float = LARGEST_UNUSABLE_SHARE,
+    remedy: str = "fetch or make it again",
 ) -> None:
     """Counts a picture that is left out.
 
@@ -29,11 +36,13 @@ def leave_out(
         report: the report of the split, with its number of "listed" pictures and "left_out".
         reason: why the picture cannot be used.
         name: the name of the picture.
-        path: the archive, for messages.
+        path: the archive or the folder, for messages.
         intended: reasons that do not make an archive unusable, however frequent they are.
+        most: the share of pictures that can be left out.
+        remedy: what to do if there are more.
 
     Raises:
-        UserError: more than one in a hundred of the pictures cannot be used.
+        UserError: a larger share than `most` of the pictures cannot be used.
     """
     entry = report["left_out"].setdefault(reason, {"count": 0, "names": []})
     entry["count"] += 1
@@ -42,11 +51,11 @@ def leave_out(
     counts = {
         key: entry["count"] for key, entry in report["left_out"].items() if key not in intended
     }
-    if sum(counts.values()) > LARGEST_UNUSABLE_SHARE * report["listed"]:
+    if sum(counts.values()) > most * report["listed"]:
         reasons = ", ".join(f"{key}: {count}" for key, count in counts.items())
         raise UserError(
-            f"{path}: more than {LARGEST_UNUSABLE_SHARE:.0%} of its {report['listed']} pictures "
-            f"cannot be used (so far {reasons}; the last is {name}): fetch or make it again"
+            f"{path}: more than {most:.0%} of its {report['listed']} pictures "
+            f"cannot be used (so far {reasons}; the last is {name}): {remedy}"
         )
 
 

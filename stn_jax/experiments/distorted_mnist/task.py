@@ -24,6 +24,15 @@ LABELS: LabelKind = ClassLabels(tuple(map(str, range(NUM_CLASSES))), "digit")
 LARGEST_VALUE = 1.0
 
 
+def completed(config: ConfigDict) -> ConfigDict:
+    return config  # the data decide nothing
+
+
+def labels(config: ConfigDict) -> LabelKind:
+    del config  # all data have the same
+    return LABELS
+
+
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
     canvas = CANVAS[config.data.distortion]
     return canvas, canvas, 1

@@ -21,6 +21,7 @@ from stn_jax.visualization import (
 
 NUM_SAMPLES, NUM_LAYERED = 16, 3
 POINTS_PER_CURVE = 100
+MOST_CLASSES, MOST_GROUPS = 60, 40
 
 
 class Illustration(NamedTuple):
@@ -111,8 +112,12 @@ def class_means(run: Run) -> Iterator[Illustration]:
     if found.outputs is not None:
         labels = found.labels[: len(found.images)]
         groups = [run.labels.group_text(group) for group in run.labels.groups(labels)]
-        figure = draw_class_means(found.images, found.outputs, np.array(groups))
-        means = f"Means of {len(labels)} test images and of {_first_of(found.first)}'s outputs"
+        names, counts = np.unique(groups, return_counts=True)
+        shown = np.isin(groups, names[np.argsort(-counts, kind="stable")][:MOST_GROUPS])
+        figure = draw_class_means(
+            found.images[shown], found.outputs[shown], np.array(groups)[shown]
+        )
+        means = f"Means of {shown.sum()} test images and of {_first_of(found.first)}'s outputs"
         yield Illustration(png_bytes(figure), f"{means}, by {run.labels.group_name}")
 
 
@@ -121,7 +126,13 @@ def confusion(run: Run) -> Iterator[Illustration]:
     labels, names = run.labels, run.labels.class_names
     counts = np.zeros((len(names), len(names)), int)
     np.add.at(counts, (run.findings.labels.ravel(), run.findings.answers.ravel()), 1)
-    yield Illustration(png_bytes(draw_confusion(counts, names)), labels.confusion_caption)
+    caption = labels.confusion_caption
+    if len(names) > MOST_CLASSES:
+        wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
+        kept = np.sort(np.argsort(-wrong, kind="stable")[:MOST_CLASSES])
+        counts, names = counts[np.ix_(kept, kept)], [names[place] for place in kept]
+        caption += f", of the {MOST_CLASSES} classes with the most errors"
+    yield Illustration(png_bytes(draw_confusion(counts, names)), caption)
 
 
 def worst(run: Run) -> Iterator[Illustration]:

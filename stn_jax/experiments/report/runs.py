@@ -37,7 +37,7 @@ class Run(NamedTuple):
     @property
     def labels(self) -> LabelKind:
         """Returns the kind of the task's labels."""
-        return find_task(self.config).LABELS
+        return find_task(self.config).labels(self.config)
 
     @property
     def published_errors(self) -> Mapping[str, float]:
@@ -72,7 +72,7 @@ def read_comparable_configs(workdirs: Sequence[Path]) -> list[ConfigDict]:
 
     Raises:
         UserError: a folder holds no run; a folder is named twice; or the runs belong to more than
-            one task, so that their errors are not comparable.
+            one task or have different classes, so that their errors are not comparable.
     """
     configs = [read_config(workdir) for workdir in workdirs]
     for place, (workdir, config) in enumerate(zip(workdirs, configs, strict=True)):
@@ -83,7 +83,16 @@ def read_comparable_configs(workdirs: Sequence[Path]) -> list[ConfigDict]:
                 f"{workdir} is a run of {config.task}, {workdirs[0]} is one of {configs[0].task}: "
                 "their errors are not comparable, write a separate report for each"
             )
+        if _class_names(config) != _class_names(configs[0]):
+            raise UserError(
+                f"{workdir} and {workdirs[0]} have different classes: their errors are not "
+                "comparable, write a separate report for each"
+            )
     return configs
+
+
+def _class_names(config: ConfigDict) -> tuple[str, ...]:
+    return tuple(find_task(config).labels(config).class_names)
 
 
 def _read(name: str, workdir: Path, config: ConfigDict) -> Run:

@@ -1,6 +1,5 @@
 """A cache on disk of numbers cut out of their pictures and resized, as uint8 arrays."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,20 +60,24 @@ def load_crops(
         "context": context,
         "shuffled": shuffled,
     } | ({"letterbox": True} if letterbox else {})
+
+    def make(number: Number) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        image = cut_out(number, shape=shape, context=context, letterbox=letterbox)
+        return image, {"labels": number.digits}
+
     size = str(height) if height == width else f"{height}x{width}"
     kind = f"{size}px-context{context:g}-{archives}" + "-letterbox" * letterbox
     content = image_cache.Content(
         "street numbers",
         settings,
-        shape,
+        (*shape, 3),
         columns={"labels": (MAX_DIGITS,)},
         read=lambda: (number for split in splits for number in read_numbers(builder, split)),
+        make=make,
         places=lambda: places(settings["count"], shuffled),
-        cut_out=functools.partial(cut_out, shape=shape, context=context, letterbox=letterbox),
-        describe=lambda number: {"labels": number.digits},
     )
     folder = cache / f"{builder.builder_config.name}-{'+'.join(splits)}-{kind}"
-    images, columns = image_cache.cached_images(folder, content)
+    images, columns, _ = image_cache.cached_images(folder, content)
     return Examples(images, columns["labels"])
 
 

@@ -15,7 +15,6 @@ from stn_jax.experiments.traffic_signs.gtsrb.prepared import Sign, prepare, read
 EVALUATE_ON = ("test", "held_out")
 MOST_HELD_OUT = 0.5
 _FORMAT = 1
-_SHUFFLING_SEED = 1607_2011  # GTSRB's competition
 _TRACK_SEED = 3107_2011
 
 
@@ -126,24 +125,24 @@ def load_signs(
             return np.arange(count)
         signs = read_signs(builder, split)
         labels, tracks = np.array([(sign.label, sign.track) for sign in signs]).T
-        shuffled = np.random.default_rng(_SHUFFLING_SEED).permutation(count)
+        shuffled = image_cache.mixed_places(count)
         return np.argsort(np.lexsort((shuffled, held_out_tracks(labels, tracks, held_out))))
 
-    def cut_out(sign: Sign) -> np.ndarray:
-        return image_cache.cut_out(sign.png, sign.roi, shape=(size, size), context=context)
+    def make(sign: Sign) -> tuple[np.ndarray, dict[str, int]]:
+        image = image_cache.cut_out(sign.png, sign.roi, shape=(size, size), context=context)
+        return image, {"labels": sign.label, "tracks": sign.track}
 
     content = image_cache.Content(
         "traffic signs",
         settings,
-        (size, size),
+        (size, size, 3),
         columns={"labels": (), "tracks": ()},
         read=lambda: read_signs(builder, split),
+        make=make,
         places=places,
-        cut_out=cut_out,
-        describe=lambda sign: {"labels": sign.label, "tracks": sign.track},
     )
     folder = cache / f"{split}-{size}px-context{context:g}-out{held_out:g}-{archives}"
-    images, columns = image_cache.cached_images(folder, content)
+    images, columns, _ = image_cache.cached_images(folder, content)
     labels, tracks = columns["labels"], columns["tracks"]
     num_learned = count - int(held_out_tracks(labels, tracks, held_out).sum())
     return Signs(Examples(images, labels), tracks, num_learned)

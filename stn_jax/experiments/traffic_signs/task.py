@@ -8,13 +8,15 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 from PIL import Image
 
+from stn_jax.experiments.classification.network import make_model
+from stn_jax.experiments.classification.preprocessing import make_preprocessing
+from stn_jax.experiments.data import image_cache
 from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.traffic_signs import config as settings
 from stn_jax.experiments.traffic_signs import published
+from stn_jax.experiments.traffic_signs.classes import CLASS_NAMES
 from stn_jax.experiments.traffic_signs.labels import SignLabels
-from stn_jax.experiments.traffic_signs.network import make_model
-from stn_jax.experiments.traffic_signs.preprocessing import make_preprocessing
 from stn_jax.experiments.traffic_signs.sources import load_traffic_signs
 
 PUBLISHED_SOURCE: str | None = None
@@ -24,12 +26,26 @@ LABELS: LabelKind = SignLabels()
 LARGEST_VALUE = 50.0
 
 
+def completed(config: ConfigDict) -> ConfigDict:
+    return config  # the data decide nothing
+
+
+def labels(config: ConfigDict) -> LabelKind:
+    del config  # all data have the same
+    return LABELS
+
+
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
     return config.data.size, config.data.size, 3
 
 
 def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
-    return make_model(config.model, axis_name)
+    return make_model(
+        config.model,
+        num_classes=len(CLASS_NAMES),
+        num_transformers=settings.NUM_TRANSFORMERS[config.model.network],
+        axis_name=axis_name,
+    )
 
 
 def model_name(config: ConfigDict) -> str:
@@ -59,10 +75,6 @@ def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     Of a picture that is not square, the square at the centre is used. The sign should fill most of
     it, with a margin of about a tenth on each side, as in the training images.
     """
-    side = min(picture.size)
-    left, top = ((length - side) // 2 for length in picture.size)
-    square = picture.crop((left, top, left + side, top + side))
-    size = (config.data.size, config.data.size)
-    resized = square.resize(size, Image.Resampling.BILINEAR)
+    resized = image_cache.fitted(picture, (config.data.size, config.data.size), "crop")
     test = make_preprocessing(config.data).test
     return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])

@@ -16,6 +16,7 @@ from stn_jax.experiments.config_check import check_config
 from stn_jax.experiments.data.loader import check_batch_size, prefetch
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.stopping import stop_on_signals
+from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
 from stn_jax.experiments.training.environment import environment, note_environment
 from stn_jax.experiments.training.evaluation import Evaluation
@@ -29,7 +30,7 @@ from stn_jax.experiments.training.setup import Setup, make_setup
 from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.metrics import MetricLog
 from stn_jax.experiments.workdir.result import read_result, write_result
-from stn_jax.experiments.workdir.run_config import claim_workdir
+from stn_jax.experiments.workdir.run_config import check_workdir, claim_workdir
 from stn_jax.transforms import make_family
 
 
@@ -53,6 +54,9 @@ def train_and_evaluate(
         UserError: if the config or the workdir cannot be used.
         TrainingDivergedError: if a loss was not finite; earlier checkpoints are kept.
     """
+    check_config(config)
+    config = find_task(config).completed(config)
+    check_workdir(workdir, config)  # before the data are prepared, which may take long
     setup = load(config)
     program = make_program(config, setup, [config.seed])
     trained = run(config, setup, program, workdir, with_result=True, make_hook=make_hook)

@@ -83,7 +83,7 @@ def make_setup(config: ConfigDict) -> Setup:
     return Setup(
         data=data,
         input_shape=input_shape,
-        labels=task.LABELS,
+        labels=task.labels(config),
         model=model,
         model_name=task.model_name(config),
         optimizer=make_optimizer(config.optimizer, num_steps),

@@ -12,7 +12,7 @@ from stn_jax.experiments.workdir.json_files import OBJECT, TEXT, check_entries, 
 from stn_jax.files import remove_leftovers, write_atomically
 
 # The location of the data, the experiment's name and the pictures do not change a run's result.
-_NOT_PART_OF_A_RUN = ("data.data_dir", "data.manual_dir", "log.film", "name")
+_NOT_PART_OF_A_RUN = ("data.data_dir", "data.dir", "data.manual_dir", "log.film", "name")
 # Settings that the configs of older runs lack, with the values that those runs used.
 _ADDED = {
     "distorted_mnist": {
@@ -49,16 +49,8 @@ def claim_workdir(workdir: Path, config: ConfigDict) -> None:
     Raises:
         UserError: if the folder belongs to another config, or cannot be written.
     """
+    check_workdir(workdir, config)
     path = workdir / "config.json"
-    if path.exists():
-        differing = _differences(read_config(workdir), config)
-        if differing:
-            raise UserError(
-                f"{workdir} belongs to a run with another config ({'; '.join(differing)}): "
-                "choose another --workdir, or use the same config to resume that run"
-            )
-    elif (workdir / "checkpoints").exists():
-        raise UserError(f"{workdir} has checkpoints but no config.json: choose another --workdir")
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         for folder in (workdir, workdir / "figures", workdir / "film"):
@@ -67,6 +59,19 @@ def claim_workdir(workdir: Path, config: ConfigDict) -> None:
             write_atomically(path, config.to_json(indent=2, sort_keys=True) + "\n")
     except OSError as error:
         raise UserError(f"cannot write to --workdir={workdir}: {error.strerror}") from error
+
+
+def check_workdir(workdir: Path, config: ConfigDict) -> None:
+    """Raises UserError if the folder belongs to another config; writes nothing."""
+    if (workdir / "config.json").exists():
+        differing = _differences(read_config(workdir), config)
+        if differing:
+            raise UserError(
+                f"{workdir} belongs to a run with another config ({'; '.join(differing)}): "
+                "choose another --workdir, or use the same config to resume that run"
+            )
+    elif (workdir / "checkpoints").exists():
+        raise UserError(f"{workdir} has checkpoints but no config.json: choose another --workdir")
 
 
 def read_config(workdir: Path) -> ConfigDict:

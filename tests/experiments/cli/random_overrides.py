@@ -28,7 +28,7 @@ ABSURD = (
 def random_flags(draw: random.Random) -> list[str]:
     """Returns `--config` and one to three changes of its settings."""
     name = draw.choice(config_names())
-    tasks = {"svhn": "street_numbers", "gtsrb": "traffic_signs"}
+    tasks = {"svhn": "street_numbers", "gtsrb": "traffic_signs", "image": "own_pictures"}
     fields = SHARED_FIELDS | TASKS[tasks.get(name.split("_")[0], "distorted_mnist")].FIELDS
     flags = [f"--config=configs/{name}.py"]
     for _ in range(draw.randint(1, 3)):

@@ -13,6 +13,7 @@ from stn_jax.experiments.training.optimizer import make_optimizer
 from tests.experiments.cli.random_overrides import random_flags
 from tests.experiments.tiny import OVERRIDES, launch
 from tests.experiments.tiny_numbers import OVERRIDES as NUMBERS
+from tests.experiments.tiny_pictures import write_pictures
 from tests.experiments.tiny_signs import OVERRIDES as SIGNS
 from tests.experiments.traffic_signs.archives import write_archives
 
@@ -88,6 +89,10 @@ def test_random_flags_end_in_a_result_or_in_one_line(seed, tmp_path):
     if "gtsrb" in config_flag:
         tiny = SIGNS | {"data.data_dir": tmp_path / "data"}
         last = {"num_epochs": 2.0, "data.manual_dir": write_archives(tmp_path / "archives")}
+    if "image" in config_flag:
+        tiny = SIGNS | {"data.data_dir": tmp_path / "data"}
+        counts = {"train/a": 12, "train/b": 9, "test/a": 3, "test/b": 4}
+        last = {"num_epochs": 2.0, "data.dir": write_pictures(tmp_path / "pictures", counts)}
     command = [sys.executable, "launch.py", config_flag, f"--workdir={tmp_path / 'run'}"]
     run = launch([*command, *settings(tiny), *flags, *settings(last)])
     assert run.returncode in (0, 1, 2), run.stderr

@@ -37,7 +37,7 @@ def test_the_help_of_a_config_has_its_variants_and_settings(name):
 
 
 def test_the_variants_are_all_that_there_are():
-    for name in ("mnist_r", "svhn_multi", "gtsrb_cnn"):
+    for name in ("mnist_r", "svhn_multi", "gtsrb_cnn", "image_folder"):
         get_config = get_config_of(name)
         with pytest.raises(ValueError, match="unknown variant 'x': ") as told:
             get_config("x")

@@ -6,6 +6,7 @@ import hashlib
 import multiprocessing
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -23,10 +24,12 @@ SERVER.set_forkserver_preload(
     [
         "h5py",
         "stn_jax.experiments.distorted_mnist.sources",
+        "stn_jax.experiments.own_pictures.sources",
         "stn_jax.experiments.street_numbers.sources",
         "tensorflow_datasets",
         "tensorflow_datasets.image_classification.mnist",
         "tests.experiments.tiny_numbers",
+        "tests.experiments.tiny_pictures",
         __name__,
     ]
 )
@@ -76,6 +79,22 @@ def load_drawn_numbers(data_dir):
     return [array for split in load_street_numbers(config.data) for array in split]
 
 
+def load_own_pictures(data_dir):
+    from stn_jax.experiments.own_pictures.sources import load_pictures
+    from tests.experiments.tiny_pictures import tiny_pictures_config, write_pictures
+
+    pictures = data_dir.parent / "pictures"
+    if not pictures.exists():
+        beside = pictures.with_name(str(os.getpid()))
+        write_pictures(beside, {"train/a": 400, "train/b": 300, "test/a": 60})
+        for path in beside.rglob("*.png"):
+            os.utime(path, (0, 0))  # as decoded pictures are named after it
+        with contextlib.suppress(OSError):
+            beside.rename(pictures)
+    loaded = load_pictures(tiny_pictures_config(pictures, data_dir).data)
+    return [array for examples in (loaded.train, loaded.test) for array in examples]
+
+
 def prepare(load, data_dir, result):
     os.setsid()  # its children can then be found
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -108,10 +127,15 @@ def wait_for_its_children(process):
 
 
 def names(folder):
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    """Returns all names, but for digests in them, which depend on where the folder is."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return sorted(re.sub(r"[0-9a-f]{16}", "DIGEST", name) for name in found)
 
 
-@pytest.fixture(scope="module", params=[load_small_mnist, load_drawn_numbers])
+LOADERS = [load_small_mnist, load_drawn_numbers, load_own_pictures]
+
+
+@pytest.fixture(scope="module", params=LOADERS)
 def case(request, tmp_path_factory):
     """Returns what loads data, and the digest, file names and seconds of a run without faults."""
     folder = tmp_path_factory.mktemp("undisturbed")

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.data.picture_files import open_image
+from stn_jax.experiments.data.picture_files import decode, open_image
+from stn_jax.experiments.data.unusable import UnusableError
 from tests import pictures
 from tests.experiments.data.seen import assert_seen, mask, written
 from tests.experiments.tiny import REPOSITORY
@@ -69,11 +70,26 @@ def test_a_large_picture_is_shrunk_and_looks_the_same(tmp_path, scene, name):
     assert np.abs(seen - scene).mean() < 3
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_huge_jpeg_is_shrunk_while_it_is_decoded_if_it_can_be(tmp_path, progressive):
+    path = tmp_path / "a.jpg"
+    Image.new("L", (7000, 5000), 90).save(path, progressive=progressive)
+    decoded = path.read_bytes()
+    if progressive:  # all of it would be in memory at once
+        assert "more than 30 megapixels" in error_of(path)
+        with pytest.raises(UnusableError, match="more than 30 megapixels"):
+            decode(decoded, 64)
+    else:
+        assert "is blank" in error_of(path)
+        assert decode(decoded, 64).size == (875, 625)
+
+
 MEMORY = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from stn_jax.experiments.data.picture_files import open_image
+from stn_jax.experiments.data.picture_files import decode, open_image
+from stn_jax.experiments.data.unusable import UnusableError
 
 def peak():
     unit = 2**30 if sys.platform == "darwin" else 2**20

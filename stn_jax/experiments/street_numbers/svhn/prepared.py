@@ -66,7 +66,7 @@ def read_numbers(builder: Any, split: str) -> Iterator[Number]:
     Raises:
         UserError: the prepared data are damaged.
     """
-    return prepared_data.read_records(KIND, builder, split, _parse)
+    return prepared_data.read_records(KIND.items, builder, split, _parse)
 
 
 def _parse(feature: Any) -> Number:

@@ -57,7 +57,7 @@ def read_signs(builder: Any, split: str) -> Iterator[Sign]:
     Raises:
         UserError: the prepared data are damaged.
     """
-    return prepared_data.read_records(KIND, builder, split, _parse)
+    return prepared_data.read_records(KIND.items, builder, split, _parse)
 
 
 def _parse(feature: Any) -> Sign:

@@ -1,4 +1,4 @@
-"""Networks for traffic signs: a CNN, and the same with one or three spatial transformers."""
+"""Networks that classify photographs: a CNN, and the same with spatial transformers."""
 
 from collections.abc import Sequence
 
@@ -9,33 +9,31 @@ from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.traffic_signs.classes import CLASS_NAMES
 from stn_jax.functional import max_pool_2x2
 from stn_jax.linen import BatchNorm, Conv, ConvLocalisation, Dropout, SpatialTransformer
 from stn_jax.transforms import make_family
 
-NUM_TRANSFORMERS = {"cnn": 0, "single": 1, "multi": 3}
-"""By `config.model.network`."""
-
 DTYPES = ("float32", "bfloat16")
 
 
-class TrafficSignNetwork(nn.Module):
+class Classifier(nn.Module):
     """3x3 convolutions, some followed by 2x2 max-pooling, fully connected layers and class scores.
 
     All layers but the scores are batch-normalised. As in Arcos-García et al. (2018), the first
     transformer is at the input, and each further one is at the result of the next pooling. Images
-    [B, H, W, 3] give logits [B, 43] in float32.
+    [B, H, W, C] give logits [B, num_classes] in float32.
 
     Attributes:
+        num_classes: the number of classes.
         filters, features: widths of the convolutions and of the fully connected layers.
         pooled: the convolutions that are followed by pooling, counted from 1.
-        transformers: none for the CNN, one for ST-CNN Single, three for ST-CNN Multi.
+        transformers: none for the CNN, one for ST-CNN Single, several for ST-CNN Multi.
         dropout: the dropout rate before every fully connected layer and before the scores.
         axis_name: the axis of the devices that a batch is split over.
         dtype: the dtype of the layers' arithmetic; parameters, grids and scores are float32.
     """
 
+    num_classes: int
     filters: Sequence[int]
     features: Sequence[int]
     pooled: Sequence[int]
@@ -63,37 +61,40 @@ class TrafficSignNetwork(nn.Module):
             x = Dropout(self.dropout, self.axis_name)(x, train)
             x = self._activated(nn.Dense(width, use_bias=False, dtype=self.dtype)(x), train)
         x = Dropout(self.dropout, self.axis_name)(x, train)
-        return nn.Dense(len(CLASS_NAMES))(x.astype(jnp.float32))
+        return nn.Dense(self.num_classes)(x.astype(jnp.float32))
 
     def _activated(self, x: Array, train: bool) -> Array:
         return nn.relu(BatchNorm(self.axis_name, self.dtype)(x, train))
 
 
-def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
+def make_model(
+    config: ConfigDict, *, num_classes: int, num_transformers: int, axis_name: str | None = None
+) -> nn.Module:
     """Builds the network of `config.model`.
 
     Args:
-        config: the `model` part of a config: `network` ("cnn", "single" or "multi"), `filters`,
-            `pooled` and `features` (as in `TrafficSignNetwork`), `family` (of the transformers),
-            `localisation_filters` and `localisation_features` (widths of the localisation
-            networks), `dropout`, `dtype` ("float32" or "bfloat16").
+        config: the `model` part of a config: `filters`, `pooled` and `features` (as in
+            `Classifier`), `family` (of the transformers), `localisation_filters` and
+            `localisation_features` (widths of the localisation networks), `dropout`, `dtype`
+            ("float32" or "bfloat16").
+        num_classes: the number of classes.
+        num_transformers: the number of transformers.
         axis_name: the axis of the devices that a batch is split over.
 
     Raises:
         UserError: `pooled` names a convolution that does not exist, or has too few entries for the
             transformers.
     """
-    count = NUM_TRANSFORMERS[config.network]
     pooled = tuple(config.pooled)
     if pooled[-1] > len(config.filters):
         raise UserError(
             f"config.model.pooled must be at most {len(config.filters)}, the number of "
             f"config.model.filters, got {pooled[-1]}"
         )
-    if len(pooled) < count - 1:
+    if len(pooled) < num_transformers - 1:
         raise UserError(
-            f"config.model.pooled must have at least {count - 1} entries with config.model."
-            f"network={config.network}, got {pooled}"
+            f"config.model.pooled must have at least {num_transformers - 1} entries with "
+            f"{num_transformers} transformers, got {pooled}"
         )
     options = {"axis_name": axis_name, "dtype": jnp.dtype(config.dtype)}
     family = make_family(config.family)
@@ -105,11 +106,14 @@ def make_model(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
         batch_norm=True,
         **options,
     )
-    return TrafficSignNetwork(
+    return Classifier(
+        num_classes=num_classes,
         filters=tuple(config.filters),
         features=tuple(config.features),
         pooled=pooled,
-        transformers=tuple(SpatialTransformer(localisation.copy(), family) for _ in range(count)),
+        transformers=tuple(
+            SpatialTransformer(localisation.copy(), family) for _ in range(num_transformers)
+        ),
         dropout=config.dropout,
         **options,
     )

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from stn_jax.experiments.traffic_signs.config import make_config
-from stn_jax.experiments.traffic_signs.preprocessing import CONTRASTS, make_preprocessing
+from stn_jax.experiments.classification.preprocessing import CONTRASTS, make_preprocessing
+from stn_jax.experiments.classification.settings import shared_defaults
 
 RNG = np.random.default_rng(0)
 IDS = np.arange(6, dtype=np.int32)
@@ -14,7 +14,7 @@ NO_CHANGE = {"rotation": 0.0, "scale": 0.0, "shift": 0.0, "brightness": 0.0, "co
 
 
 def preprocessing(normalisation="standardise", **augment):
-    config = make_config("cnn", None).data
+    config = shared_defaults("traffic_signs", "modern").data
     config.contrast = normalisation
     config.augment.update(augment)
     return make_preprocessing(config)

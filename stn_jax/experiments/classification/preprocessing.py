@@ -1,4 +1,4 @@
-"""Preprocessing of stored photographs of signs to network inputs, on the device."""
+"""Preprocessing of stored photographs to network inputs, on the device."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,8 @@ from stn_jax.transforms import affine_grid
 _LEAST_DEVIATION = 0.02
 """Flatter pictures are not stretched further: it would only make their noise visible."""
 
+_LUMINANCE = [0.299, 0.587, 0.114]
+
 _EVEN_DEVIATION = 12**-0.5
 """The standard deviation of the uniform distribution of width 1."""
 
@@ -23,10 +25,10 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     """Returns the preprocessing for `config.data`: augmentation, then contrast normalisation.
 
     A training image is rotated, scaled and shifted at random in one sampling, which reads the
-    border pixels outside of the image, and changed in brightness and contrast at random. It is
-    never mirrored, because a mirrored sign has another meaning. Then the contrast of every image
-    is normalised by the function in `CONTRASTS`. Images [B, size, size, 3] uint8 give
-    [B, size, size, 3] float32.
+    border pixels outside of the image, and changed in brightness and contrast at random. With
+    `augment.mirror`, every other one is mirrored left to right. Then the contrast of every image is
+    normalised by the function in `CONTRASTS`. Images [B, size, size, 1 or 3] uint8 give the same
+    shape in float32.
     """
     augment = config.augment
     jitter = make_jitter(augment)
@@ -40,6 +42,9 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
             )
             grid = affine_grid(theta, image.shape[:2])
             image = sample(image, grid, padding="border")
+        if augment.get("mirror"):
+            is_mirrored = jax.random.bernoulli(jax.random.fold_in(key, 0))
+            image = jnp.where(is_mirrored, image[:, ::-1], image)
         return normalise(jitter(image, light_key))
 
     def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
@@ -65,8 +70,9 @@ def equalise(image: Array) -> Array:
     """Returns an image whose luminance is spread evenly over -0.5..0.5.
 
     Colours are the differences from luminance; they become stronger or weaker as the contrast does.
+    An image without colours is its luminance.
     """
-    luminance = image @ jnp.array([0.299, 0.587, 0.114])
+    luminance = image @ jnp.array(_LUMINANCE if image.shape[-1] == 3 else [1.0])
     ordered = jnp.sort(luminance, axis=None)
     darker, at_most = (jnp.searchsorted(ordered, luminance, side=s) for s in ("left", "right"))
     even = (darker + at_most) / (2 * ordered.size) - 0.5
@@ -80,4 +86,4 @@ CONTRASTS: dict[str, Callable[[Array], Array]] = {
     "standardise": standardise,
     "equalise": equalise,
 }
-"""The contrast normalisations of one image [H, W, 3] in 0..1, by `config.data.contrast`."""
+"""The contrast normalisations of one image [H, W, 1 or 3] in 0..1, by `config.data.contrast`."""

@@ -8,18 +8,23 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.traffic_signs.config import make_config
-from stn_jax.experiments.traffic_signs.network import make_model
+from stn_jax.experiments.classification.network import make_model
+from stn_jax.experiments.classification.settings import shared_defaults
 
+NUM_TRANSFORMERS = {"cnn": 0, "single": 1, "multi": 3}
 IMAGES = jax.random.normal(jax.random.key(0), (4, 22, 22, 3))
 
 
+def network_of(config, network):
+    return make_model(config, num_classes=43, num_transformers=NUM_TRANSFORMERS[network])
+
+
 def narrow(network, /, **overrides):
-    config = make_config(network, None).model
+    config = shared_defaults("traffic_signs", "modern").model
     widths = {"filters": (4, 5, 6), "pooled": (1, 2, 3), "features": (8,), "dropout": 0.0}
     config.update(widths | {"localisation_filters": (4,), "localisation_features": (8,)})
     config.update(overrides)
-    return make_model(config)
+    return network_of(config, network)
 
 
 @functools.cache
@@ -37,7 +42,7 @@ def of_cnn(variables):
 @pytest.mark.parametrize("size", [32, 48, 17])
 @pytest.mark.parametrize("network", ["cnn", "single", "multi"])
 def test_any_size_of_picture_gives_scores_of_43_classes(network, size):
-    model = make_model(make_config(network, None).model)
+    model = network_of(shared_defaults("traffic_signs", "modern").model, network)
     images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
     scores, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), images)
     assert (scores.shape, scores.dtype) == ((2, 43), jnp.float32)
@@ -104,7 +109,7 @@ def test_half_precision_keeps_parameters_grids_and_scores_in_float32():
     ("network", "pooled", "message"),
     [
         ("cnn", (1, 4), r"pooled must be at most 3, the number of config.model.filters, got 4"),
-        ("multi", (2,), r"pooled must have at least 2 entries with .*network=multi, got \(2,\)"),
+        ("multi", (2,), r"pooled must have at least 2 entries with 3 transformers, got \(2,\)"),
     ],
 )
 def test_poolings_that_do_not_fit_are_refused(network, pooled, message):

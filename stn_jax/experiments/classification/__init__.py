@@ -1,0 +1,1 @@
+"""What the experiments that classify photographs share: network, preprocessing and settings."""
