@@ -11,7 +11,7 @@ import stn_jax
 from stn_jax import linen
 from stn_jax import nnx as stn_nnx
 from stn_jax.functional import average_pool, max_pool_2x2
-from stn_jax.transforms import FAMILIES, make_family
+from stn_jax.transforms import make_family
 
 SHAPE = (28, 27, 2)
 IMAGES = jax.image.resize(  # smooth, so that rounding of theta changes outputs little
@@ -66,7 +66,7 @@ def equinox_transformer(params, family):
     )[0]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["affine", "tps"])
 def test_outputs_and_gradients_agree(family):
     module = linen.SpatialTransformer(linen.ConvLocalisation(), family, **OPTIONS)
     variables = module.init(jax.random.key(1), IMAGES)
@@ -82,14 +82,16 @@ def test_outputs_and_gradients_agree(family):
     weights = jnp.asarray(rng.normal(size=(2, 9, 14, 2)), jnp.float32)
 
     def outputs_and_gradient(transform):
-        outputs = transform(IMAGES)
-        return outputs, jax.grad(lambda images: jnp.vdot(weights, transform(images)))(IMAGES)
+        outputs, transposed = jax.vjp(transform, IMAGES)
+        return outputs, transposed(weights)[0]
 
     start = jnp.tile(jnp.array(make_family(family).identity), (2, 1))
     untransformed, _ = stn_jax.spatial_transform(IMAGES, start, family, **OPTIONS)
-    expected, gradient = outputs_and_gradient(lambda images: module.apply(variables, images))
+    transforms = (lambda images: module.apply(variables, images)), twin, third
+    (expected, gradient), *others = jax.jit(
+        lambda: [outputs_and_gradient(transform) for transform in transforms]
+    )()
     assert jnp.abs(expected - untransformed).max() > 0.05
-    for transform in (twin, third):
-        ours, slope = outputs_and_gradient(transform)
+    for ours, slope in others:
         chex.assert_trees_all_close(ours, expected, atol=1e-6)
         chex.assert_trees_all_close(slope, gradient, atol=1e-5)  # sums over all outputs
