@@ -159,6 +159,18 @@ def shrinking() -> Figure:
     return figure
 
 
+def output_size() -> Figure:
+    """One view of a photograph, read at fewer and at more points than it has pixels."""
+    image, theta = photograph(), jnp.array([0.4, -0.02, -0.12])
+    figure = new_figure(7.4, 1.75)
+    axes = figure.subplots(1, 5)
+    show(axes[0], "input, 96x96", image, stn_jax.attention_grid(theta, (96, 96)))
+    for axis, size in zip(axes[1:], (10, 19, 38, 76), strict=True):
+        grid = stn_jax.attention_grid(theta, (size, size))
+        show(axis, f"{size}x{size} points", stn_jax.sample(image, grid))
+    return figure
+
+
 EXAMPLES = {
     "attention": [0.6, 0.1, -0.1],
     "translation": [0.3, -0.2],
@@ -215,7 +227,8 @@ def parts() -> Figure:
     return figure
 
 
-PICTURES = (align_corners, direction, units, kernels, paddings, shrinking, families, parts)
+PICTURES = (align_corners, direction, units, kernels, paddings, shrinking, output_size)
+PICTURES += (families, parts)
 
 if __name__ == "__main__":
     main()
