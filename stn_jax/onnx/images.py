@@ -1,0 +1,206 @@
+"""What stands in ONNX for convolutions, pooling, reading at places, and sampling.
+
+ONNX has the channels of images before their rows; JAX has them last.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jax.lax import GatherDimensionNumbers, GatherScatterMode
+
+from stn_jax.onnx.graph import Graph, Shape, Tensor, Value
+from stn_jax.onnx.operations import RULES, rule
+from stn_jax.sampling.coordinates import PADDINGS
+
+
+@rule("convolution")
+def _convolution(
+    graph: Graph,
+    output: Any,
+    x: Value,
+    kernel: Value,
+    *,
+    top: int,
+    bottom: int,
+    left: int,
+    right: int,
+    **_: Any,
+) -> Value:
+    return _conv(graph, output.shape, x, kernel, pads=[top, left, bottom, right])
+
+
+@rule("conv_general_dilated")
+def _conv_general_dilated(
+    graph: Graph,
+    output: Any,
+    x: Value,
+    kernel: Value,
+    *,
+    window_strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    lhs_dilation: Sequence[int],
+    rhs_dilation: Sequence[int],
+    dimension_numbers: Any,
+    feature_group_count: int,
+    batch_group_count: int,
+    **_: Any,
+) -> Any:
+    last = (0, x.ndim - 1 if isinstance(x, np.ndarray) else len(x.shape) - 1)
+    is_last = tuple(dimension_numbers.lhs_spec[:2]) == tuple(dimension_numbers.out_spec[:2]) == last
+    spatial = tuple(range(len(window_strides)))
+    is_last &= tuple(dimension_numbers.rhs_spec) == (len(spatial) + 1, len(spatial), *spatial)
+    if not is_last or set(lhs_dilation) != {1} or batch_group_count != 1 or np.min(padding) < 0:
+        return NotImplemented
+    return _conv(
+        *(graph, output.shape, x, kernel),
+        pads=[pair[side] for side in (0, 1) for pair in padding],
+        strides=list(window_strides),
+        dilations=list(rhs_dilation),
+        group=feature_group_count,
+    )
+
+
+def _conv(graph: Graph, shape: Shape, x: Value, kernel: Value, **attributes: Any) -> Value:
+    spatial = range(len(shape) - 2)
+    kernel = graph.transposed(kernel, (len(shape) - 1, len(shape) - 2, *spatial))
+    return _channels_first(graph, "Conv", shape, x, kernel, **attributes)
+
+
+def _channels_first(
+    graph: Graph, operator: str, shape: Shape, x: Value, *others: Value, **attributes: Any
+) -> Value:
+    """Adds an operator for images whose channels come first, to images [B, ..., C]."""
+    rank = len(shape)
+    x = graph.transposed(x, (0, rank - 1, *range(1, rank - 1)))
+    y = graph.add(operator, x, *others, shape=(shape[0], shape[-1], *shape[1:-1]), **attributes)
+    return graph.transposed(y, (0, *range(2, rank), 1))
+
+
+def _pooling(operator: str, **options: Any) -> Any:
+    def add(
+        graph: Graph,
+        output: Any,
+        x: Value,
+        *,
+        window_dimensions: Sequence[int],
+        window_strides: Sequence[int],
+        padding: Sequence[tuple[int, int]],
+        base_dilation: Sequence[int],
+        window_dilation: Sequence[int],
+    ) -> Any:
+        each = (window_dimensions, window_strides, base_dilation, window_dilation)
+        is_spatial = all(values[0] == values[-1] == 1 for values in each)
+        if not is_spatial or set(base_dilation) != {1} or padding[0] != (0, 0) != padding[-1]:
+            return NotImplemented
+        pooled = _channels_first(
+            *(graph, operator, output.shape, x),
+            kernel_shape=list(window_dimensions[1:-1]),
+            strides=list(window_strides[1:-1]),
+            pads=[int(pair[side]) for side in (0, 1) for pair in padding[1:-1]],
+            dilations=list(window_dilation[1:-1]),
+            **options,
+        )
+        if operator == "MaxPool":
+            return pooled
+        count = np.float32(np.prod(window_dimensions))
+        return RULES["mul"](graph, output, pooled, np.asarray(count))
+
+    return add
+
+
+RULES["reduce_window_max"] = _pooling("MaxPool")
+RULES["reduce_window_sum"] = _pooling("AveragePool", count_include_pad=1)
+
+
+@rule("gather")
+def _gather(
+    graph: Graph,
+    output: Any,
+    x: Value,
+    index: Value,
+    *,
+    dimension_numbers: GatherDimensionNumbers,
+    slice_sizes: Sequence[Any],
+    mode: GatherScatterMode,
+    **_: Any,
+) -> Any:
+    numbers = dimension_numbers
+    if len(numbers.start_index_map) != 1 or mode == GatherScatterMode.FILL_OR_DROP:
+        return NotImplemented
+    (axis,) = map(int, numbers.start_index_map)
+    batch = tuple(map(int, numbers.operand_batching_dims))
+    others = [size for place, size in enumerate(slice_sizes) if place not in (axis, *batch)]
+    whole = [size for place, size in enumerate(x.shape) if place not in (axis, *batch)]
+    if slice_sizes[axis] != 1 or others != whole:
+        return NotImplemented
+    shape = tuple(index.shape[:-1])
+    places = tuple(map(int, numbers.offset_dims))
+    if mode == GatherScatterMode.CLIP:
+        index = _clipped(graph, index, x.shape[axis] - 1)
+    if not batch and len(shape) == 1 and tuple(numbers.collapsed_slice_dims) == (axis,):
+        if places != tuple(place for place in range(len(output.shape)) if place != axis):
+            return NotImplemented
+        index = index[:, 0] if isinstance(index, np.ndarray) else graph.reshaped(index, shape)
+        return _along(graph, output, x, index, axis)
+    if axis != len(batch) or batch != tuple(range(axis)):
+        return NotImplemented
+    if tuple(map(int, numbers.start_indices_batching_dims)) != batch:
+        return NotImplemented
+    if places != tuple(range(len(shape), len(output.shape))):
+        return NotImplemented
+    read = graph.add(
+        "GatherND", x, index, shape=(*shape, *whole), dtype=x.dtype, batch_dims=len(batch)
+    )
+    return graph.reshaped(read, output.shape)
+
+
+def _along(graph: Graph, output: Any, x: Value, index: Value, axis: int) -> Tensor:
+    """Reads places along one axis: evenly spaced ones, as for pooling, are a slice."""
+    steps = set(np.diff(index).tolist()) if isinstance(index, np.ndarray) else set()
+    if len(steps) == 1 and min(steps) > 0:
+        ends = [[index[0]], [index[-1] + 1], [axis], [*steps]]
+        return graph.add("Slice", x, *map(np.array, ends), shape=output.shape, dtype=x.dtype)
+    return graph.add("Gather", x, index, shape=output.shape, dtype=x.dtype, axis=axis)
+
+
+def _clipped(graph: Graph, index: Value, most: int) -> Value:
+    if isinstance(index, np.ndarray):
+        return index.clip(0, most)
+    limits = np.array(0), np.array(most)
+    return graph.add("Clip", index, *limits, shape=index.shape, dtype=index.dtype)
+
+
+_MODES = {"linear_2d_read": "linear", "nearest_2d_read": "nearest"}
+
+
+def _sampling(mode: str) -> Any:
+    def add(
+        graph: Graph,
+        output: Any,
+        images: Value,
+        points: Value,
+        *,
+        padding: int,
+        align_corners: int,
+        in_pixels: int,
+        **_: Any,
+    ) -> Any:
+        if len(images.shape) != 4 or in_pixels or PADDINGS[padding] == "wrap":
+            return NotImplemented
+        batch, *places, channels = output.shape
+        rows, columns = places if len(places) == 2 else (*places, 1)
+        grid = points if isinstance(points, Tensor) else graph.expanded(points, points.shape)
+        grid = graph.reshaped(grid, (batch, rows, columns, 2))
+        values = _channels_first(
+            *(graph, "GridSample", (batch, rows, columns, channels), images, grid),
+            mode=mode,
+            padding_mode=PADDINGS[padding],
+            align_corners=align_corners,
+        )
+        return graph.reshaped(values, output.shape)
+
+    return add
+
+
+RULES.update({name: _sampling(mode) for name, mode in _MODES.items()})
