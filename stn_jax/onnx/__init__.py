@@ -7,6 +7,11 @@
 This needs the extra `onnx`.
 """
 
-from stn_jax.onnx.conversion import to_onnx
+try:
+    from stn_jax.onnx.conversion import to_onnx
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"stn_jax.onnx needs {error.name}, which is not installed: pip install 'stn_jax[onnx]'"
+    ) from error
 
 __all__ = ["to_onnx"]

@@ -11,8 +11,8 @@ from jax.typing import DTypeLike
 
 from stn_jax.errors import UserError
 from stn_jax.native.primitive import NativePrimitive
+from stn_jax.onnx import images  # noqa: F401 (adds its rules)
 from stn_jax.onnx.graph import Graph, Value
-from stn_jax.onnx import images  # noqa: F401  (adds its rules)
 from stn_jax.onnx.operations import RULES
 
 _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
@@ -46,10 +46,10 @@ def to_onnx(
     """
     graph = Graph(input_name, shape, np.dtype(dtype))
     traced = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(graph.input.shape, dtype))
-    if len(traced.out_avals) != 1:
-        raise UserError(f"ONNX: the function must return one array, not {len(traced.out_avals)}")
-    (output,) = _converted(graph, traced, graph.input)
-    return graph.model(output, output_name).SerializeToString()
+    outputs = _converted(graph, traced, graph.input)
+    if len(outputs) != 1:
+        raise UserError(f"ONNX: the function must return one array, not {len(outputs)}")
+    return graph.model(outputs[0], output_name).SerializeToString()
 
 
 def _converted(graph: Graph, closed: core.ClosedJaxpr, *values: Value) -> list[Value]:
@@ -61,26 +61,27 @@ def _converted(graph: Graph, closed: core.ClosedJaxpr, *values: Value) -> list[V
 
     def read(variable: Any) -> Value:
         if isinstance(variable, core.Literal):
-            return np.asarray(variable.val, variable.aval.dtype)
+            aval: Any = variable.aval
+            return np.asarray(variable.val, aval.dtype)
         return known[variable]
 
     for equation in closed.jaxpr.eqns:
-        values = [read(variable) for variable in equation.invars]
-        if _is_known(equation, values):
-            results = _computed(closed.jaxpr, equation, values)
+        operands = [read(variable) for variable in equation.invars]
+        if _is_known(equation, operands):
+            results = _computed(closed.jaxpr, equation, operands)
         else:
-            results = _apply(graph, equation, values)
+            results = _applied(graph, equation, operands)
         known.update(zip(equation.outvars, results, strict=True))
     return [read(variable) for variable in closed.jaxpr.outvars]
 
 
-def _is_known(equation: core.JaxprEqn, values: list[Value]) -> bool:
+def _is_known(equation: Any, values: list[Value]) -> bool:
     sizes = (size for variable in equation.outvars for size in variable.aval.shape)
     is_sized = all(isinstance(size, int) for size in sizes)
     return is_sized and all(isinstance(value, np.ndarray) for value in values)
 
 
-def _computed(jaxpr: core.Jaxpr, equation: core.JaxprEqn, values: list[Value]) -> list[np.ndarray]:
+def _computed(jaxpr: core.Jaxpr, equation: Any, values: list[Value]) -> list[Value]:
     """Returns the results of an operation whose operands are known."""
     pairs = zip(equation.invars, values, strict=True)
     given = {variable: x for variable, x in pairs if not isinstance(variable, core.Literal)}
@@ -92,7 +93,7 @@ def _computed(jaxpr: core.Jaxpr, equation: core.JaxprEqn, values: list[Value]) -
     return [np.asarray(x) for x in results]
 
 
-def _apply(graph: Graph, equation: core.JaxprEqn, values: list[Value]) -> Sequence[Value]:
+def _applied(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
     name, params = equation.primitive.name, equation.params
     convert = functools.partial(_converted, graph)
     if name in RULES:
@@ -103,7 +104,9 @@ def _apply(graph: Graph, equation: core.JaxprEqn, values: list[Value]) -> Sequen
         return _unrolled(convert, values, **params)
     inner = next((params[key] for key in _INNER if key in params), None)
     if inner is not None:
-        return convert(inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ()), *values)
+        return convert(
+            inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ()), *values
+        )
     if isinstance(equation.primitive, NativePrimitive):
         avals = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
         return convert(

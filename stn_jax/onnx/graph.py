@@ -45,7 +45,7 @@ class Graph:
         sizes = jax.export.symbolic_shape(", ".join(map(str, shape)))
         self.input = Tensor(name, tuple(sizes), dtype)
         self._nodes: list[NodeProto] = []
-        self._constants: dict[str, np.ndarray] = {}
+        self._constants: dict[Any, tuple[str, np.ndarray]] = {}
         self._sizes: dict[Any, str] = {}
 
     def add(
@@ -67,10 +67,12 @@ class Graph:
         self._nodes.append(helper.make_node(operator, names, outputs, **attributes))
         return output
 
-    def reshaped(self, value: Tensor, shape: Shape) -> Tensor:
-        """Reshapes a tensor; one size at most may be unknown."""
+    def reshaped(self, value: Value, shape: Shape) -> Value:
+        """Reshapes a value; one size at most may be unknown."""
         if value.shape == tuple(shape):
             return value
+        if isinstance(value, np.ndarray):
+            return value.reshape(shape)
         sizes = [size if isinstance(size, int) else -1 for size in shape]
         if sizes.count(-1) > 1:
             raise UserError(f"ONNX: cannot reshape {value.shape} to {tuple(shape)}")
@@ -78,12 +80,10 @@ class Graph:
 
     def expanded(self, value: Value, shape: Shape) -> Tensor:
         """Repeats a value of the same rank along its axes of size 1."""
-        parts = [
-            np.array([size]) if isinstance(size, int) else self._size(size) for size in shape
-        ] or [np.zeros(0, np.int64)]
-        sizes: Value = np.concatenate(parts) if all(isinstance(p, np.ndarray) for p in parts) else (
-            self.add("Concat", *parts, shape=(len(parts),), dtype=np.int64, axis=0)
-        )
+        sizes: Value = np.array([size for size in shape if isinstance(size, int)], np.int64)
+        if len(sizes) < len(shape):
+            parts = (np.array([x]) if isinstance(x, int) else self._size(x) for x in shape)
+            sizes = self.add("Concat", *parts, shape=(len(shape),), dtype=np.int64, axis=0)
         return self.add("Expand", value, sizes, shape=shape, dtype=value.dtype)
 
     def transposed(self, value: Value, order: Sequence[int]) -> Value:
@@ -106,7 +106,7 @@ class Graph:
             "stn_jax",
             [_described(self.input)],
             [_described(Tensor(name, output.shape, output.dtype))],
-            [numpy_helper.from_array(x, n) for n, x in self._constants.items() if n in needed],
+            [numpy_helper.from_array(x, n) for n, x in self._constants.values() if n in needed],
         )
         model = helper.make_model(
             graph,
@@ -121,8 +121,8 @@ class Graph:
         if isinstance(value, Tensor):
             return value.name
         array = np.ascontiguousarray(value, stored_dtype(value.dtype)).reshape(value.shape)
-        name = f"constant_{len(self._constants)}"
-        self._constants[name] = array
+        key = array.dtype, array.shape, array.tobytes()
+        name, _ = self._constants.setdefault(key, (f"constant_{len(self._constants)}", array))
         return name
 
     def _size(self, size: Any) -> Tensor:
@@ -152,5 +152,3 @@ def _described(value: Tensor) -> Any:
     kind = helper.np_dtype_to_tensor_dtype(value.dtype)
     sizes = [size if isinstance(size, int) else str(size) for size in value.shape]
     return helper.make_tensor_value_info(value.name, kind, sizes)
-
-

@@ -46,7 +46,7 @@ def _conv_general_dilated(
     batch_group_count: int,
     **_: Any,
 ) -> Any:
-    last = (0, x.ndim - 1 if isinstance(x, np.ndarray) else len(x.shape) - 1)
+    last = (0, len(x.shape) - 1)
     is_last = tuple(dimension_numbers.lhs_spec[:2]) == tuple(dimension_numbers.out_spec[:2]) == last
     spatial = tuple(range(len(window_strides)))
     is_last &= tuple(dimension_numbers.rhs_spec) == (len(spatial) + 1, len(spatial), *spatial)
@@ -141,8 +141,7 @@ def _gather(
     if not batch and len(shape) == 1 and tuple(numbers.collapsed_slice_dims) == (axis,):
         if places != tuple(place for place in range(len(output.shape)) if place != axis):
             return NotImplemented
-        index = index[:, 0] if isinstance(index, np.ndarray) else graph.reshaped(index, shape)
-        return _along(graph, output, x, index, axis)
+        return _along(graph, output, x, graph.reshaped(index, shape), axis)
     if axis != len(batch) or batch != tuple(range(axis)):
         return NotImplemented
     if tuple(map(int, numbers.start_indices_batching_dims)) != batch:
@@ -157,10 +156,11 @@ def _gather(
 
 def _along(graph: Graph, output: Any, x: Value, index: Value, axis: int) -> Tensor:
     """Reads places along one axis: evenly spaced ones, as for pooling, are a slice."""
-    steps = set(np.diff(index).tolist()) if isinstance(index, np.ndarray) else set()
-    if len(steps) == 1 and min(steps) > 0:
-        ends = [[index[0]], [index[-1] + 1], [axis], [*steps]]
-        return graph.add("Slice", x, *map(np.array, ends), shape=output.shape, dtype=x.dtype)
+    if isinstance(index, np.ndarray) and len(index) > 1:
+        first, step = index[0], index[1] - index[0]
+        if step > 0 and np.array_equal(index, first + step * np.arange(len(index))):
+            ends = (np.array([end]) for end in (first, index[-1] + 1, axis, step))
+            return graph.add("Slice", x, *ends, shape=output.shape, dtype=x.dtype)
     return graph.add("Gather", x, index, shape=output.shape, dtype=x.dtype, axis=axis)
 
 
@@ -190,8 +190,7 @@ def _sampling(mode: str) -> Any:
             return NotImplemented
         batch, *places, channels = output.shape
         rows, columns = places if len(places) == 2 else (*places, 1)
-        grid = points if isinstance(points, Tensor) else graph.expanded(points, points.shape)
-        grid = graph.reshaped(grid, (batch, rows, columns, 2))
+        grid = graph.reshaped(points, (batch, rows, columns, 2))
         values = _channels_first(
             *(graph, "GridSample", (batch, rows, columns, channels), images, grid),
             mode=mode,

@@ -37,7 +37,7 @@ _ELEMENTWISE = {
 
 
 def _elementwise(operator: str) -> Rule:
-    def add(graph: Graph, output: Any, *values: Value, **_: Any) -> Tensor:
+    def add(graph: Graph, output: Any, *values: Value, **_: Any) -> Any:
         return graph.add(operator, *values, shape=output.shape, dtype=stored_dtype(output.dtype))
 
     return add
@@ -47,40 +47,38 @@ RULES.update({name: _elementwise(operator) for name, operator in _ELEMENTWISE.it
 
 
 @rule("ne")
-def _ne(graph: Graph, output: Any, x: Value, y: Value) -> Tensor:
+def _ne(graph: Graph, output: Any, x: Value, y: Value) -> Any:
     return RULES["not"](graph, output, RULES["eq"](graph, output, x, y))
 
 
 @rule("rsqrt")
-def _rsqrt(graph: Graph, output: Any, x: Value, **_: Any) -> Tensor:
+def _rsqrt(graph: Graph, output: Any, x: Value, **_: Any) -> Any:
     root = graph.add("Sqrt", x, shape=output.shape)
     return graph.add("Reciprocal", root, shape=output.shape)
 
 
 @rule("square")
-def _square(graph: Graph, output: Any, x: Value) -> Tensor:
+def _square(graph: Graph, output: Any, x: Value) -> Any:
     return RULES["mul"](graph, output, x, x)
 
 
 @rule("integer_pow")
-def _integer_pow(graph: Graph, output: Any, x: Value, *, y: int) -> Tensor:
+def _integer_pow(graph: Graph, output: Any, x: Value, *, y: int) -> Any:
     return RULES["pow"](graph, output, x, np.asarray(y, x.dtype))
 
 
 @rule("erfc")
-def _erfc(graph: Graph, output: Any, x: Value, **_: Any) -> Tensor:
-    return RULES["sub"](graph, output, np.float32(1)[...], RULES["erf"](graph, output, x))
+def _erfc(graph: Graph, output: Any, x: Value, **_: Any) -> Any:
+    return RULES["sub"](graph, output, np.asarray(1, np.float32), RULES["erf"](graph, output, x))
 
 
 @rule("rem")
-def _rem(graph: Graph, output: Any, x: Value, y: Value) -> Tensor:
-    return graph.add(
-        "Mod", x, y, shape=output.shape, dtype=stored_dtype(output.dtype), fmod=1
-    )
+def _rem(graph: Graph, output: Any, x: Value, y: Value) -> Any:
+    return graph.add("Mod", x, y, shape=output.shape, dtype=stored_dtype(output.dtype), fmod=1)
 
 
 @rule("clamp")
-def _clamp(graph: Graph, output: Any, low: Value, x: Value, high: Value) -> Tensor:
+def _clamp(graph: Graph, output: Any, low: Value, x: Value, high: Value) -> Any:
     return RULES["min"](graph, output, RULES["max"](graph, output, x, low), high)
 
 
@@ -92,7 +90,7 @@ def _select(graph: Graph, output: Any, which: Value, *cases: Value) -> Any:
 
 
 @rule("convert_element_type")
-def _cast(graph: Graph, output: Any, x: Value, **_: Any) -> Value:
+def _cast(graph: Graph, output: Any, x: Value, **_: Any) -> Any:
     dtype = stored_dtype(output.dtype)
     if x.dtype == dtype:
         return x
@@ -101,45 +99,40 @@ def _cast(graph: Graph, output: Any, x: Value, **_: Any) -> Value:
 
 
 @rule("reshape", "squeeze", "expand_dims")
-def _reshape(graph: Graph, output: Any, x: Tensor, **params: Any) -> Tensor:
+def _reshape(graph: Graph, output: Any, x: Tensor, **params: Any) -> Any:
     if params.get("dimensions") and "new_sizes" in params:
         return NotImplemented
     return graph.reshaped(x, output.shape)
 
 
 @rule("transpose")
-def _transpose(graph: Graph, output: Any, x: Tensor, *, permutation: tuple[int, ...]) -> Value:
+def _transpose(graph: Graph, output: Any, x: Tensor, *, permutation: tuple[int, ...]) -> Any:
     return graph.transposed(x, permutation)
 
 
 @rule("broadcast_in_dim")
 def _broadcast(
     graph: Graph, output: Any, x: Value, *, broadcast_dimensions: tuple[int, ...], **_: Any
-) -> Tensor:
+) -> Any:
     shape: list[Any] = [1] * len(output.shape)
     for axis, size in zip(broadcast_dimensions, x.shape, strict=True):
         shape[axis] = size
-    x = x.reshape(shape) if isinstance(x, np.ndarray) else graph.reshaped(x, tuple(shape))
-    if isinstance(x, Tensor) and x.shape == output.shape:
-        return x
-    return graph.expanded(x, output.shape)
+    x = graph.reshaped(x, tuple(shape))
+    return x if x.shape == output.shape else graph.expanded(x, output.shape)
 
 
 @rule("concatenate")
-def _concatenate(graph: Graph, output: Any, *parts: Value, dimension: int) -> Tensor:
+def _concatenate(graph: Graph, output: Any, *parts: Value, dimension: int) -> Any:
     return graph.add(
         "Concat", *parts, shape=output.shape, dtype=stored_dtype(output.dtype), axis=dimension
     )
 
 
 @rule("stack")
-def _stack(graph: Graph, output: Any, *parts: Value, axis: int) -> Tensor:
+def _stack(graph: Graph, output: Any, *parts: Value, axis: int) -> Any:
     shape = list(output.shape)
     shape[axis] = 1
-    parts = tuple(
-        x.reshape(shape) if isinstance(x, np.ndarray) else graph.reshaped(x, tuple(shape))
-        for x in parts
-    )
+    parts = tuple(graph.reshaped(x, tuple(shape)) for x in parts)
     return _concatenate(graph, output, *parts, dimension=axis)
 
 
@@ -152,24 +145,21 @@ def _slice(
     start_indices: tuple[int, ...],
     limit_indices: tuple[int, ...],
     strides: tuple[int, ...] | None,
-) -> Tensor:
+) -> Any:
     axes = [axis for axis, size in enumerate(x.shape) if output.shape[axis] != size]
     if not axes:
         return x
     steps = strides or (1,) * len(x.shape)
-    ends = [np.array([of[axis] for axis in axes]) for of in (start_indices, limit_indices)]
+    start, limit, step = (
+        np.array([of[axis] for axis in axes]) for of in (start_indices, limit_indices, steps)
+    )
     return graph.add(
-        "Slice",
-        *(x, *ends, np.array(axes), np.array([steps[axis] for axis in axes])),
-        shape=output.shape,
-        dtype=x.dtype,
+        "Slice", x, start, limit, np.array(axes), step, shape=output.shape, dtype=x.dtype
     )
 
 
 @rule("split")
-def _split(
-    graph: Graph, output: Any, x: Tensor, *, sizes: tuple[int, ...], axis: int
-) -> list[Tensor]:
+def _split(graph: Graph, output: Any, x: Tensor, *, sizes: tuple[int, ...], axis: int) -> Any:
     shapes = ((*x.shape[:axis], size, *x.shape[axis + 1 :]) for size in sizes)
     ends = np.cumsum([0, *sizes])
     return [
@@ -179,7 +169,7 @@ def _split(
 
 
 @rule("rev")
-def _rev(graph: Graph, output: Any, x: Tensor, *, dimensions: tuple[int, ...]) -> Tensor:
+def _rev(graph: Graph, output: Any, x: Tensor, *, dimensions: tuple[int, ...]) -> Any:
     count, most = len(dimensions), np.iinfo(np.int64).max
     ends = np.full(count, -1), np.full(count, -most), np.array(dimensions), np.full(count, -1)
     return graph.add("Slice", x, *ends, shape=output.shape, dtype=x.dtype)
@@ -198,7 +188,7 @@ def _pad(graph: Graph, output: Any, x: Tensor, fill: Value, *, padding_config: A
 
 
 def _reduction(operator: str) -> Rule:
-    def add(graph: Graph, output: Any, x: Tensor, *, axes: tuple[int, ...], **_: Any) -> Tensor:
+    def add(graph: Graph, output: Any, x: Tensor, *, axes: tuple[int, ...], **_: Any) -> Any:
         numbers = np.array(list(map(int, axes)))
         return graph.add(
             operator,
@@ -222,7 +212,7 @@ RULES |= {
 
 
 @rule("argmax")
-def _argmax(graph: Graph, output: Any, x: Tensor, *, axes: tuple[int, ...], **_: Any) -> Tensor:
+def _argmax(graph: Graph, output: Any, x: Tensor, *, axes: tuple[int, ...], **_: Any) -> Any:
     return graph.add("ArgMax", x, shape=output.shape, dtype=np.int64, axis=axes[0], keepdims=0)
 
 

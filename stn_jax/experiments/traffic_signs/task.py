@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax import Array
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -22,6 +23,7 @@ FIELDS = settings.FIELDS
 VARIANTS: tuple[tuple[str, ...], ...] = settings.VARIANTS
 LABELS: LabelKind = SignLabels()
 LARGEST_VALUE = 50.0
+PICTURE = "one traffic sign, with a margin of about a tenth of the picture on each side; RGB"
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
@@ -64,5 +66,8 @@ def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     square = picture.crop((left, top, left + side, top + side))
     size = (config.data.size, config.data.size)
     resized = square.resize(size, Image.Resampling.BILINEAR)
-    test = make_preprocessing(config.data).test
-    return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])
+    return np.asarray(from_pixels(jnp.asarray(resized)[None], config)[0])
+
+
+def from_pixels(pixels: Array, config: ConfigDict) -> Array:
+    return make_preprocessing(config.data).test(pixels, jnp.zeros(0, jnp.int32))
