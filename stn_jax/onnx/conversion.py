@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from stn_jax.errors import UserError
 from stn_jax.native.primitive import NativePrimitive
 from stn_jax.onnx import images  # noqa: F401 (adds its rules)
-from stn_jax.onnx.graph import Graph, Value
+from stn_jax.onnx.graph import EMPTY, Graph, Tensor, Value
 from stn_jax.onnx.operations import RULES
 
 _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
@@ -67,7 +67,10 @@ def _converted(graph: Graph, closed: core.ClosedJaxpr, *values: Value) -> list[V
 
     for equation in closed.jaxpr.eqns:
         operands = [read(variable) for variable in equation.invars]
-        if _is_known(equation, operands):
+        outputs: list[Any] = [variable.aval for variable in equation.outvars]
+        if all(0 in aval.shape for aval in outputs):
+            results: list[Value] = [Tensor(EMPTY, aval.shape, aval.dtype) for aval in outputs]
+        elif _is_known(outputs, operands):
             results = _computed(closed.jaxpr, equation, operands)
         else:
             results = _applied(graph, equation, operands)
@@ -75,9 +78,8 @@ def _converted(graph: Graph, closed: core.ClosedJaxpr, *values: Value) -> list[V
     return [read(variable) for variable in closed.jaxpr.outvars]
 
 
-def _is_known(equation: Any, values: list[Value]) -> bool:
-    sizes = (size for variable in equation.outvars for size in variable.aval.shape)
-    is_sized = all(isinstance(size, int) for size in sizes)
+def _is_known(outputs: list[Any], values: list[Value]) -> bool:
+    is_sized = all(isinstance(size, int) for aval in outputs for size in aval.shape)
     return is_sized and all(isinstance(value, np.ndarray) for value in values)
 
 
@@ -85,9 +87,7 @@ def _computed(jaxpr: core.Jaxpr, equation: Any, values: list[Value]) -> list[Val
     """Returns the results of an operation whose operands are known."""
     pairs = zip(equation.invars, values, strict=True)
     given = {variable: x for variable, x in pairs if not isinstance(variable, core.Literal)}
-    alone = jaxpr.replace(
-        constvars=[], invars=[*given], outvars=equation.outvars, eqns=[equation], debug_info=None
-    )
+    alone = jaxpr.replace(constvars=[], invars=[*given], outvars=equation.outvars, eqns=[equation])
     with jax.enable_x64(True):  # some of this library's constants are computed in float64
         results = core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*given.values())
     return [np.asarray(x) for x in results]

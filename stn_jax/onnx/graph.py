@@ -14,6 +14,9 @@ OPSET = 20
 
 _IR_VERSION = 9  # the one of that opset
 
+EMPTY = ""
+"""The name of a tensor without any numbers, which ONNX cannot reshape."""
+
 Shape = tuple[Any, ...]  # of integers and of dimensions that JAX knows by their names only
 
 
@@ -119,6 +122,8 @@ class Graph:
 
     def _name(self, value: Value) -> str:
         if isinstance(value, Tensor):
+            if value.name == EMPTY:
+                raise UserError("ONNX: an array without any numbers is not supported here")
             return value.name
         array = np.ascontiguousarray(value, stored_dtype(value.dtype)).reshape(value.shape)
         key = array.dtype, array.shape, array.tobytes()

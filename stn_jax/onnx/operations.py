@@ -9,12 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jax.lax import RoundingMethod
 from onnx import helper
 
 from stn_jax.onnx.graph import Graph, Tensor, Value, stored_dtype
 
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
+
+_FAR = np.iinfo(np.int64).max
+"""A place behind the end of any axis."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -77,6 +81,13 @@ def _rem(graph: Graph, output: Any, x: Value, y: Value) -> Any:
     return graph.add("Mod", x, y, shape=output.shape, dtype=stored_dtype(output.dtype), fmod=1)
 
 
+@rule("round")
+def _round(graph: Graph, output: Any, x: Value, *, rounding_method: RoundingMethod) -> Any:
+    if rounding_method != RoundingMethod.TO_NEAREST_EVEN:
+        return NotImplemented
+    return graph.add("Round", x, shape=output.shape)
+
+
 @rule("clamp")
 def _clamp(graph: Graph, output: Any, low: Value, x: Value, high: Value) -> Any:
     return RULES["min"](graph, output, RULES["max"](graph, output, x, low), high)
@@ -123,6 +134,7 @@ def _broadcast(
 
 @rule("concatenate")
 def _concatenate(graph: Graph, output: Any, *parts: Value, dimension: int) -> Any:
+    parts = tuple(part for part in parts if part.shape[dimension] != 0)
     return graph.add(
         "Concat", *parts, shape=output.shape, dtype=stored_dtype(output.dtype), axis=dimension
     )
@@ -150,12 +162,21 @@ def _slice(
     if not axes:
         return x
     steps = strides or (1,) * len(x.shape)
-    start, limit, step = (
-        np.array([of[axis] for axis in axes]) for of in (start_indices, limit_indices, steps)
-    )
+    ends = [
+        [_from_end(of[axis], x.shape[axis]) for axis in axes]
+        for of in (start_indices, limit_indices)
+    ]
+    start, limit, step = map(np.array, (*ends, [steps[axis] for axis in axes]))
     return graph.add(
         "Slice", x, start, limit, np.array(axes), step, shape=output.shape, dtype=x.dtype
     )
+
+
+def _from_end(place: Any, size: Any) -> int:
+    """Returns a place along an axis; ONNX counts negative ones from the end."""
+    if isinstance(place, int):
+        return place
+    return place - size if place != size else _FAR
 
 
 @rule("split")
@@ -170,8 +191,8 @@ def _split(graph: Graph, output: Any, x: Tensor, *, sizes: tuple[int, ...], axis
 
 @rule("rev")
 def _rev(graph: Graph, output: Any, x: Tensor, *, dimensions: tuple[int, ...]) -> Any:
-    count, most = len(dimensions), np.iinfo(np.int64).max
-    ends = np.full(count, -1), np.full(count, -most), np.array(dimensions), np.full(count, -1)
+    count = len(dimensions)
+    ends = np.full(count, -1), np.full(count, -_FAR), np.array(dimensions), np.full(count, -1)
     return graph.add("Slice", x, *ends, shape=output.shape, dtype=x.dtype)
 
 

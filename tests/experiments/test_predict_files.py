@@ -10,7 +10,7 @@ from PIL import Image
 from stn_jax.errors import UserError, printable
 from stn_jax.experiments import trained_networks
 from stn_jax.experiments.cli import modes
-from stn_jax.experiments.predict_files import PredictionFolder, picture_paths, predict_files
+from stn_jax.experiments.predict_files import PredictionWriter, picture_paths, predict_files
 from stn_jax.experiments.pretrained import load_pretrained
 from stn_jax.transforms import make_family
 
@@ -125,7 +125,7 @@ def test_what_was_answered_is_in_the_table_if_the_rest_is_not(digits, tmp_path):
     ((path, prediction),) = predict_files(load_pretrained("cnn"), digits[:1])
 
     def stopped():
-        with PredictionFolder(tmp_path) as written:
+        with PredictionWriter(tmp_path) as written:
             written.add(path, prediction)
             raise KeyboardInterrupt
 
@@ -138,4 +138,4 @@ def test_what_was_answered_is_in_the_table_if_the_rest_is_not(digits, tmp_path):
 def test_a_folder_that_cannot_be_made_gets_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot make the folder"):
-        PredictionFolder(tmp_path / "file")
+        PredictionWriter(tmp_path / "file")
