@@ -41,7 +41,7 @@ class Layers(nn.Module):
             x, (2, 2), strides=(2, 2), padding="SAME"
         )
         x = nn.LayerNorm()(x.reshape(x.shape[0], -1, x.shape[-1]))
-        x = nn.SelfAttention(num_heads=2)(nn.DenseGeneral(4)(x))
+        x = nn.MultiHeadDotProductAttention(num_heads=2)(nn.DenseGeneral(4)(x))
         return nn.log_softmax(nn.Dense(3)(nn.silu(x).mean(axis=1)))
 
 
@@ -80,7 +80,7 @@ FUNCTIONS = {
         (9,),
     ),
     "products": (lambda x: jnp.einsum("bij,bkj,il->blk", x, x, jnp.ones((3, 2))), (3, 4)),
-    "pieces": (lambda x: jnp.concatenate([*jnp.split(x, 2, axis=2), x[:, 1:4:2, 2:]], 1), (6, 4)),
+    "pieces": (lambda x: jnp.concatenate([*jnp.split(x, 2, axis=2), x[:, 1:4:2][:, :, 2:]], 1), (6, 4)),
     "loop": (halved_until_small, (5,)),
     "whole numbers": (lambda x: (jnp.argmax(x, axis=1) % 3 + 1) ** 2 + 0.5, (7,)),
     "choices": (lambda x: jnp.where((x > 0) & (x != 1), jnp.clip(x, -1, 0.5), jnp.sign(x)), (7,)),
