@@ -91,6 +91,8 @@ class Graph:
 
     def transposed(self, value: Value, order: Sequence[int]) -> Value:
         """Transposes a value."""
+        if list(order) == sorted(order):
+            return value
         if isinstance(value, np.ndarray):
             return value.transpose(order)
         shape = tuple(value.shape[axis] for axis in order)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jax.lax import GatherDimensionNumbers, GatherScatterMode
 
-from stn_jax.onnx.graph import Graph, Shape, Tensor, Value
+from stn_jax.onnx.graph import Graph, Shape, Value
 from stn_jax.onnx.operations import RULES, rule
 from stn_jax.sampling.coordinates import PADDINGS
 
@@ -125,50 +125,66 @@ def _gather(
     mode: GatherScatterMode,
     **_: Any,
 ) -> Any:
-    numbers = dimension_numbers
+    numbers, batch = dimension_numbers, tuple(map(int, dimension_numbers.operand_batching_dims))
+    if isinstance(index, np.ndarray) and not batch:
+        return _at_known_places(graph, output, x, index, numbers, slice_sizes)
     if len(numbers.start_index_map) != 1 or mode == GatherScatterMode.FILL_OR_DROP:
         return NotImplemented
     (axis,) = map(int, numbers.start_index_map)
-    batch = tuple(map(int, numbers.operand_batching_dims))
-    others = [size for place, size in enumerate(slice_sizes) if place not in (axis, *batch)]
-    whole = [size for place, size in enumerate(x.shape) if place not in (axis, *batch)]
-    if slice_sizes[axis] != 1 or others != whole:
-        return NotImplemented
     shape = tuple(index.shape[:-1])
-    places = tuple(map(int, numbers.offset_dims))
+    whole = tuple(x.shape[axis + 1 :])
+    if (
+        batch != tuple(range(axis))
+        or tuple(map(int, numbers.start_indices_batching_dims)) != batch
+        or tuple(slice_sizes[axis:]) != (1, *whole)
+        or tuple(map(int, numbers.offset_dims)) != tuple(range(len(shape), len(output.shape)))
+    ):
+        return NotImplemented
     if mode == GatherScatterMode.CLIP:
-        index = _clipped(graph, index, x.shape[axis] - 1)
-    if not batch and len(shape) == 1 and tuple(numbers.collapsed_slice_dims) == (axis,):
-        if places != tuple(place for place in range(len(output.shape)) if place != axis):
-            return NotImplemented
-        return _along(graph, output, x, graph.reshaped(index, shape), axis)
-    if axis != len(batch) or batch != tuple(range(axis)):
-        return NotImplemented
-    if tuple(map(int, numbers.start_indices_batching_dims)) != batch:
-        return NotImplemented
-    if places != tuple(range(len(shape), len(output.shape))):
-        return NotImplemented
+        limits = np.array(0), np.array(x.shape[axis] - 1)
+        index = graph.add("Clip", index, *limits, shape=index.shape, dtype=index.dtype)
     read = graph.add(
         "GatherND", x, index, shape=(*shape, *whole), dtype=x.dtype, batch_dims=len(batch)
     )
     return graph.reshaped(read, output.shape)
 
 
-def _along(graph: Graph, output: Any, x: Value, index: Value, axis: int) -> Tensor:
-    """Reads places along one axis: evenly spaced ones, as for pooling, are a slice."""
-    if isinstance(index, np.ndarray) and len(index) > 1:
-        first, step = index[0], index[1] - index[0]
-        if step > 0 and np.array_equal(index, first + step * np.arange(len(index))):
-            ends = (np.array([end]) for end in (first, index[-1] + 1, axis, step))
-            return graph.add("Slice", x, *ends, shape=output.shape, dtype=x.dtype)
-    return graph.add("Gather", x, index, shape=output.shape, dtype=x.dtype, axis=axis)
+def _at_known_places(
+    graph: Graph,
+    output: Any,
+    x: Value,
+    index: np.ndarray,
+    numbers: GatherDimensionNumbers,
+    slice_sizes: Sequence[Any],
+) -> Any:
+    """Reads places that can be read along one axis after the other, as `x[:, 1:, ::2, 0]` does."""
+    places = [place for place in range(len(output.shape)) if place not in numbers.offset_dims]
+    kept = [axis for axis in range(len(x.shape)) if axis not in numbers.collapsed_slice_dims]
+    axis_at = dict(zip(map(int, numbers.offset_dims), kept, strict=True))
+    for start, axis in zip(np.moveaxis(index, -1, 0), numbers.start_index_map, strict=True):
+        varying = [d for d in range(start.ndim) if (start != start.take([0], d)).any()]
+        line = start.ravel()[:1] + np.arange(slice_sizes[axis])
+        if varying:
+            if len(varying) > 1 or axis in kept or places[varying[0]] in axis_at:
+                return NotImplemented
+            axis_at[places[varying[0]]] = int(axis)
+            line = np.moveaxis(start, varying[0], 0).reshape(start.shape[varying[0]], -1)[:, 0]
+        if line.min() < 0 or line.max() >= x.shape[axis]:
+            return NotImplemented
+        x = _along(graph, x, line, int(axis))
+    order = [axis_at[place] for place in sorted(axis_at)]
+    single = [axis for axis in range(len(x.shape)) if axis not in order]
+    return graph.reshaped(graph.transposed(x, order + single), output.shape)
 
 
-def _clipped(graph: Graph, index: Value, most: int) -> Value:
-    if isinstance(index, np.ndarray):
-        return index.clip(0, most)
-    limits = np.array(0), np.array(most)
-    return graph.add("Clip", index, *limits, shape=index.shape, dtype=index.dtype)
+def _along(graph: Graph, x: Value, line: np.ndarray, axis: int) -> Value:
+    """Reads places along one axis; evenly spaced ones, as for pooling, are a slice."""
+    shape = (*x.shape[:axis], len(line), *x.shape[axis + 1 :])
+    step = line[1] - line[0] if len(line) > 1 else 1
+    if step > 0 and np.array_equal(line, line[0] + step * np.arange(len(line))):
+        ends = (np.array([end]) for end in (line[0], line[-1] + 1, axis, step))
+        return graph.add("Slice", x, *ends, shape=shape, dtype=x.dtype)
+    return graph.add("Gather", x, line, shape=shape, dtype=x.dtype, axis=axis)
 
 
 _MODES = {"linear_2d_read": "linear", "nearest_2d_read": "nearest"}

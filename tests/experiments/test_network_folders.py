@@ -99,7 +99,9 @@ DAMAGES = {
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors"),
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json"),
     "cut weights": (
-        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-1]),
+        lambda f: (f / "model.safetensors").write_bytes(
+            (f / "model.safetensors").read_bytes()[:-1]
+        ),
         "model.safetensors cannot be read: it is damaged",
     ),
     "config that is no config": (

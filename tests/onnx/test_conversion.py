@@ -80,7 +80,16 @@ FUNCTIONS = {
         (9,),
     ),
     "products": (lambda x: jnp.einsum("bij,bkj,il->blk", x, x, jnp.ones((3, 2))), (3, 4)),
-    "pieces": (lambda x: jnp.concatenate([*jnp.split(x, 2, axis=2), x[:, 1:4:2][:, :, 2:]], 1), (6, 4)),
+    "pieces": (
+        lambda x: jnp.concatenate([*jnp.split(x, 2, axis=2), x[:, 1:4:2][:, :, 2:]], 1),
+        (6, 4),
+    ),
+    "places": (lambda x: x[:, 1:4, ::2, 0] + x[:, 4:1:-1, 1:3, 1], (6, 4, 3)),
+    "places of all": (
+        lambda x: jnp.concatenate([x[:, ::2, 1::2], x[:, :1, jnp.array([2, 0])]], 1),
+        (5, 4),
+    ),
+    "one place": (lambda x: x[:, 2, -1], (5, 4)),
     "loop": (halved_until_small, (5,)),
     "whole numbers": (lambda x: (jnp.argmax(x, axis=1) % 3 + 1) ** 2 + 0.5, (7,)),
     "choices": (lambda x: jnp.where((x > 0) & (x != 1), jnp.clip(x, -1, 0.5), jnp.sign(x)), (7,)),
