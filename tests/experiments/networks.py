@@ -17,7 +17,7 @@ def noisy_network(config: ConfigDict) -> Network:
     rng = np.random.default_rng(0)
 
     def noisy(x):
-        return np.asarray(x * rng.uniform(0.8, 1.2, x.shape) + rng.normal(0, 0.03, x.shape), "f4")
+        return np.asarray(x * rng.uniform(0.8, 1.2, x.shape) + rng.normal(0, 0.1, x.shape), "f4")
 
     return Network(model, jax.tree.map(noisy, model.init(jax.random.key(0), image)), config)
 

@@ -133,6 +133,6 @@ def test_a_fixed_batch_and_integers_are_possible():
     ],
 )
 def test_what_is_not_supported_is_named_in_one_line(function, shape, message):
-    with pytest.raises(UserError, match="^ONNX: ") as told:
+    with pytest.raises(UserError, match=r"^ONNX: ") as told:
         to_onnx(function, ("b", *shape))
     assert message in str(told.value) and "\n" not in str(told.value)
