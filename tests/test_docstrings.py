@@ -25,6 +25,7 @@ PUBLIC = (
     ".linen",
     ".native",
     ".nnx",
+    ".onnx",
     ".visualization",
 )
 MODULES = sorted(
@@ -36,9 +37,15 @@ MODULES = sorted(
 NAMES = {"jax": jax, "jnp": jnp, "np": np, "nnx": flax.nnx, "stn_jax": stn_jax}
 
 
+def imported(name):
+    if name.startswith("stn_jax.onnx"):
+        pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    return importlib.import_module(name)
+
+
 @pytest.mark.parametrize("package", PUBLIC)
 def test_every_public_function_and_class_has_an_example(package):
-    module = importlib.import_module(f"stn_jax{package}")
+    module = imported(f"stn_jax{package}")
     for name in module.__all__:
         thing = getattr(module, name)
         if inspect.isfunction(thing) or inspect.isclass(thing):  # not a constant or a type alias
@@ -47,7 +54,7 @@ def test_every_public_function_and_class_has_an_example(package):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_are_right(name):
-    module = importlib.import_module(name)
+    module = imported(name)
     runner = doctest.DocTestRunner(verbose=False)
     for test in Finder().find(module, extraglobs=NAMES):
         runner.run(test)

@@ -14,7 +14,16 @@ import stn_jax
 PACKAGE = Path(stn_jax.__file__).parent
 EXTRAS = (
     *("array_record", "gradio", "h5py", "matplotlib", "ml_collections"),
-    *("mlxtend", "PIL", "tensorboardX", "tensorflow", "tensorflow_datasets", "torch", "tqdm"),
+    *(
+        "mlxtend",
+        "onnx",
+        "PIL",
+        "tensorboardX",
+        "tensorflow",
+        "tensorflow_datasets",
+        "torch",
+        "tqdm",
+    ),
 )
 
 
@@ -102,7 +111,7 @@ def test_the_library_works_without_the_extras():
     assert float(done.stdout) < 1e-5
 
 
-EXTRA = ("stn_jax.experiments", "stn_jax.visualization")
+EXTRA = ("stn_jax.experiments", "stn_jax.onnx", "stn_jax.visualization")
 LIBRARY = [name for name, _ in modules() if not name.startswith(EXTRA)]
 WINDOWS = f"""
 import importlib, os, sys

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from flax import linen as nn
+from jax import Array
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -37,6 +38,9 @@ class Task(Protocol):
 
     LARGEST_VALUE: float
     """No value of a network's input is larger than this; pixels in 0..255 usually are."""
+
+    PICTURE: str
+    """What a picture of the network's size must show."""
 
     def completed(self, config: ConfigDict) -> ConfigDict:
         """Returns the config with the settings that are found in the data, such as the classes.
@@ -67,6 +71,9 @@ class Task(Protocol):
 
     def network_input(self, picture: Image.Image, config: ConfigDict) -> np.ndarray:
         """Returns a picture, mode RGB, as an input to the network, [H, W, C] float32."""
+
+    def from_pixels(self, pixels: Array, config: ConfigDict) -> Array:
+        """Returns pictures of the network's size, [B, H, W, C] uint8, as its input, float32."""
 
 
 TASKS: dict[str, Task] = {

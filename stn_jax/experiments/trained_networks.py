@@ -46,6 +46,20 @@ class Prediction(NamedTuple):
         """What each transformer did to its picture in words; empty without transformers."""
         return "; then ".join(map(str, self.motions.values()))
 
+    @property
+    def transformed(self) -> np.ndarray | None:
+        """What the transformer at the input passed on, [H', W', C] uint8; None without one.
+
+        The lowest value of the input is black, and the highest one is white.
+        """
+        at_input = (v for v in self.transformers.values() if v.inputs.shape == self.image.shape)
+        view = next(at_input, None)
+        if view is None:
+            return None
+        low, high = self.image.min(), self.image.max()
+        shares = (np.asarray(view.outputs, np.float32) - low) / (high - low or 1)
+        return np.rint(255 * shares.clip(0, 1)).astype(np.uint8)
+
 
 class Network(NamedTuple):
     """A trained network: `model.apply(variables, images)` returns logits."""
@@ -89,11 +103,12 @@ class Network(NamedTuple):
         picture = as_seen(image) if isinstance(image, Image.Image) else picture_of_array(image)
         return find_task(self.config).network_input(picture, self.config)
 
-    def predict(self, images: ArrayLike) -> list[Prediction]:
+    def predict(self, images: ArrayLike, *, top: int = NUM_ANSWERS) -> list[Prediction]:
         """Returns the network's answers for a batch of images, [B, *input_shape].
 
         Args:
             images: as from `preprocess`.
+            top: how many answers to give for each image, if there are as many.
 
         Raises:
             UserError: the images have another shape or other values than `preprocess` returns.
@@ -104,7 +119,7 @@ class Network(NamedTuple):
             return []
         result, motions = _look(self.model, self.state, jnp.asarray(images, jnp.float32))
         result, motions = jax.device_get((result, motions))
-        answers, chances = best_answers(result.probabilities, NUM_ANSWERS)
+        answers, chances = best_answers(result.probabilities, top)
         return [
             Prediction(
                 answers=[

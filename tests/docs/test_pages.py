@@ -27,6 +27,9 @@ RUNNING = sorted(
 def test_the_code_of_a_page_runs_and_prints_what_it_says(page, tmp_path):
     if "import equinox" in (DOCS / page).read_text():
         pytest.importorskip("equinox", reason="the extra docs is not installed")
+    if "import onnxruntime" in (DOCS / page).read_text():
+        for name in ("flatbuffers", "onnx", "onnxruntime"):
+            pytest.importorskip(name, reason="the extras export and onnx are not installed")
     done = subprocess.run(
         [sys.executable, "-m", "tests.docs.page_runner", str(DOCS / page)],
         cwd=tmp_path,

@@ -1,7 +1,10 @@
 import csv
+import functools
 import io
+import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from PIL import Image
 from stn_jax.errors import UserError, printable
 from stn_jax.experiments import trained_networks
 from stn_jax.experiments.cli import modes
-from stn_jax.experiments.predict_files import PredictionFolder, picture_paths, predict_files
+from stn_jax.experiments.predict_files import PredictionWriter, picture_paths, predict_files
 from stn_jax.experiments.pretrained import load_pretrained
 from stn_jax.transforms import make_family
 
@@ -125,7 +128,7 @@ def test_what_was_answered_is_in_the_table_if_the_rest_is_not(digits, tmp_path):
     ((path, prediction),) = predict_files(load_pretrained("cnn"), digits[:1])
 
     def stopped():
-        with PredictionFolder(tmp_path) as written:
+        with PredictionWriter(tmp_path) as written:
             written.add(path, prediction)
             raise KeyboardInterrupt
 
@@ -138,4 +141,45 @@ def test_what_was_answered_is_in_the_table_if_the_rest_is_not(digits, tmp_path):
 def test_a_folder_that_cannot_be_made_gets_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot make the folder"):
-        PredictionFolder(tmp_path / "file")
+        PredictionWriter(tmp_path / "file")
+
+
+def test_the_tables_agree_and_crops_are_what_the_transformer_passed_on(digits, tmp_path, capsys):
+    paths = [str(path) for path in (*digits[:2], *digits[3:])]
+    predict = functools.partial(modes.predict, None, [], paths, pretrained="st_cnn_affine", top=4)
+    predict(out=str(tmp_path / "all"), save_crops=True)
+    for name in ("alone.csv", "alone.json"):
+        predict(out=str(tmp_path / name))
+    assert len(capsys.readouterr().out.splitlines()) == 3 * (len(paths) + 1)
+
+    records = json.loads((tmp_path / "all" / "predictions.json").read_text())
+    rows = table(tmp_path / "all")
+    network = load_pretrained("st_cnn_affine")
+    for path, record, row in zip(paths, records, rows, strict=True):
+        assert record["file"] == row["file"] == path
+        chances = [row[f"probability{place}"] for place in ("", "_2", "_3", "_4")]
+        assert [answer["probability"] for answer in record["answers"]] == [*map(float, chances)]
+        (transformer,) = record["transformers"]
+        assert transformer["theta"] == [*map(float, row["theta"].split())]
+        image = network.preprocess(path)
+        ((_, prediction),) = predict_files(network, [Path(path)])
+        outputs = prediction.transformers["transformer"].outputs[..., 0]
+        with Image.open(tmp_path / "all" / record["crop"]) as crop:
+            assert crop.size == outputs.shape[::-1]
+            low, high = image.min(), image.max()
+            shares = np.asarray(crop) / 255 * (high - low) + low
+            np.testing.assert_allclose(shares, outputs.clip(low, high), atol=0.01)
+
+    alone = json.loads((tmp_path / "alone.json").read_text())
+    assert [{"picture", "crop"} & record.keys() for record in alone] == [set()] * len(paths)
+    assert [record["answers"] for record in alone] == [record["answers"] for record in records]
+    assert (tmp_path / "alone.csv").read_text().count("\n") == 1 + len(paths)
+    assert not (tmp_path / "crops").exists()
+
+
+def test_crops_need_a_transformer(digits, tmp_path):
+    with pytest.raises(UserError, match="no transformer at its input, so no crops"):
+        modes.predict(
+            *(None, [], [str(digits[0])]), pretrained="cnn", out=str(tmp_path), save_crops=True
+        )
+    assert not list(tmp_path.glob("*.csv"))

@@ -9,7 +9,9 @@ from stn_jax.experiments.cli.parser import escape_unencodable_output, fail
 from stn_jax.experiments.cli.usage import USAGE, configs_help
 
 _MODULES = {
-    **dict.fromkeys(("train", "eval", "predict", "report"), "stn_jax.experiments.cli.flags"),
+    **dict.fromkeys(
+        ("train", "eval", "predict", "export", "report"), "stn_jax.experiments.cli.flags"
+    ),
     "robustness": "stn_jax.experiments.robustness.command",
     "reproduce": "stn_jax.experiments.reproduce.command",
     "demo": "stn_jax.experiments.demo.command",

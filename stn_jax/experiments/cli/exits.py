@@ -93,15 +93,12 @@ def _mute_stderr() -> None:
 def _silence_libraries() -> None:
     """Hides what says nothing to users; what fails is reported by an exception.
 
-    What this package logs is printed without a date: warnings to stderr, the rest to stdout.
+    What this package logs is printed to stderr without a date.
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    told, warned = logging.StreamHandler(sys.stdout), logging.StreamHandler()
-    told.addFilter(lambda record: record.levelno < logging.WARNING)
-    warned.setLevel(logging.WARNING)
     ours = logging.getLogger("stn_jax")
-    ours.handlers, ours.propagate = [told, warned], False
+    ours.handlers, ours.propagate = [logging.StreamHandler()], False
     ours.setLevel(logging.INFO)
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     # Orbax logs the traceback of each thread that fails.

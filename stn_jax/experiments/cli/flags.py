@@ -1,4 +1,4 @@
-"""The flags of `launch.py` and of `stn-jax train`, `eval`, `predict` and `report`."""
+"""The flags of `launch.py` and of `stn-jax train`, `eval`, `predict`, `export` and `report`."""
 
 import functools
 import sys
@@ -23,11 +23,19 @@ _WORKDIRS = flags.DEFINE_multi_string(
 _PRETRAINED = flags.DEFINE_string(
     "pretrained",
     None,
-    "A network that comes with the package, for --mode=predict, instead of a run.",
+    "A network that comes with the package, or the folder of an exported one, instead of a run.",
 )
 _OUT = flags.DEFINE_string(
-    "out", None, "For --mode=predict: a folder for a table and a picture of each answer."
+    "out",
+    None,
+    "For --mode=predict: FILE.csv, FILE.json, or a folder for both and a picture of each answer. "
+    "For --mode=export: a folder (default: exported in the run's folder, or exported/NAME).",
 )
+_TOP = flags.DEFINE_integer("top", 3, "How many answers for each image.", lower_bound=1)
+_SAVE_CROPS = flags.DEFINE_bool(
+    "save-crops", False, "Whether to save what the transformer made of each image, in --out=DIR."
+)
+_FORMAT = flags.DEFINE_string("format", None, "What --mode=export writes: jax, onnx or folder.")
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -35,7 +43,17 @@ _OUTPUT = flags.DEFINE_string(
     "runs, comparison.html in the first one's).",
 )
 HELP = frozenset(("-h", "-help", "--help"))
-MODES = ("train", "eval", "predict", "report")
+MODES = ("train", "eval", "predict", "export", "report")
+_ONLY_FOR = {
+    "pretrained": ("predict", "export"),
+    "out": ("predict", "export"),
+    "top": ("predict",),
+    "save-crops": ("predict",),
+    "format": ("export",),
+    "output": ("report",),
+}
+"""The modes that a flag is for, if these are not all."""
+
 _MODE = flags.DEFINE_enum("mode", "train", MODES, "The action to run.")
 
 
@@ -98,12 +116,9 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
         config = read_config_flag(_CONFIG.value, overrides)
     elif overrides:
         raise UserError(f"--config.{overrides[0].name} needs --config=FILE.py too")
-    if _PRETRAINED.value is not None and _MODE.value != "predict":
-        raise UserError("--pretrained is for --mode=predict: name the folder of a run instead")
-    if _OUT.value is not None and _MODE.value != "predict":
-        raise UserError("--out is for --mode=predict: leave it out")
-    if _OUTPUT.value is not None and _MODE.value != "report":
-        raise UserError("--output is for --mode=report: leave it out")
+    for name, of in _ONLY_FOR.items():
+        if flags.FLAGS[name].present and _MODE.value not in of:
+            raise UserError(f"--{name} is for --mode={' and --mode='.join(of)}: leave it out")
     logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
     # Imported only after the flags have been checked.
     from stn_jax.cache import keep_compiled_programs
@@ -113,7 +128,16 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
     run: dict[str, Callable[..., None]] = {
         "train": modes.train,
         "eval": modes.evaluate,
-        "predict": functools.partial(modes.predict, pretrained=_PRETRAINED.value, out=_OUT.value),
+        "predict": functools.partial(
+            modes.predict,
+            pretrained=_PRETRAINED.value,
+            out=_OUT.value,
+            top=_TOP.value,
+            save_crops=_SAVE_CROPS.value,
+        ),
+        "export": functools.partial(
+            modes.export, pretrained=_PRETRAINED.value, to=_FORMAT.value, out=_OUT.value
+        ),
         "report": functools.partial(modes.report, output=_OUTPUT.value),
     }
     run[_MODE.value](config, _WORKDIRS.value, arguments)

@@ -11,17 +11,18 @@ from stn_jax.errors import UserError
 from stn_jax.experiments import stopping
 from stn_jax.experiments.durations import about
 from stn_jax.experiments.predict_files import (
-    PredictionFolder,
+    PredictionWriter,
     outcome_line,
     picture_paths,
     predict_files,
 )
-from stn_jax.experiments.pretrained import load_pretrained
+from stn_jax.experiments.pretrained import load_pretrained, pretrained_card
 from stn_jax.experiments.report import write_report
 from stn_jax.experiments.run_pictures import RunPictures, check_film
-from stn_jax.experiments.trained_networks import run_network
+from stn_jax.experiments.trained_networks import NUM_ANSWERS, Network, run_network
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
+from stn_jax.experiments.training.progress import progress_bar
 from stn_jax.experiments.user_paths import expanded, user_path
 
 _WRITTEN = {
@@ -71,14 +72,16 @@ def predict(
     config: ConfigDict | None,
     workdirs: Sequence[str],
     images: list[str],
+    *,
     pretrained: str | None = None,
     out: str | None = None,
+    top: int = NUM_ANSWERS,
+    save_crops: bool = False,
 ) -> None:
     """Prints the best answers, their probabilities and what the transformers did for each image.
 
     Images are files, or folders of files. The network is that of the run in the workdir, or, if it
-    is named, the pretrained one. With `out`, the answers are also written to this folder, as a
-    table and as a picture per file.
+    is named, the pretrained one. With `out`, the answers are also written there.
 
     Raises:
         ExceptionGroup: of a UserError for each file that cannot be read, after all the others have
@@ -90,28 +93,55 @@ def predict(
             "--mode=predict takes image files or folders: name at least one, such as digit.png"
         )
     paths = picture_paths([expanded(name, "an image file") for name in images])
-    if pretrained is None:
-        network = run_network(_one(workdirs))
-    elif workdirs:
-        raise UserError("--workdir and --pretrained each name a network: choose one of them")
-    else:
-        network = load_pretrained(pretrained)
+    written = None if out is None else PredictionWriter(user_path(out, "--out"), crops=save_crops)
+    if save_crops and written is None:
+        raise UserError("--save-crops needs --out=DIR: name a folder for the pictures")
+    network = _network(workdirs, pretrained)
     errors = []
-    with contextlib.ExitStack() as stack:
-        written = None
-        if out is not None:
-            written = stack.enter_context(PredictionFolder(user_path(out, "--out")))
-        for path, outcome in predict_files(network, paths):
+    with written or contextlib.nullcontext(), progress_bar(len(paths), "file") as bar:
+        for path, outcome in predict_files(network, paths, top=top):
             if isinstance(outcome, UserError):
                 errors.append(outcome)
             else:
-                print(outcome_line(path, outcome), flush=True)
+                bar.write(outcome_line(path, outcome), file=sys.stdout)
+                sys.stdout.flush()
             if written is not None:
                 written.add(path, outcome)
-    if out is not None:
-        print(f"table and pictures: {user_path(out, '--out')}")
+            bar.update()
+    if written is not None:
+        print(f"answers: {written.out}")
     if errors:
         raise ExceptionGroup("some images cannot be read", errors)
+
+
+def export(
+    config: ConfigDict | None,
+    workdirs: Sequence[str],
+    arguments: list[str],
+    *,
+    pretrained: str | None = None,
+    to: str | None = None,
+    out: str | None = None,
+) -> None:
+    """Writes the network of the run in the workdir, or the pretrained one, in a format."""
+    # Slow imports, which other modes do not need.
+    from stn_jax.experiments.export import FORMATS, export_network
+    from stn_jax.experiments.pretrained.cards import run_card
+
+    _check_no_arguments(arguments)
+    _check_no_config(config)
+    if to is None:
+        raise UserError(f"--format is missing: name one of {', '.join(FORMATS)}")
+    network = _network(workdirs, pretrained)
+    if pretrained is None:
+        workdir = _one(workdirs)
+        card, folder = run_card(network, workdir), workdir / "exported"
+    else:
+        card, folder = pretrained_card(pretrained), Path("exported") / Path(pretrained).name
+    if out is not None:
+        folder = user_path(out, "--out")
+    for path in export_network(network, to, folder, card=card):
+        print(f"{path}: {path.stat().st_size / 1e6:.3f} MB")
 
 
 def report(
@@ -125,6 +155,14 @@ def report(
     _check_no_config(config)
     path = None if output is None else user_path(output, "--output")
     print(f"report: {write_report(_paths(workdirs), path)}")
+
+
+def _network(workdirs: Sequence[str], pretrained: str | None) -> Network:
+    if pretrained is None:
+        return run_network(_one(workdirs))
+    if workdirs:
+        raise UserError("--workdir and --pretrained each name a network: choose one of them")
+    return load_pretrained(pretrained)
 
 
 def _one(workdirs: Sequence[str]) -> Path:

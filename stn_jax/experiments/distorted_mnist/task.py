@@ -3,8 +3,10 @@
 import functools
 from collections.abc import Mapping
 
+import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax import Array
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -22,6 +24,7 @@ FIELDS = settings.FIELDS
 VARIANTS: tuple[tuple[str, ...], ...] = settings.VARIANTS
 LABELS: LabelKind = ClassLabels(tuple(map(str, range(NUM_CLASSES))), "digit")
 LARGEST_VALUE = 1.0
+PICTURE = "one handwritten digit, bright on black"
 
 
 def completed(config: ConfigDict) -> ConfigDict:
@@ -77,3 +80,7 @@ def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     """
     canvas, _, _ = input_shape(config)
     return digit_pictures.network_input(picture, canvas, cluttered=config.data.distortion == "tc")
+
+
+def from_pixels(pixels: Array, config: ConfigDict) -> Array:
+    return pixels.astype(jnp.float32) / 255

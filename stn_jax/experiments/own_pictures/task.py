@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax import Array
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -27,6 +28,7 @@ PUBLISHED_SOURCE: str | None = None
 FIELDS = settings.FIELDS
 VARIANTS: tuple[tuple[str, ...], ...] = settings.VARIANTS
 LARGEST_VALUE = 50.0
+PICTURE = "one object of one of the classes, as in the training pictures; RGB or brightness"
 
 
 def completed(config: ConfigDict) -> ConfigDict:
@@ -91,5 +93,8 @@ def load_data(config: ConfigDict) -> Data:
 def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     """Returns a picture, mode RGB, as a network input, made to fit like the training pictures."""
     image = jnp.asarray(image_of(picture, config.data))
-    test = make_preprocessing(config.data).test
-    return np.asarray(test(image[None], jnp.zeros(1, jnp.int32))[0])
+    return np.asarray(from_pixels(image[None], config)[0])
+
+
+def from_pixels(pixels: Array, config: ConfigDict) -> Array:
+    return make_preprocessing(config.data).test(pixels, jnp.zeros(0, jnp.int32))

@@ -1,21 +1,18 @@
-"""Trained networks that come with the package.
+"""Trained networks that come with the package, and folders of networks that were exported.
 
-Each has a folder here, made by `python -m stn_jax.experiments.pretrained`. It contains
-`weights.npz`, the run's `config.json` and `README.md`, a model card with the data, the recipe, the
-measured error and the limits.
+Each network of the package has a folder here, made by `python -m stn_jax.experiments.pretrained`.
+It contains `model.safetensors`, the weights; the run's `config.json`; and `README.md`, a model card
+with the data, the recipe, the measured error and the limits.
 """
 
 import re
+from os import PathLike
 from pathlib import Path
-from typing import IO, Any, NamedTuple
-
-import numpy as np
-from flax.traverse_util import unflatten_dict
+from typing import NamedTuple
 
 from stn_jax.errors import check_choice
-from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.pretrained.folders import CARD, WEIGHTS, read_network
 from stn_jax.experiments.trained_networks import Network
-from stn_jax.experiments.workdir.run_config import read_config
 
 FOLDER = Path(__file__).parent
 
@@ -53,8 +50,8 @@ Apache-2.0; input [B, 42, 42, 1] float32, 0..1, bright on black
     return [_read_card(name) for name in pretrained_names()]
 
 
-def load_pretrained(name: str) -> Network:
-    """Loads a trained network that comes with the package.
+def load_pretrained(name: str | PathLike) -> Network:
+    """Loads a trained network that comes with the package, or that was exported to a folder.
 
     "cnn", "st_cnn_affine" and "st_cnn_tps" read a digit: they map images [B, 42, 42, 1] in 0..1,
     bright on black, to logits [B, 10]. "street_numbers_single" reads a number in a picture: it maps
@@ -67,8 +64,12 @@ def load_pretrained(name: str) -> Network:
     `README.md` in the network's folder, next to this file, says what it was trained on, how
     accurate it is, and where it fails; `list_pretrained` gives the main facts.
 
+    Args:
+        name: one of these names, or the path of a folder that `stn-jax export --format=folder`
+            wrote. A name alone is that of the package; write "./cnn" for a folder with this name.
+
     Raises:
-        ValueError: no network has that name; the message lists the names.
+        ValueError: no network has that name, or the folder has none that can be read.
 
     >>> network = stn_jax.load_pretrained("cnn")
     >>> drawing = np.zeros((100, 100), np.uint8)
@@ -79,20 +80,31 @@ def load_pretrained(name: str) -> Network:
     >>> network.model.apply(network.variables, images).shape
     (1, 10)
     """
-    check_choice(name, pretrained_names(), "pretrained network")
-    config = read_config(FOLDER / name)
-    with (FOLDER / name / "weights.npz").open("rb") as file:
-        variables = read_weights(file)
-    return Network(find_task(config).make_network(config), variables, config)
+    return read_network(pretrained_folder(name))
+
+
+def pretrained_folder(name: str | PathLike) -> Path:
+    """Returns the folder of what `load_pretrained` takes; raises UserError if there is none."""
+    if name not in pretrained_names():
+        if isinstance(name, PathLike) or Path(name).is_dir():
+            return Path(name)
+        check_choice(name, pretrained_names(), "pretrained network or folder")
+    return FOLDER / name
+
+
+def pretrained_card(name: str | PathLike) -> str:
+    """Returns the model card of what `load_pretrained` takes; "" if it has none."""
+    path = pretrained_folder(name) / CARD
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def pretrained_names() -> list[str]:
     """Returns the names that `load_pretrained` accepts."""
-    return sorted(path.parent.name for path in FOLDER.glob("*/weights.npz"))
+    return sorted(path.parent.name for path in FOLDER.glob(f"*/{WEIGHTS}"))
 
 
 def _read_card(name: str) -> Card:
-    text = (FOLDER / name / "README.md").read_text(encoding="utf-8")
+    text = pretrained_card(name)
     facts = dict(re.findall(r"^\| (\w[^|]*) \| (.*) \|$", text, flags=re.MULTILINE))
     network, num_params = facts["network"].removesuffix(" parameters").split(", ", 1)
     (error,) = re.findall(r"\*\*([\d.]+)%\*\*", facts["test error"])
@@ -104,13 +116,7 @@ def _read_card(name: str) -> Card:
         input=facts["images"],
         data=facts["data"],
         error_percent=float(error),
-        megabytes=(FOLDER / name / "weights.npz").stat().st_size / 1e6,
+        megabytes=(FOLDER / name / WEIGHTS).stat().st_size / 1e6,
         licence=licence,
         command=facts["command"].strip("`"),
     )
-
-
-def read_weights(file: IO[bytes]) -> dict[str, Any]:
-    """Reads a network's variables, as float32, from an .npz of arrays named by their paths."""
-    with np.load(file, allow_pickle=False) as arrays:
-        return unflatten_dict({path: arrays[path].astype(np.float32) for path in arrays}, sep="/")

@@ -20,6 +20,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
 
     from stn_jax.cache import keep_compiled_programs
+    from stn_jax.experiments.pretrained.folders import CARD, WEIGHTS
     from stn_jax.experiments.pretrained.packing import pack
 
     keep_compiled_programs()
@@ -28,8 +29,8 @@ def main(arguments: list[str]) -> None:
         folder = pack(options.workdir, options.name, command=options.command, commit=options.commit)
     except UserError as error:
         parser.error(str(error))
-    size = (folder / "weights.npz").stat().st_size
-    print(f"{folder}: {size / 1e6:.2f} MB of weights; model card: {folder / 'README.md'}")
+    size = (folder / WEIGHTS).stat().st_size
+    print(f"{folder}: {size / 1e6:.2f} MB of weights; model card: {folder / CARD}")
 
 
 if __name__ == "__main__":

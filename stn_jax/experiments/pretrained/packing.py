@@ -1,22 +1,21 @@
 """Packs a run as a pretrained network: weights, config and model card."""
 
-import io
 from pathlib import Path
-from typing import Any
 
+import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
-from stn_jax.experiments.pretrained import FOLDER, read_weights
+from stn_jax.experiments.pretrained import FOLDER
+from stn_jax.experiments.pretrained.cards import recipe, table, with_facts
+from stn_jax.experiments.pretrained.folders import network_files, write_files
 from stn_jax.experiments.training.checkpoints import restore
 from stn_jax.experiments.training.evaluation import Evaluation, make_evaluate
 from stn_jax.experiments.training.parallel import replicate
 from stn_jax.experiments.training.setup import Setup, make_setup
 from stn_jax.experiments.workdir.result import read_result
 from stn_jax.experiments.workdir.run_config import read_config
-from stn_jax.files import write_atomically
 
 
 def pack(workdir: Path, name: str, *, command: str, commit: str) -> Path:
@@ -47,30 +46,13 @@ def pack(workdir: Path, name: str, *, command: str, commit: str) -> Path:
     _, state = restore(workdir, config)
     setup = make_setup(config)
     evaluate = make_evaluate(setup, config.eval_batch_size)
-    weights = write_weights({"params": state.params, "batch_stats": state.batch_stats})
-    packed = state.replace(**read_weights(io.BytesIO(weights)))
+    rounded = jax.tree.map(lambda x: np.asarray(x, np.float16).astype(np.float32), state.params)
+    packed = state.replace(params=rounded)
     before, after = (evaluate(replicate(weights)) for weights in (state, packed))
-
-    # These paths mean nothing on other machines.
-    config.data.data_dir = config.data.manual_dir = ""
-    folder = FOLDER / name
-    folder.mkdir(exist_ok=True)
-    write_atomically(folder / "config.json", config.to_json(indent=2, sort_keys=True) + "\n")
     card = _card(name, config, setup, result, before, after, command, commit)
-    write_atomically(folder / "README.md", card)
-    write_atomically(folder / "weights.npz", weights)
-    return folder
-
-
-def write_weights(variables: dict[str, Any]) -> bytes:
-    """Returns an .npz of arrays named by their paths: parameters in float16, others in float32."""
-    arrays = {
-        path: np.asarray(leaf, np.float16 if path.startswith("params/") else np.float32)
-        for path, leaf in flatten_dict(variables, sep="/").items()
-    }
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-    return file.getvalue()
+    variables = {"params": packed.params, "batch_stats": packed.batch_stats}
+    write_files(FOLDER / name, network_files(config, variables, card))
+    return FOLDER / name
 
 
 _MNIST = """\
@@ -150,16 +132,12 @@ def _card(
     commit: str,
 ) -> str:
     height, width, channels = setup.input_shape
-    optimizer = config.optimizer
     rows = {
         "network": f"{result['model']}, {result['num_params']:,} parameters",
         "images": f"[B, {height}, {width}, {channels}] float32, {_RANGES[config.task]}",
         "logits": _OUTPUTS[config.task],
         "data": result["dataset"],
-        "recipe": f"{optimizer.name}, {optimizer.schedule}, learning rate "
-        f"{optimizer.learning_rate:g}, batches of {config.batch_size}, {result['epochs']:g} epochs "
-        f"({result['steps']} steps, {result['train_seconds'] / 60:.0f} minutes on "
-        f"{result['device']}), seed {config.seed}; all settings: [`config.json`](config.json)",
+        "recipe": recipe(config, result),
         "command": f"`{command}`",
         "commit": f"`{commit}`, JAX {result['versions']['jax']}, Flax {result['versions']['flax']}",
         "test error": f"**{after.error_percent:.2f}%** with these weights, in float16; "
@@ -169,16 +147,14 @@ def _card(
             for key, value in after.details.items()
         },
     }
-    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    return f"""\
+    card = f"""\
 # {name}
 
 `stn_jax.load_pretrained("{name}")` loads this network.
 `python -m stn_jax.experiments.pretrained` measured the errors and wrote this card.
 
-| | |
-|---|---|
-{table}
+{table(rows)}
 
 {_LIMITS_AND_LICENCE[config.data.get("source", config.task)]}
 """
+    return with_facts(card, licence="apache-2.0")

@@ -41,9 +41,7 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     jitter = make_jitter(config.augment)
     crop = _make_crop(config)
 
-    def centred(image: Array) -> Array:
-        image = image - image.mean()
-        return image / (image.std() + _LEAST_CONTRAST) if config.standardise else image
+    centred = functools.partial(normalise, standardise=config.standardise)
 
     def train_image(image: Array, key: Array) -> Array:
         light_key, crop_key = jax.random.split(key)
@@ -66,6 +64,12 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
         return jax.vmap(test_image)(images.astype(jnp.float32) / 255)
 
     return Preprocessing(preprocess_train, preprocess_test)
+
+
+def normalise(image: Array, *, standardise: bool) -> Array:
+    """Returns an image [H, W, 3] with mean 0, and nearly a standard deviation of 1 if asked."""
+    image = image - image.mean()
+    return image / (image.std() + _LEAST_CONTRAST) if standardise else image
 
 
 def _make_crop(config: ConfigDict) -> Callable[[Array, Array], Array]:

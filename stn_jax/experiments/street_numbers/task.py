@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax import Array
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -15,7 +17,7 @@ from stn_jax.experiments.street_numbers import config as settings
 from stn_jax.experiments.street_numbers import published
 from stn_jax.experiments.street_numbers.labels import NumberLabels
 from stn_jax.experiments.street_numbers.network import make_model
-from stn_jax.experiments.street_numbers.preprocessing import make_preprocessing
+from stn_jax.experiments.street_numbers.preprocessing import make_preprocessing, normalise
 from stn_jax.experiments.street_numbers.shapes import crop_shape, picture_shape
 from stn_jax.experiments.street_numbers.sources import describe, load_street_numbers
 
@@ -24,6 +26,7 @@ FIELDS = settings.FIELDS
 VARIANTS: tuple[tuple[str, ...], ...] = settings.VARIANTS
 LABELS: LabelKind = NumberLabels()
 LARGEST_VALUE = 50.0
+PICTURE = "one number of up to five digits in the middle, about half as wide as the picture; RGB"
 
 
 def completed(config: ConfigDict) -> ConfigDict:
@@ -81,6 +84,11 @@ def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     resized = image_cache.resize(picture, shape, letterbox=letterbox)
     test = make_preprocessing(config.data).test
     return np.asarray(test(jnp.asarray(_not_pale(resized))[None], jnp.zeros(1, jnp.int32))[0])
+
+
+def from_pixels(pixels: Array, config: ConfigDict) -> Array:
+    images = pixels.astype(jnp.float32) / 255
+    return jax.vmap(lambda image: normalise(image, standardise=config.data.standardise))(images)
 
 
 def _not_pale(pixels: np.ndarray) -> np.ndarray:

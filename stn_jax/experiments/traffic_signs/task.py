@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax import Array
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -24,6 +25,7 @@ FIELDS = settings.FIELDS
 VARIANTS: tuple[tuple[str, ...], ...] = settings.VARIANTS
 LABELS: LabelKind = SignLabels()
 LARGEST_VALUE = 50.0
+PICTURE = "one traffic sign, with a margin of about a tenth of the picture on each side; RGB"
 
 
 def completed(config: ConfigDict) -> ConfigDict:
@@ -76,5 +78,8 @@ def network_input(picture: Image.Image, config: ConfigDict) -> np.ndarray:
     it, with a margin of about a tenth on each side, as in the training images.
     """
     resized = image_cache.fitted(picture, (config.data.size, config.data.size), "crop")
-    test = make_preprocessing(config.data).test
-    return np.asarray(test(jnp.asarray(resized)[None], jnp.zeros(1, jnp.int32))[0])
+    return np.asarray(from_pixels(jnp.asarray(resized)[None], config)[0])
+
+
+def from_pixels(pixels: Array, config: ConfigDict) -> Array:
+    return make_preprocessing(config.data).test(pixels, jnp.zeros(0, jnp.int32))

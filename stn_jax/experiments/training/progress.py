@@ -27,20 +27,25 @@ HOPELESS_LOSS = 1e4
 _MARKS = 20  # the time left is judged by as many hundredths of the run
 
 
+def progress_bar(total: int, unit: str, *, done: int = 0) -> tqdm:
+    """Returns a bar on stderr, which is invisible unless that is a terminal."""
+    return tqdm(
+        total=total,
+        initial=done,
+        unit=unit,
+        disable=not sys.stderr.isatty(),
+        dynamic_ncols=True,
+        leave=False,
+        bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
+    )
+
+
 class Progress:
     """Shows progress: a bar on a terminal, otherwise one line per minute and per evaluation."""
 
     def __init__(self, *, start_step: int, num_steps: int):
         self._num_steps = num_steps
-        self._bar = tqdm(
-            total=num_steps,
-            initial=start_step,
-            unit="step",
-            disable=not sys.stderr.isatty(),
-            dynamic_ncols=True,
-            leave=False,
-            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
-        )
+        self._bar = progress_bar(num_steps, "step", done=start_step)
         self._last_line = 0.0
         self._starts = self._updates = 0
         self._marks = collections.deque[tuple[float, int]](maxlen=_MARKS)  # (time, step)

@@ -80,14 +80,22 @@ def read_config(workdir: Path) -> ConfigDict:
     Raises:
         UserError: if there is none, or it cannot be read.
     """
-    path = workdir / "config.json"
     try:
-        return read_json(path, _completed)
+        return config_of_file(workdir / "config.json")
     except FileNotFoundError as error:
         raise UserError(
             f"no run in --workdir={workdir} (no config.json): train one there first, or name the "
             "folder of a run"
         ) from error
+
+
+def config_of_file(path: Path) -> ConfigDict:
+    """Reads a config, which may be of an older version; a missing file raises FileNotFoundError.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return read_json(path, _completed)
 
 
 def _completed(content: Any) -> ConfigDict:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import errno, os, signal, sys, time, warnings
+import errno, logging, os, signal, sys, time, warnings
 from stn_jax.errors import UserError
 from stn_jax.experiments.cli.exits import reported
 from stn_jax.experiments.stopping import exit_code, stop_on_signals
@@ -66,6 +66,7 @@ CASES = {
     "full device": lambda: into("/dev/full"),
     "closed pipe": into_closed_pipe,
     "warning": lambda: warnings.warn("of a library"),
+    "note": lambda: logging.getLogger("stn_jax.module").info("a note of this package"),
 }
 
 for case, run in CASES.items():
@@ -95,6 +96,7 @@ EXPECTED = {
     "full device": (2, "program: No space left on device"),
     "closed pipe": (141, ""),
     "warning": (0, ""),
+    "note": (0, "a note of this package"),
 }
 
 

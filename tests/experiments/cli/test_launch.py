@@ -95,12 +95,15 @@ WRONG = {
     "setting without config": (["--seed=1"], "unknown flag --seed: did you mean --config.seed?"),
     "unknown flag": (["--workdri=x"], "Did you mean: workdir"),
     "wrong type": (["--config=configs/mnist_r.py", "--config.seed=many"], "config.seed"),
-    "unknown mode": (["--mode=test"], "train|eval|predict|report"),
+    "unknown mode": (["--mode=test"], "train|eval|predict|export|report"),
     "two networks": (["--config=configs/mnist_r.py:cnn,fcn"], "one network and one recipe"),
     "not an experiment": (["--config=configs/table_mnist.py"], "get_config"),
     "empty workdir": (["--config=configs/mnist_r.py", "--workdir="], "--workdir is empty"),
     "eval of a pretrained network": (["--mode=eval", "--pretrained=cnn"], "for --mode=predict"),
     "table of eval": (["--mode=eval", "--out=x"], "--out is for --mode=predict"),
+    "format of report": (["--mode=report", "--format=jax"], "--format is for --mode=export"),
+    "crops of eval": (["--mode=eval", "--save-crops"], "--save-crops is for --mode=predict"),
+    "no answers": (["--mode=predict", "--top=0"], "1 or greater"),
     "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
 }
 

@@ -18,6 +18,25 @@ WRONG_USE = {
     "eval of two runs": (modes.evaluate, None, ["a", "b"], [], "only --mode=report"),
     "report of nothing": (modes.report, None, ["nowhere"], [], "no run in --workdir=nowhere"),
     "run and pretrained": (_PREDICT_CNN, None, ["a"], ["a.png"], "choose one of them"),
+    "export without a format": (modes.export, None, ["nowhere"], [], "--format is missing"),
+    "export of nothing": (
+        functools.partial(modes.export, to="jax"),
+        None,
+        ["nowhere"],
+        [],
+        "no run in --workdir",
+    ),
+    "crops without a folder": (
+        functools.partial(_PREDICT_CNN, save_crops=True),
+        None,
+        [],
+        ["a.png"],
+        "needs --out=DIR",
+    ),
+    "crops in a file": (
+        functools.partial(_PREDICT_CNN, save_crops=True, out="a.csv"),
+        *(None, [], ["a.png"], "a.csv is a file: name a folder"),
+    ),
     "nothing to predict": (modes.predict, None, ["nowhere"], [], "name at least one"),
 }
 
