@@ -234,10 +234,11 @@ def test_a_run_is_packed_by_the_command_and_loaded_by_its_name(
     assert "/somewhere" not in (package_folder / "mine" / "README.md").read_text()
 
 
-def test_a_card_can_be_written_for_every_task():
-    assert packing._OUTPUTS.keys() == packing._RANGES.keys() == TASKS.keys()
-    for task in TASKS.values():
-        source = task.FIELDS.get("data.source")
+def test_a_card_can_be_written_for_every_task_whose_data_others_have():
+    names = TASKS.keys() - {"own_pictures"}
+    assert packing._OUTPUTS.keys() == packing._RANGES.keys() == names
+    for name in names:
+        source = TASKS[name].FIELDS.get("data.source")
         names = ["traffic_signs"] if source is None else source.choices
         assert set(names) <= packing._LIMITS_AND_LICENCE.keys()
 

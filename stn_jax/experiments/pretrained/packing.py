@@ -35,11 +35,17 @@ def pack(workdir: Path, name: str, *, command: str, commit: str) -> Path:
         The network's folder.
 
     Raises:
-        UserError: the name is not valid, or the run is not finished or cannot be read.
+        UserError: the name is not valid, or the run is not finished, of a task whose networks do
+            not come with the package, or cannot be read.
     """
     if not name.isidentifier():
         raise UserError(f"NAME must consist of letters, digits and underscores, got {name!r}")
     config = read_config(workdir)
+    if config.task not in _OUTPUTS:
+        raise UserError(
+            f"networks of the task {config.task} do not come with the package: "
+            "`stn-jax export --format=folder` writes what load_pretrained reads"
+        )
     result = read_result(workdir)
     if not result:
         raise UserError(f"the run in {workdir} is not finished (no result.json): resume it first")
