@@ -19,9 +19,11 @@ class Terminated(SystemExit):
 
 
 def exit_code() -> int:
-    """Returns the exit code of a process that a signal has stopped, which is that of shells."""
-    assert _first is not None
-    return 128 + _first
+    """Returns the exit code of a run that a signal has stopped, which is that of shells.
+
+    Without a signal to this process, it was another process of the run that got one: SIGTERM.
+    """
+    return 128 + (_first or signal.SIGTERM)
 
 
 @contextlib.contextmanager

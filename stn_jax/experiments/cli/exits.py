@@ -9,9 +9,12 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+import jax
+
 from stn_jax.errors import UserError, one_line
 from stn_jax.experiments import stopping
 from stn_jax.experiments.cli.parser import fail, fail_with_each
+from stn_jax.experiments.training import hosts
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 
 try:
@@ -29,8 +32,8 @@ def reported(program: str) -> Iterator[None]:
     """Reports what its body raises in one line, and exits.
 
     The exit code is 1 if training diverged, 2 if something must be changed first, such as a
-    setting or a full disk, and 128 plus the number of a signal that stopped the process. Other
-    exceptions are bugs, and pass.
+    setting or a full disk, 3 if another process of the run was lost, and 128 plus the number of a
+    signal that stopped the process. Other exceptions are bugs, and pass.
     """
     _open_closed_streams()
     stopping.raise_on_signals(program)
@@ -67,6 +70,11 @@ def _report(program: str, error: BaseException) -> None:
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         reason = one_line(error)[:200]
         fail(program, f"out of memory: reduce batch_size or the sizes in config.model ({reason})")
+    if isinstance(error, hosts.LostProcessError):
+        fail(program, error, hosts.LOST)
+    if isinstance(error, jax.errors.JaxRuntimeError) and hosts.count() > 1:
+        reason = one_line(error)[:200]
+        fail(program, f"a step failed, as when another process has ended ({reason})", hosts.LOST)
 
 
 def _flush_stdout(program: str) -> None:

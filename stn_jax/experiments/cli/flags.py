@@ -11,6 +11,7 @@ from stn_jax.errors import UserError
 from stn_jax.experiments.cli import parser, usage
 from stn_jax.experiments.cli.config_flag import Override, read_config_flag, take_overrides
 from stn_jax.experiments.cli.exits import reported
+from stn_jax.experiments.training import hosts
 
 _CONFIG = flags.DEFINE_string(
     "config",
@@ -42,6 +43,14 @@ _OUTPUT = flags.DEFINE_string(
     "The file that --mode=report writes (default: report.html in the run's folder, or, of several "
     "runs, comparison.html in the first one's).",
 )
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "To train in several processes: HOST:PORT of process 0, or auto on a TPU pod, Slurm, Open MPI "
+    "or Kubernetes.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "The number of processes.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "The number of this process, from 0.")
 HELP = frozenset(("-h", "-help", "--help"))
 MODES = ("train", "eval", "predict", "export", "report")
 _ONLY_FOR = {
@@ -81,8 +90,12 @@ def launch(argv: list[str] | None = None, program: str = "launch.py") -> NoRetur
         except (flags.Error, OSError, ValueError) as error:
             fail(error)
 
-    with reported(program):
-        app.run(lambda argv: _run_mode(argv[1:], overrides), argv=argv, flags_parser=parse_flags)
+    with hosts.leaving_when_failed(), reported(program):
+        app.run(
+            lambda argv: _run_mode(program, argv[1:], overrides),
+            argv=argv,
+            flags_parser=parse_flags,
+        )
     raise AssertionError("app.run does not return")
 
 
@@ -110,7 +123,7 @@ def _unknown(error: flags.UnrecognizedFlagError) -> str:
     return f"unknown flag --{flag}: did you mean {settings}?"
 
 
-def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
+def _run_mode(program: str, arguments: list[str], overrides: list[Override]) -> None:
     config = None
     if _CONFIG.value is not None:
         config = read_config_flag(_CONFIG.value, overrides)
@@ -119,7 +132,8 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
     for name, of in _ONLY_FOR.items():
         if flags.FLAGS[name].present and _MODE.value not in of:
             raise UserError(f"--{name} is for --mode={' and --mode='.join(of)}: leave it out")
-    logging.set_verbosity(logging.WARNING)  # the checkpoint library logs a lot
+    logging.set_verbosity(logging.WARNING)  # JAX and the checkpoint library log a lot
+    _join_the_other_processes(program)
     # Imported only after the flags have been checked.
     from stn_jax.cache import keep_compiled_programs
     from stn_jax.experiments.cli import modes
@@ -141,3 +155,14 @@ def _run_mode(arguments: list[str], overrides: list[Override]) -> None:
         "report": functools.partial(modes.report, output=_OUTPUT.value),
     }
     run[_MODE.value](config, _WORKDIRS.value, arguments)
+
+
+def _join_the_other_processes(program: str) -> None:
+    coordinator, others = _COORDINATOR.value, (_NUM_PROCESSES.value, _PROCESS_ID.value)
+    if coordinator is None:
+        if others != (None, None):
+            raise UserError("--num_processes and --process_id need --coordinator=HOST:PORT too")
+    elif _MODE.value != "train":
+        raise UserError("--coordinator is for --mode=train: other modes use one process")
+    else:
+        hosts.join(program, coordinator, *others)

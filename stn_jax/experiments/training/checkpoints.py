@@ -24,6 +24,7 @@ from orbax.checkpoint import v1 as ocp
 
 from stn_jax.errors import UserError, one_line
 from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.training import hosts
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.optimizer import make_optimizer
 from stn_jax.experiments.training.steps import DEVICES, TrainState, create_state
@@ -43,6 +44,9 @@ class Checkpoints:
     each state, `contents.json` holds digests of the files, to detect damage, and the shapes of the
     arrays and the settings that the state depends on, to detect checkpoints of other runs.
 
+    Of several processes that train one run, all must call these methods, and one writes: each has
+    the whole state. The others do not use the directory, which need not exist on their hosts.
+
     Args:
         directory: the folder with the checkpoints; it is created if necessary.
         keep_newest: the number of newest checkpoints to keep, besides the best.
@@ -55,12 +59,14 @@ class Checkpoints:
         self._config = config
 
     def __enter__(self) -> "Checkpoints":
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._remove_unfinished()
+        if hosts.is_writer():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._remove_unfinished()
         return self
 
     def __exit__(self, *exception) -> None:
-        self._remove_unfinished()
+        if hosts.is_writer():
+            self._remove_unfinished()
 
     def save(self, state: TrainState, test_error_percent: float | None = None) -> None:
         """Saves the state under its step number, and returns once it is on disk.
@@ -80,6 +86,8 @@ class Checkpoints:
         digest = {"sha256": _digest(host_state)}
         with _write_errors(path):
             ocp.save(path, host_state, checkpointable_name="state", custom_metadata=digest)
+        if not hosts.is_writer():
+            return
         if test_error_percent is not None:
             metrics = path / "metrics" / "metrics"
             metrics.parent.mkdir()
@@ -111,6 +119,16 @@ class Checkpoints:
                     path.unlink()
                 else:
                     shutil.rmtree(path)
+
+
+def _in_this_process_alone() -> ocp.Context:
+    """Returns Orbax's context for reading in one of several processes, which waits for no other."""
+    this = jax.process_index()
+    return ocp.Context(
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=this, active_processes={this}
+        )
+    )
 
 
 @contextlib.contextmanager
@@ -218,8 +236,9 @@ def _load(
             f"checkpoint {path} cannot be read ({error.filename}: {error.strerror})"
         ) from error
     try:
-        state = ocp.load(path, template, checkpointable_name="state")
-        metadata = ocp.metadata(path).custom_metadata
+        with _in_this_process_alone():
+            state = ocp.load(path, template, checkpointable_name="state")
+            metadata = ocp.metadata(path).custom_metadata
         if metadata is None or metadata["sha256"] != _digest(state):
             raise ValueError("its values differ from those that were saved")
     except MemoryError:

@@ -1,5 +1,6 @@
 """The hardware, software and settings of JAX that a result was produced with."""
 
+import hashlib
 import json
 import os
 import platform
@@ -11,6 +12,7 @@ from typing import Any
 
 import jax
 
+import stn_jax
 from stn_jax.experiments.workdir.json_files import (
     COUNT,
     TEXT,
@@ -41,6 +43,8 @@ def environment() -> dict:
     """
     on_cpu = jax.default_backend() == "cpu"
     device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    if jax.process_count() > 1:
+        device += f" in {jax.process_count()} processes"
     return {
         "device": f"{device} (cores: {usable_cores()})" if on_cpu else device,
         "versions": {
@@ -54,6 +58,21 @@ def environment() -> dict:
             **{name: str(getattr(jax.config, name)) for name in _OPTIONS},
         },
     }
+
+
+def must_be_the_same() -> dict[str, str]:
+    """Returns what all processes of a run must have in common for its numbers, by name.
+
+    It includes a digest of the code of this package, but not the processor.
+    """
+    package = Path(stn_jax.__file__).parent
+    code = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.suffix in (".py", ".cc", ".h"):
+            code.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    facts = _deciding(environment()) | {"code of stn_jax": code.hexdigest()[:16]}
+    del facts["processor"]
+    return facts
 
 
 def usable_cores() -> int:

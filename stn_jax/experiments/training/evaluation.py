@@ -14,7 +14,7 @@ from stn_jax.experiments.data.loader import evaluation_batches
 from stn_jax.experiments.labels import LabelKind
 from stn_jax.experiments.training.checkpoints import restore
 from stn_jax.experiments.training.memory import compile_within_memory
-from stn_jax.experiments.training.parallel import parallel_eval, replicate
+from stn_jax.experiments.training.parallel import parallel_eval, replicate, shard_batch
 from stn_jax.experiments.training.seeds import eval_many
 from stn_jax.experiments.training.setup import Setup, make_setup
 from stn_jax.experiments.training.steps import TrainState, eval_step
@@ -73,8 +73,9 @@ def make_evaluate_with(
         return programs[0]
 
     def evaluate(state: Any) -> Evaluation:
-        batches = evaluation_batches(
-            setup.data.test, batch_size=-(-batch_size // devices) * devices
+        batches = map(
+            shard_batch,
+            evaluation_batches(setup.data.test, batch_size=-(-batch_size // devices) * devices),
         )
         parts = [jax.device_get(compiled(state, batch)(state, batch)) for batch in batches]
         sums = jax.tree.map(lambda *leaves: np.sum(leaves, axis=0, dtype=float), *parts)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +13,18 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
 from stn_jax.experiments.config_check import check_config
+from stn_jax.experiments.data.examples import Data
 from stn_jax.experiments.data.loader import check_batch_size, prefetch
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.stopping import stop_on_signals
 from stn_jax.experiments.tasks import find_task
+from stn_jax.experiments.training import hosts
 from stn_jax.experiments.training.checkpoints import Checkpoints, restore_newest
-from stn_jax.experiments.training.environment import environment, note_environment
+from stn_jax.experiments.training.environment import (
+    environment,
+    must_be_the_same,
+    note_environment,
+)
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.hooks import Hook, MakeHook
 from stn_jax.experiments.training.memory import compile_within_memory
@@ -29,8 +35,9 @@ from stn_jax.experiments.training.progress import Progress, StepRecorder
 from stn_jax.experiments.training.setup import Setup, make_setup
 from stn_jax.experiments.training.steps import TrainState
 from stn_jax.experiments.workdir.metrics import MetricLog
-from stn_jax.experiments.workdir.result import read_result, write_result
-from stn_jax.experiments.workdir.run_config import check_workdir, claim_workdir
+from stn_jax.experiments.workdir.result import write_result
+from stn_jax.experiments.workdir.run_config import check_workdir, claim_workdir, settings
+from stn_jax.files import digest
 from stn_jax.transforms import make_family
 
 
@@ -60,7 +67,7 @@ def train_and_evaluate(
     setup = load(config)
     program = make_program(config, setup, [config.seed])
     trained = run(config, setup, program, workdir, with_result=True, make_hook=make_hook)
-    return None if trained is None else read_result(workdir)
+    return None if trained is None else _result(config, setup, trained)
 
 
 def load(config: ConfigDict) -> Setup:
@@ -71,8 +78,19 @@ def load(config: ConfigDict) -> Setup:
     """
     check_config(config)
     check_batch_size(config.batch_size, "config.batch_size")
+    hosts.agree("the start", lambda: settings(config) | must_be_the_same())
     print("reading the data", flush=True)
-    return make_setup(config)
+    setup = make_setup(config)
+    hosts.agree("the data", lambda: _description(setup.data), seconds=hosts.DATA_SECONDS)
+    return setup
+
+
+def _description(data: Data) -> dict[str, str]:
+    return {
+        "name of the data": data.name,
+        "training labels": digest(data.train.labels.tobytes()),
+        "test labels": digest(data.test.labels.tobytes()),
+    }
 
 
 class Trained(NamedTuple):
@@ -95,7 +113,8 @@ def run(
     """Trains to the end of a run; returns None if a signal has stopped it earlier.
 
     From the first step on, SIGINT and SIGTERM stop it between dispatches, once the state is saved;
-    a second signal does what it did before.
+    a second signal does what it did before. Of several processes, one writes the folder, and the
+    others need none; all stop at the same step.
 
     Args:
         config: the config that `workdir` belongs to.
@@ -109,39 +128,58 @@ def run(
         UserError, TrainingDivergedError: as in `train_and_evaluate`.
     """
     with _claimed(workdir, config):
-        state = _initial_or_saved_state(config, setup, program.initial, workdir / "checkpoints")
-        start, keep = int(state.step), config.keep_checkpoints
-        if start < setup.num_steps:
-            note_environment(workdir, start)
-        if start:
-            print(f"resuming at step {start} of {setup.num_steps}", flush=True)
-        train = _compiled(program, state) if start < setup.num_steps else None
-        with (
-            stop_on_signals() as stop_asked,
-            Checkpoints(workdir / "checkpoints", keep_newest=keep, config=config) as saver,
-            MetricLog(workdir, start_step=start, param_names=_param_names(config)) as log,
-            Progress(start_step=start, num_steps=setup.num_steps) as progress,
-        ):
-            recorder = StepRecorder(
-                log,
-                progress,
-                batch_size=program.examples_per_step,
-                log_every=config.log_every,
-                learning_rate=learning_rates(config.optimizer, setup.num_steps),
-            )
-            hook = make_hook(config, setup, workdir, log) if make_hook else None
+        trained = _run(config, setup, program, workdir, with_result, make_hook)
+    hosts.meet("the end of the run")
+    return trained
+
+
+def _run(
+    config: ConfigDict,
+    setup: Setup,
+    program: Program,
+    workdir: Path,
+    with_result: bool,
+    make_hook: MakeHook | None,
+) -> Trained | None:
+    directory = workdir.absolute() / "checkpoints"
+    state = _initial_or_saved_state(config, setup, program.initial, directory)
+    # Orbax wants to know the folder in all processes.
+    directory = Path(hosts.meet("the run's folder", note=str(directory))[0])
+    start, writes = int(state.step), hosts.is_writer()
+    if start < setup.num_steps and writes:
+        note_environment(workdir, start)
+    if start:
+        print(f"resuming at step {start} of {setup.num_steps}", flush=True)
+    train = _compiled(program, state) if start < setup.num_steps else None
+    with ExitStack() as stack:
+        stop_asked = stack.enter_context(stop_on_signals())
+        saver = Checkpoints(directory, keep_newest=config.keep_checkpoints, config=config)
+        stack.enter_context(saver)
+        log = hook = None
+        if writes:
+            log = MetricLog(workdir, start_step=start, param_names=_param_names(config))
+            stack.enter_context(log)
+        recorder = StepRecorder(
+            log,
+            stack.enter_context(Progress(start_step=start, num_steps=setup.num_steps)),
+            batch_size=program.examples_per_step,
+            log_every=config.log_every,
+            learning_rate=learning_rates(config.optimizer, setup.num_steps),
+        )
+        if make_hook and log:
+            hook = make_hook(config, setup, workdir, log)
+            hook.begin(state)
+        hosts.meet("the first pictures")
+        state, evaluation = _train(
+            config, setup, program, train, state, saver, recorder, hook, stop_asked
+        )
+        if evaluation is not None:
+            trained = Trained(state, evaluation, recorder.train_seconds)
+            if with_result and writes:
+                write_result(workdir, _result(config, setup, trained))
             if hook:
-                hook.begin(state)
-            state, evaluation = _train(
-                config, setup, program, train, state, saver, recorder, hook, stop_asked
-            )
-            if evaluation is not None:
-                trained = Trained(state, evaluation, recorder.train_seconds)
-                if with_result:
-                    write_result(workdir, _result(config, setup, trained))
-                if hook:
-                    hook.finish(state)  # last, so that a failed picture does not cost the result
-                return trained
+                hook.finish(state)  # last, so that a failed picture does not cost the result
+            return trained
     print(f"stopped at step {int(state.step)}: run the same command again to resume")
     return None
 
@@ -149,6 +187,9 @@ def run(
 @contextmanager
 def _claimed(workdir: Path, config: ConfigDict) -> Iterator[None]:
     """Makes the folder this run's, and keeps other processes from training in it."""
+    if not hosts.is_writer():
+        yield
+        return
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -210,8 +251,8 @@ def _train(
     evaluation = None
     dispatches = _dispatches(setup, step, config.steps_per_dispatch)
     with closing(prefetch(program.batches, dispatches)) as stream:
-        for step, end, batch in stream:
-            if stop_asked.is_set():
+        for dispatch, (step, end, batch) in enumerate(stream):
+            if hosts.stop_here(stop_asked.is_set(), dispatch):
                 recorder.finish()
                 if step > saved_step:
                     checkpoints.save(state)
@@ -230,6 +271,7 @@ def _train(
                 saved_step = end
                 if hook and end < setup.num_steps:
                     hook.evaluated(end, state, recorder.train_seconds)
+                hosts.meet(f"the files of step {end}")
     return state, evaluation or program.evaluate(state)
 
 
@@ -245,9 +287,14 @@ def _initial_or_saved_state(
     config: ConfigDict, setup: Setup, initial: TrainState, directory: Path
 ) -> TrainState:
     """Returns the state to start from, on all devices, and moves unusable checkpoints aside."""
-    saved, unusable = restore_newest(directory, initial, config=config, num_steps=setup.num_steps)
-    for path in unusable:
-        aside = directory.with_name("broken_checkpoints") / f"{path.name}-{time.time_ns()}"
-        aside.parent.mkdir(exist_ok=True)
-        path.rename(aside)
-    return replicate(saved or initial)
+    state = initial
+    if hosts.is_writer():
+        saved, unusable = restore_newest(
+            directory, initial, config=config, num_steps=setup.num_steps
+        )
+        for path in unusable:
+            aside = directory.with_name("broken_checkpoints") / f"{path.name}-{time.time_ns()}"
+            aside.parent.mkdir(exist_ok=True)
+            path.rename(aside)
+        state = saved or initial
+    return replicate(hosts.from_writer(state))

@@ -4,13 +4,14 @@ import collections
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
 from stn_jax.experiments.durations import about
+from stn_jax.experiments.training import hosts
 from stn_jax.experiments.training.diverged import TrainingDivergedError
 from stn_jax.experiments.training.evaluation import Evaluation
 from stn_jax.experiments.training.parallel import Metrics
@@ -28,12 +29,13 @@ _MARKS = 20  # the time left is judged by as many hundredths of the run
 
 
 def progress_bar(total: int, unit: str, *, done: int = 0) -> tqdm:
-    """Returns a bar on stderr, which is invisible unless that is a terminal."""
+    """Returns a bar on stderr, which is invisible unless that is a terminal, and in other processes
+    than the one that prints."""
     return tqdm(
         total=total,
         initial=done,
         unit=unit,
-        disable=not sys.stderr.isatty(),
+        disable=not (hosts.is_writer() and sys.stderr.isatty()),
         dynamic_ncols=True,
         leave=False,
         bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]",
@@ -113,6 +115,7 @@ class Progress:
 class StepRecorder:
     """Records the steps' metrics one dispatch late, so that the device never waits for the host.
 
+    Without a log, which only the process that writes has, it checks and prints them.
     All metrics of every step must be finite. Means over `log_every` steps, or over
     a dispatch if it has more steps, are logged.
 
@@ -124,14 +127,14 @@ class StepRecorder:
 
     def __init__(
         self,
-        log: MetricLog,
+        log: MetricLog | None,
         progress: Progress,
         *,
         batch_size: int,
         log_every: int,
         learning_rate: Callable[[int], float],
     ):
-        self.train_seconds = log.train_seconds
+        self.train_seconds = log.train_seconds if log else 0.0
         self._log = log
         self._progress = progress
         self._batch_size = batch_size
@@ -178,7 +181,7 @@ class StepRecorder:
         """Records and prints the test results after `step` steps."""
         if not (evaluation.loss < HOPELESS_LOSS).all():
             raise _diverged("test loss", step, evaluation.loss.max())
-        self._log.write(
+        self._log_metrics(
             step,
             {
                 "test_loss": evaluation.loss,
@@ -216,7 +219,7 @@ class StepRecorder:
         steps = jax.tree.map(lambda *parts: np.concatenate(parts), *self._unwritten)
         means = {name: value.mean(axis=0) for name, value in steps.items()}
         rate = len(steps["loss"]) * self._batch_size / self._unwritten_seconds
-        self._log.write(
+        self._log_metrics(
             step,
             {
                 **means,
@@ -226,6 +229,10 @@ class StepRecorder:
             },
         )
         self._unwritten, self._unwritten_seconds = [], 0.0
+
+    def _log_metrics(self, step: int, metrics: Mapping[str, float | np.ndarray]) -> None:
+        if self._log:
+            self._log.write(step, metrics)
 
 
 def _diverged(what: str, step: int, value: float) -> TrainingDivergedError:
