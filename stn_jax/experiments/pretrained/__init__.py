@@ -44,7 +44,7 @@ def list_pretrained() -> list[Card]:
 
     >>> cards = stn_jax.list_pretrained()
     >>> print(cards[0])
-    cnn: 2.56% errors on mnist rts (tfds: 60000 train, 10000 test); 126,282 parameters, 0.2 MB, \
+    cnn: 2.56% errors on mnist rts (tfds: 60000 train, 10000 test); 126,282 parameters, 0.3 MB, \
 Apache-2.0; input [B, 42, 42, 1] float32, 0..1, bright on black
     """
     return [_read_card(name) for name in pretrained_names()]

@@ -103,7 +103,7 @@ WRONG = {
     "table of eval": (["--mode=eval", "--out=x"], "--out is for --mode=predict"),
     "format of report": (["--mode=report", "--format=jax"], "--format is for --mode=export"),
     "crops of eval": (["--mode=eval", "--save-crops"], "--save-crops is for --mode=predict"),
-    "no answers": (["--mode=predict", "--top=0"], "positive integer"),
+    "no answers": (["--mode=predict", "--top=0"], "not a positive integer"),
     "eval of nothing": (["--mode=eval", "--workdir=nowhere"], "no run in --workdir=nowhere"),
 }
 
