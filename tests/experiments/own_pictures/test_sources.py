@@ -144,7 +144,7 @@ def test_a_damaged_list_of_what_was_left_out_is_told(tmp_path, folder, content):
     load_pictures(config)
     (path,) = tmp_path.glob("own_pictures/*/left_out.json")
     path.write_text(content)
-    with pytest.raises(UserError, match="cannot read the pictures in .*: delete that folder"):
+    with pytest.raises(UserError, match=r"cannot read the pictures in .*: delete that folder"):
         load_pictures(config)
 
 

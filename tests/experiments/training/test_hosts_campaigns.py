@@ -1,0 +1,111 @@
+"""Campaigns: shapes of several processes, and some that are stopped or killed at random moments."""
+
+import json
+import random
+import signal
+
+import pytest
+from orbax.checkpoint import v1 as ocp
+
+from tests.experiments.tiny import launch_command, read_metrics
+from tests.experiments.tiny_numbers import launch_numbers_command
+from tests.experiments.training.groups import Group
+from tests.experiments.training.test_hosts import assert_same_training
+
+pytestmark = pytest.mark.stress
+
+SHAPES = [(1, 8), (2, 4), (4, 2)]
+SGD = ("--config.optimizer.name=sgd", "--config.optimizer.learning_rate=0.01")
+STEPS = 200
+
+
+def digits(workdir, tmp_path):
+    """Returns a command with batch statistics."""
+    del tmp_path  # nothing is prepared
+    return launch_command(workdir, *SGD, variant="st_cnn_affine,modern")
+
+
+def numbers(workdir, tmp_path):
+    """Returns a command with dropout and batch statistics."""
+    return [*launch_numbers_command("single", tmp_path / "data", workdir), *SGD]
+
+
+@pytest.mark.parametrize("command", [digits, numbers])
+def test_any_shape_gives_the_same_training(command, tmp_path):
+    workdirs = []
+    for processes, devices in SHAPES:
+        workdir = tmp_path / f"{processes}x{devices}"
+        with Group(processes, devices) as group:
+            ended = group.launch(command(workdir, tmp_path))
+        assert {process.code for process in ended} == {0}, ended
+        workdirs.append(workdir)
+    for workdir in workdirs[1:]:
+        assert_same_training(workdir, workdirs[0])
+
+
+def long_command(workdir):
+    epochs = ("--config.num_epochs=40", "--config.eval_every_epochs=8", "--config.log_every=9")
+    return launch_command(workdir, *epochs, variant="fcn")
+
+
+def outcome(workdir):
+    """Returns what a run has computed; fails if it has left anything unfinished."""
+    checkpoints = workdir / "checkpoints"
+    assert all(path.name.isdigit() for path in checkpoints.iterdir())
+    assert not (workdir / "broken_checkpoints").exists()
+    tested = {r["step"]: r["test_loss"] for r in read_metrics(workdir) if "test_loss" in r}
+    digest = ocp.metadata((checkpoints / str(STEPS)).absolute()).custom_metadata["sha256"]
+    return digest, tested, json.loads((workdir / "result.json").read_text())["test_error_percent"]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    with Group(2, 1, heartbeat=6) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pair, tmp_path_factory):
+    """The outcome of a run that nothing stops, and the processor time that each process takes."""
+    for name in ("first", "compiled"):  # the second one finds compiled programs
+        workdir = tmp_path_factory.mktemp(name)
+        ended = pair.launch(long_command(workdir))
+        assert {process.code for process in ended} == {0}, ended
+    return outcome(workdir), min(process.seconds for process in ended)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("case", range(10))
+def test_all_stop_when_one_does_and_the_same_command_resumes(
+    pair, undisturbed, tmp_path, number, case
+):
+    expected, seconds = undisturbed
+    rng = random.Random(f"{number} {case}")
+    which, moment = rng.randrange(2), rng.uniform(0.1, 1.0) * seconds
+    ended = pair.launch(long_command(tmp_path), signals={which: [(number, moment)]})
+    if {process.code for process in ended} != {0}:  # the signal came before the end
+        assert all(process.code != 0 for process in ended), ended
+        other = ended[1 - which]
+        if number == signal.SIGKILL:
+            assert ended[which].code == 128 + number
+            assert "another process of this run" in other.stderr.splitlines()[-1], ended
+        again = pair.launch(long_command(tmp_path))
+        assert {process.code for process in again} == {0}, again
+    assert outcome(tmp_path) == expected
+
+
+def test_a_run_goes_on_in_another_shape(tmp_path):
+    whole, split = tmp_path / "whole", tmp_path / "split"
+    with Group(1, 4) as one, Group(2, 2) as two:
+        (ended,) = one.launch([*long_command(whole), *SGD])
+        assert ended.code == 0, ended
+        _stopped(one, [*long_command(split), *SGD], ended.seconds / 2)
+        _stopped(two, [*long_command(split), *SGD], 1.0)
+        (ended,) = one.launch([*long_command(split), *SGD])
+        assert ended.code == 0, ended
+    assert_same_training(split, whole)
+
+
+def _stopped(group, command, seconds):
+    ended = group.launch(command, signals={0: [(signal.SIGTERM, seconds)]})
+    assert {process.code for process in ended} <= {0, 128 + signal.SIGTERM}, ended
