@@ -60,14 +60,14 @@ class Ended(NamedTuple):
 class ForkedRuns:
     """Use it as a context manager."""
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, devices: int = 1, preparation: str = ""):
+        self._folder, self._devices, self._preparation = folder, devices, preparation
 
     def __enter__(self) -> "ForkedRuns":
         self._server = subprocess.Popen(
-            [sys.executable, "-c", _SERVER],
+            [sys.executable, "-c", self._preparation + _SERVER],
             cwd=REPOSITORY,
-            env=environment(1) | {"PYTHONPATH": str(REPOSITORY)},
+            env=environment(self._devices) | {"PYTHONPATH": str(REPOSITORY)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,0 +1,74 @@
+"""Groups of real processes that train one run together, on this machine's loopback interface."""
+
+import contextlib
+import socket
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.experiments.forked import Ended, ForkedRuns
+
+SHORT_TIMES = """
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "4"  # so that the program need not start again
+from stn_jax.experiments.training import hosts
+hosts.CONNECT_SECONDS, hosts.HEARTBEAT_SECONDS = {connect}, {heartbeat}
+"""
+
+
+class Group:
+    """Starts the same command in N processes of D devices. Use it as a context manager."""
+
+    def __init__(self, processes: int, devices: int, *, connect: int = 120, heartbeat: int = 100):
+        self._stack = contextlib.ExitStack()
+        times = SHORT_TIMES.format(connect=connect, heartbeat=heartbeat)
+        self._new = [
+            lambda folder=self._stack.enter_context(tempfile.TemporaryDirectory()): ForkedRuns(
+                Path(folder), devices, times
+            )
+            for _ in range(processes)
+        ]
+
+    def __enter__(self) -> "Group":
+        self._runs = [self._stack.enter_context(new()) for new in self._new]
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._stack.close()
+
+    def launch(
+        self, command: list[str], signals: dict[int, list[tuple[int, float]]] | None = None
+    ) -> list[Ended]:
+        """Runs a command in all processes.
+
+        Args:
+            command: the command, which names neither the coordinator nor the process.
+            signals: what is sent to which process, as in `ForkedRuns.launch`.
+        """
+        joined = [command]
+        if len(self._runs) > 1:
+            joined = [
+                [*command, *flags(i, len(self._runs), port)]
+                for port in [free_port()]
+                for i in range(len(self._runs))
+            ]
+        with ThreadPoolExecutor(len(self._runs)) as pool:
+            futures = [
+                pool.submit(run.launch, own, *(signals or {}).get(i, ()))
+                for i, (run, own) in enumerate(zip(self._runs, joined, strict=True))
+            ]
+        return [future.result() for future in futures]
+
+
+def flags(process: int, processes: int, port: int) -> list[str]:
+    return [
+        f"--coordinator=127.0.0.1:{port}",
+        f"--num_processes={processes}",
+        f"--process_id={process}",
+    ]
+
+
+def free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return trial.getsockname()[1]
