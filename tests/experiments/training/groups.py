@@ -21,16 +21,15 @@ class Group:
 
     def __init__(self, processes: int, devices: int, *, connect: int = 120, heartbeat: int = 100):
         self._stack = contextlib.ExitStack()
-        times = SHORT_TIMES.format(connect=connect, heartbeat=heartbeat)
-        self._new = [
-            lambda folder=self._stack.enter_context(tempfile.TemporaryDirectory()): ForkedRuns(
-                Path(folder), devices, times
-            )
-            for _ in range(processes)
-        ]
+        self._processes, self._devices = processes, devices
+        self._times = SHORT_TIMES.format(connect=connect, heartbeat=heartbeat)
 
     def __enter__(self) -> "Group":
-        self._runs = [self._stack.enter_context(new()) for new in self._new]
+        self._runs = []
+        for _ in range(self._processes):
+            folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
+            runs = ForkedRuns(folder, self._devices, self._times)
+            self._runs.append(self._stack.enter_context(runs))
         return self
 
     def __exit__(self, *exception) -> None:
