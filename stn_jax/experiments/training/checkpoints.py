@@ -21,6 +21,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
+from orbax.checkpoint.experimental.v1._src.saving import execution
 
 from stn_jax.errors import UserError, one_line
 from stn_jax.experiments.tasks import find_task
@@ -44,8 +45,8 @@ class Checkpoints:
     each state, `contents.json` holds digests of the files, to detect damage, and the shapes of the
     arrays and the settings that the state depends on, to detect checkpoints of other runs.
 
-    Of several processes that train one run, all must call these methods, and one writes: each has
-    the whole state. The others do not use the directory, which need not exist on their hosts.
+    Of several processes that train one run, each has the whole state, and one writes it. The others
+    only check it, and do not use the directory, which need not exist on their hosts.
 
     Args:
         directory: the folder with the checkpoints; it is created if necessary.
@@ -82,12 +83,12 @@ class Checkpoints:
                 f"the parameters after step {step} are not finite and were not saved; earlier "
                 "checkpoints are kept. Try a lower config.optimizer.learning_rate"
             )
-        path = self._directory / f"{step}{UNFINISHED}"
-        digest = {"sha256": _digest(host_state)}
-        with _write_errors(path):
-            ocp.save(path, host_state, checkpointable_name="state", custom_metadata=digest)
         if not hosts.is_writer():
             return
+        path = self._directory / f"{step}{UNFINISHED}"
+        digest = {"sha256": _digest(host_state)}
+        with _write_errors(path), _in_this_process_alone():
+            ocp.save(path, host_state, checkpointable_name="state", custom_metadata=digest)
         if test_error_percent is not None:
             metrics = path / "metrics" / "metrics"
             metrics.parent.mkdir()
@@ -121,14 +122,22 @@ class Checkpoints:
                     shutil.rmtree(path)
 
 
-def _in_this_process_alone() -> ocp.Context:
-    """Returns Orbax's context for reading in one of several processes, which waits for no other."""
+@contextlib.contextmanager
+def _in_this_process_alone() -> Iterator[None]:
+    """Makes Orbax wait for no other process of the run."""
+    if hosts.count() == 1:
+        yield
+        return
     this = jax.process_index()
-    return ocp.Context(
-        multiprocessing_options=ocp.options.MultiprocessingOptions(
-            primary_host=this, active_processes={this}
-        )
-    )
+    options = ocp.options.MultiprocessingOptions(primary_host=this, active_processes={this})
+    compare = execution._check_directory_consistency
+    # Compares the path with those of all processes, also of those that are not active.
+    execution._check_directory_consistency = lambda path: None
+    try:
+        with ocp.Context(multiprocessing_options=options):
+            yield
+    finally:
+        execution._check_directory_consistency = compare
 
 
 @contextlib.contextmanager

@@ -141,10 +141,8 @@ def _run(
     with_result: bool,
     make_hook: MakeHook | None,
 ) -> Trained | None:
-    directory = workdir.absolute() / "checkpoints"
+    directory = workdir / "checkpoints"
     state = _initial_or_saved_state(config, setup, program.initial, directory)
-    # Orbax wants to know the folder in all processes.
-    directory = Path(hosts.meet("the run's folder", note=str(directory))[0])
     start, writes = int(state.step), hosts.is_writer()
     if start < setup.num_steps and writes:
         note_environment(workdir, start)
@@ -297,4 +295,5 @@ def _initial_or_saved_state(
             aside.parent.mkdir(exist_ok=True)
             path.rename(aside)
         state = saved or initial
+    hosts.meet("the run's folder")
     return replicate(hosts.from_writer(state))
