@@ -22,6 +22,7 @@ from stn_jax.experiments.data import tfds_support
 from stn_jax.experiments.data.unusable import UnusableError
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.training.memory import memory_bytes
+from stn_jax.experiments.workdir.json_files import COUNT, LIST_OF_TEXTS, check_entries
 
 _AT_ONCE, _BYTES_AT_ONCE = 512, 64 << 20  # images made together before they are written
 _MIXING_SEED = 1607_2011  # the competition of GTSRB, whose signs were the first to be mixed so
@@ -195,6 +196,9 @@ def _read(folder: Path, content: Content) -> Cached:
         left_out = {}
         if (folder / _LEFT_OUT).exists():
             left_out = json.loads((folder / _LEFT_OUT).read_text())
+            check_entries(left_out, {})
+            for entry in left_out.values():
+                check_entries(entry, {"count": COUNT, "names": LIST_OF_TEXTS})
         count = content.settings["count"] - sum(entry["count"] for entry in left_out.values())
     if recorded != content.settings:
         differing = [

@@ -27,6 +27,10 @@ NUMBER = Kind("a finite number", _is_number)
 COUNT = Kind("a whole number", lambda value: type(value) is int and 0 <= value < 2**63)
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
+LIST_OF_TEXTS = Kind(
+    "a list of texts",
+    lambda value: isinstance(value, list) and all(isinstance(text, str) for text in value),
+)
 TEXTS = Kind(
     "an object of texts",
     lambda value: isinstance(value, dict) and all(isinstance(text, str) for text in value.values()),

@@ -137,6 +137,17 @@ def test_a_picture_that_cannot_be_used_is_named_and_counted_each_time(tmp_path, 
     }
 
 
+@pytest.mark.parametrize("content", ["[]", '{"a": 1}', '{"a": {"count": 1, "names": 2}}', "{"])
+def test_a_damaged_list_of_what_was_left_out_is_told(tmp_path, folder, content):
+    (folder / "train" / "cat" / "empty.png").touch()
+    config = data_config(folder, tmp_path)
+    load_pictures(config)
+    (path,) = tmp_path.glob("own_pictures/*/left_out.json")
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"cannot read the pictures in .*: delete that folder"):
+        load_pictures(config)
+
+
 def test_a_picture_that_may_not_be_read_is_left_out_until_it_may(public_folder):
     folder = write_pictures(public_folder / "pets", {"a": 5, "b": 5})
     data_dir = public_folder / "data"
