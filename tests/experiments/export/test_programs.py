@@ -27,7 +27,10 @@ RUNS = {
     "signs": lambda path: tiny_signs_config("single", path),
 }
 MORE_RUNS = {
-    **{f"{family} fcn": lambda path, f=family: tiny_config(f"st_fcn_{f}") for family in FAMILIES},
+    **{
+        f"{family} fcn": lambda path, f=family: tiny_config("st_fcn_affine", model__family=f)
+        for family in FAMILIES
+    },
     "cnn": lambda path: tiny_config("st_cnn_affine", model__features=(4, 6)),
     "numbers, one transformer": lambda path: tiny_numbers_config("single", path),
     "numbers, standardised": lambda path: tiny_numbers_config("cnn", path, data__standardise=True),
@@ -84,7 +87,10 @@ def assert_exports_to_onnx(networks):
         session = runtime.InferenceSession(onnx_model(network))
         for count in (1, 3):
             (found,) = session.run(["probabilities"], {"pixels": pixels[:count]})
-            np.testing.assert_allclose(found, expected[:count], atol=1e-4, err_msg=name)
+            # Pixels of nearly the same luminance may change their ranks by rounding.
+            is_ranked = network.config.data.get("contrast") == "equalise"
+            atol = 1e-3 if is_ranked else 1e-4
+            np.testing.assert_allclose(found, expected[:count], atol=atol, err_msg=name)
 
 
 @pytest.fixture(scope="module")
