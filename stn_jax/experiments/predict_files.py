@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from stn_jax.errors import UserError, one_line, printable
+from stn_jax.experiments.data.picture_files import PICTURE_SUFFIXES
 from stn_jax.experiments.tasks import read_image
 from stn_jax.experiments.trained_networks import NUM_ANSWERS, Network, Prediction
 from stn_jax.files import write_atomically
@@ -19,8 +20,6 @@ from stn_jax.visualization import draw_answer, png_bytes
 
 Outcome = tuple[Path, Prediction | UserError]
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-_SUFFIXES |= {".ppm", ".pgm", ".pbm", ".pnm"}
 _LONGEST_STEM = 60  # characters, so that every file system takes the name
 
 
@@ -35,7 +34,7 @@ def picture_paths(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in _SUFFIXES]
+        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in PICTURE_SUFFIXES]
         inside = [p for p in inside if not p.is_dir()]
         if not inside:
             raise UserError(f"{path} holds no pictures: name a folder with PNG or JPEG files")

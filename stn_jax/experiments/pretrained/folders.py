@@ -49,7 +49,7 @@ def network_files(
     Arrays that float16 represents exactly are stored in it.
     """
     config = ConfigDict(config.to_dict())
-    for name in ("data_dir", "manual_dir"):
+    for name in ("data_dir", "manual_dir", "dir", "list"):
         if name in config.data:
             config.data[name] = ""
     arrays = {name: _stored(np.asarray(x)) for name, x in flatten_dict(variables, sep=".").items()}
