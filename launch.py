@@ -2,6 +2,7 @@
 
 Usage:
     python launch.py --config=configs/NAME.py[:VARIANT] [--workdir=DIR] [--config.key=value ...]
+    python launch.py --config=... --coordinator=HOST:PORT|auto [--num_processes=N --process_id=I]
     python launch.py --mode=eval --workdir=DIR
     python launch.py --mode=predict --workdir=DIR [--top=N] [--out=DIR|FILE] IMAGE|FOLDER ...
     python launch.py --mode=predict --pretrained=NAME [--out=DIR [--save-crops]] IMAGE|FOLDER ...

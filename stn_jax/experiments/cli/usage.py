@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 USAGE = """\
 usage: stn-jax train CONFIG[:VARIANT] [--workdir=DIR] [--config.key=value ...]
+       stn-jax train ... --coordinator=HOST:PORT|auto [--num_processes=N --process_id=I]
        stn-jax eval --workdir=DIR
        stn-jax predict --workdir=DIR [--top=N] [--out=DIR|FILE] IMAGE|FOLDER ...
        stn-jax predict --pretrained=NAME [--out=DIR [--save-crops]] IMAGE|FOLDER ...
