@@ -86,10 +86,11 @@ def test_settings_that_differ_are_noticed_at_the_start(pair, tmp_path):
     ended = pair.launch(
         command(tmp_path / "run"), own=[[], ["--config.optimizer.learning_rate=0.5"]]
     )
-    assert {process.code for process in ended} == {2}
-    for process in ended:
-        line = process.stderr.splitlines()[-1]
-        assert "optimizer.learning_rate: 0.01 in process 0, 0.5 in process 1" in line
+    first, second = ended
+    assert first.code == 2
+    assert second.code in (2, 3)  # 3 if the first one has gone before the second one could tell it
+    line = first.stderr.splitlines()[-1]
+    assert "optimizer.learning_rate: 0.01 in process 0, 0.5 in process 1" in line
     assert not (tmp_path / "run").exists()
 
 
