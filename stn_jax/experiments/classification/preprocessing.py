@@ -8,7 +8,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from stn_jax.experiments.data.augmentation import make_jitter, random_affine_map
-from stn_jax.experiments.data.examples import Preprocessing
+from stn_jax.experiments.data.examples import Preprocessing, of_each, of_each_at_random
 from stn_jax.sampling import sample
 from stn_jax.transforms import affine_grid
 
@@ -47,15 +47,7 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
             image = jnp.where(is_mirrored, image[:, ::-1], image)
         return normalise(jitter(image, light_key))
 
-    def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
-        return jax.vmap(train_image)(images.astype(jnp.float32) / 255, keys)
-
-    def preprocess_test(images: Array, ids: Array) -> Array:
-        del ids  # test images have no randomness
-        return jax.vmap(normalise)(images.astype(jnp.float32) / 255)
-
-    return Preprocessing(preprocess_train, preprocess_test)
+    return Preprocessing(of_each_at_random(train_image), of_each(normalise))
 
 
 def standardise(image: Array) -> Array:

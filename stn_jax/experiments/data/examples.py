@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -34,6 +36,28 @@ class Preprocessing(NamedTuple):
     test: Callable[[Array, Array], Array]  # (images, ids)
     # The same without random choices, (images, ids); None if `test` makes none.
     undistorted: Callable[[Array, Array], Array] | None = None
+
+
+def of_each(function: Callable[[Array], Array]) -> Callable[[Array, Array], Array]:
+    """Makes a function of one image in 0..1 one of (images, ids), as `Preprocessing` has them."""
+
+    def preprocess(images: Array, ids: Array) -> Array:
+        del ids  # there is no randomness
+        return jax.vmap(function)(images.astype(jnp.float32) / 255)
+
+    return preprocess
+
+
+def of_each_at_random(
+    function: Callable[[Array, Array], Array],
+) -> Callable[[Array, Array, Array], Array]:
+    """Makes a function of one image in 0..1 and a key one of (images, ids, key)."""
+
+    def preprocess(images: Array, ids: Array, key: Array) -> Array:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
+        return jax.vmap(function)(images.astype(jnp.float32) / 255, keys)
+
+    return preprocess
 
 
 class Data(NamedTuple):

@@ -14,7 +14,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from stn_jax.experiments.data.augmentation import random_linear_map, random_warp
-from stn_jax.experiments.data.examples import Examples, Preprocessing
+from stn_jax.experiments.data.examples import Examples, Preprocessing, of_each, of_each_at_random
 from stn_jax.experiments.distorted_mnist.distortions import (
     CANVAS,
     DIGIT_SIZE,
@@ -42,20 +42,11 @@ def make_preprocessing(config: ConfigDict, train: Examples) -> Preprocessing:
         distort_key, _, warp_key, linear_key = jax.random.split(key, 4)
         return distort(image, distort_key, make_warp(warp_key, linear_key))
 
-    def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
-        return jax.vmap(train_image)(images.astype(jnp.float32) / 255, keys)
-
     def preprocess_test(images: Array, ids: Array) -> Array:
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(_TEST_SET_SEED), ids)
-        return jax.vmap(distort)(images.astype(jnp.float32) / 255, keys)
+        return of_each_at_random(distort)(images, ids, jax.random.key(_TEST_SET_SEED))
 
-    def preprocess_undistorted(images: Array, ids: Array) -> Array:
-        del ids
-        upright = functools.partial(centred, key=None, canvas=CANVAS[config.distortion])
-        return jax.vmap(upright)(images.astype(jnp.float32) / 255)
-
-    return Preprocessing(preprocess_train, preprocess_test, preprocess_undistorted)
+    upright = functools.partial(centred, key=None, canvas=CANVAS[config.distortion])
+    return Preprocessing(of_each_at_random(train_image), preprocess_test, of_each(upright))
 
 
 def _make_warp(config: ConfigDict) -> Callable[[Array, Array], Array | None]:

@@ -9,7 +9,7 @@ from jax import Array
 from ml_collections import ConfigDict
 
 from stn_jax.experiments.data.augmentation import make_jitter, random_crop, random_linear_map
-from stn_jax.experiments.data.examples import Preprocessing
+from stn_jax.experiments.data.examples import Preprocessing, of_each, of_each_at_random
 from stn_jax.experiments.street_numbers.shapes import crop_shape, picture_shape
 from stn_jax.sampling import sample
 from stn_jax.transforms import affine_grid
@@ -40,30 +40,19 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     )
     jitter = make_jitter(config.augment)
     crop = _make_crop(config)
-
     centred = functools.partial(normalise, standardise=config.standardise)
 
     def train_image(image: Array, key: Array) -> Array:
         light_key, crop_key = jax.random.split(key)
-        image = crop(jitter(image, light_key), crop_key)
-        image = centred(image)
+        image = centred(crop(jitter(image, light_key), crop_key))
         if config.augment.invert:
             image = image * jax.random.rademacher(jax.random.fold_in(key, 0), (), image.dtype)
         return image
 
     def test_image(image: Array) -> Array:
-        image = image[top : top + height, left : left + width]
-        return centred(image)
+        return centred(image[top : top + height, left : left + width])
 
-    def preprocess_train(images: Array, ids: Array, key: Array) -> Array:
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids)
-        return jax.vmap(train_image)(images.astype(jnp.float32) / 255, keys)
-
-    def preprocess_test(images: Array, ids: Array) -> Array:
-        del ids  # test images have no randomness
-        return jax.vmap(test_image)(images.astype(jnp.float32) / 255)
-
-    return Preprocessing(preprocess_train, preprocess_test)
+    return Preprocessing(of_each_at_random(train_image), of_each(test_image))
 
 
 def normalise(image: Array, *, standardise: bool) -> Array:

@@ -29,8 +29,7 @@ _MARKS = 20  # the time left is judged by as many hundredths of the run
 
 
 def progress_bar(total: int, unit: str, *, done: int = 0) -> tqdm:
-    """Returns a bar on stderr, which is invisible unless that is a terminal, and in other processes
-    than the one that prints."""
+    """Returns a bar on stderr, visible if that is a terminal of the process that prints."""
     return tqdm(
         total=total,
         initial=done,

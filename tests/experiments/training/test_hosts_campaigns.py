@@ -1,23 +1,22 @@
 """Campaigns: shapes of several processes, and some that are stopped or killed at random moments."""
 
-import json
 import random
 import signal
 
 import numpy as np
 import pytest
-from orbax.checkpoint import v1 as ocp
 
 from tests.experiments.tiny import launch_command, read_metrics
 from tests.experiments.tiny_numbers import launch_numbers_command
 from tests.experiments.training.groups import Group
 from tests.experiments.training.test_hosts import assert_same_training
+from tests.experiments.training.test_interruptions import command as long_command
+from tests.experiments.training.test_interruptions import outcome
 
 pytestmark = pytest.mark.stress
 
 SHAPES = [(1, 8), (2, 4), (4, 2)]
 SGD = ("--config.optimizer.name=sgd", "--config.optimizer.learning_rate=0.01")
-STEPS = 200
 
 
 def digits(workdir, tmp_path):
@@ -45,21 +44,6 @@ def test_any_shape_gives_the_same_training(command, tmp_path, monkeypatch):
         workdirs.append(workdir)
     for workdir in workdirs[1:]:
         assert_same_training(workdir, workdirs[0])
-
-
-def long_command(workdir):
-    epochs = ("--config.num_epochs=40", "--config.eval_every_epochs=8", "--config.log_every=9")
-    return launch_command(workdir, *epochs, variant="fcn")
-
-
-def outcome(workdir):
-    """Returns what a run has computed; fails if it has left anything unfinished."""
-    checkpoints = workdir / "checkpoints"
-    assert all(path.name.isdigit() for path in checkpoints.iterdir())
-    assert not (workdir / "broken_checkpoints").exists()
-    tested = {r["step"]: r["test_loss"] for r in read_metrics(workdir) if "test_loss" in r}
-    digest = ocp.metadata((checkpoints / str(STEPS)).absolute()).custom_metadata["sha256"]
-    return digest, tested, json.loads((workdir / "result.json").read_text())["test_error_percent"]
 
 
 @pytest.fixture(scope="module")
