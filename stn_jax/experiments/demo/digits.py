@@ -58,6 +58,15 @@ class Pose(NamedTuple):
     bend: float = 0.0  # how far the digit's top and bottom edges lie to the right of its middle
 
 
+SLIDERS = {
+    "turn": ("Turn left (degrees)", -90, 90, 1),
+    "scale": ("Scale", 0.5, 1.5, 0.05),
+    "right": ("Shift right (pixels)", -14, 14, 0.5),
+    "down": ("Shift down (pixels)", -14, 14, 0.5),
+    "bend": ("Bend (pixels)", -8, 8, 0.5),
+}
+"""(label, lowest, highest, step) of each field of `Pose`."""
+
 CASES = {
     "Turned left: the CNN fails": (233, Pose(turn=45.0)),
     "Turned right: the CNN fails": (6, Pose(turn=-45.0)),

@@ -26,15 +26,6 @@ from stn_jax.experiments.traffic_signs.drawn_signs import SIGNS, View, photograp
 MAX_SCENE = 999
 
 _FOLDER = Path(__file__).parent
-_SLIDERS = {
-    "turn": ("Turn left (degrees)", -90, 90, 1),
-    "scale": ("Scale", 0.5, 1.5, 0.05),
-    "right": ("Shift right (pixels)", -14, 14, 0.5),
-    "down": ("Shift down (pixels)", -14, 14, 0.5),
-    "bend": ("Bend (pixels)", -8, 8, 0.5),
-}
-"""(label, lowest, highest, step) of each field of `digits.Pose`."""
-
 _VIEW_SLIDERS = {
     "turn": ("Turn left (degrees)", -90, 90, 1),
     "scale": ("Scale", 0.4, 1.5, 0.05),
@@ -43,7 +34,7 @@ _VIEW_SLIDERS = {
     "shade": ("Shade", 0, 1, 0.05),
     "blur": ("Blur (%)", 0, 8, 0.5),
 }
-"""The same of each field of `View`."""
+"""(label, lowest, highest, step) of each field of `View`."""
 
 _WAIT = message("Loading the networks ...")
 
@@ -120,7 +111,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
                 clear = gr.Button("Clear", size="sm", min_width=80)
                 reset = gr.Button("Reset", size="sm", min_width=80)
             case = gr.Dropdown(list(digits.CASES), value=None, label="Or choose a case")
-            sliders = _sliders(digits.Pose(), _SLIDERS)
+            sliders = _sliders(digits.Pose(), digits.SLIDERS)
         with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
             view = gr.HTML(_WAIT, apply_default_css=False, elem_classes="stn-view")
     gr.HTML(
@@ -152,7 +143,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
         return *pose, *picked(number, *pose)
 
     def opened(request: gr.Request):
-        pose = links.sliders(request.query_params, digits.Pose(), _SLIDERS)
+        pose = links.sliders(request.query_params, digits.Pose(), digits.SLIDERS)
         number = links.whole(request.query_params, "digit", digits.NUM_DIGITS - 1)
         return *pose, *(any_picked(*pose) if number is None else picked(number, *pose))
 
@@ -167,7 +158,7 @@ def _digits_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
         **AT_ONCE,
     )
     case.input(chosen, case, [*sliders, *outputs], **AT_ONCE)
-    within = _within([None, None, *_limits(_SLIDERS)])
+    within = _within([None, None, *_limits(digits.SLIDERS)])
     for slider in sliders:
         slider.input(shown, [digit, number, *sliders], view, js=within, **AT_ONCE)
     page.load(opened, None, [*sliders, *outputs], **AT_ONCE)

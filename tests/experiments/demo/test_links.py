@@ -3,8 +3,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from stn_jax.experiments.demo import links
-from stn_jax.experiments.demo.digits import Pose
-from stn_jax.experiments.demo.tabs import _SLIDERS as SLIDERS
+from stn_jax.experiments.demo.digits import SLIDERS, Pose
 
 
 def query(link):
