@@ -59,6 +59,8 @@ def show(axis: Axes, title: str, image, grid=None, lines: int = 7) -> None:
     axis.set_axis_off()
     if grid is not None:
         draw_grid(axis, grid, image.shape[:2], lines)
+        if np.abs(grid).max() <= 1:  # no margin is needed
+            axis.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
 
 
 def align_corners() -> Figure:
