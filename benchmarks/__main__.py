@@ -16,6 +16,7 @@ from absl import app, flags
 
 from benchmarks import (
     agreement,
+    communication,
     floor,
     growth,
     input_pipeline,
@@ -25,7 +26,6 @@ from benchmarks import (
     sampler,
     steps,
     training_run,
-    weak_scaling,
 )
 from benchmarks.checks import WrongResult
 from benchmarks.settings import Settings
@@ -35,7 +35,7 @@ PARTS = {
     "steps": steps,
     "pipeline": input_pipeline,
     "growth": growth,
-    "scaling": weak_scaling,
+    "communication": communication,
     "floor": floor,  # last: it needs the results of `sampler` and `steps`
 }
 
