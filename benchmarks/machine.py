@@ -9,7 +9,10 @@ import jax
 
 from stn_jax.experiments.training.environment import usable_cores
 
-PACKAGES = ("stn_jax", "jax", "jaxlib", "flax", "numpy", "torch", "kornia", "dm_pix")
+PACKAGES = (
+    *("stn_jax", "jax", "jaxlib", "flax", "numpy", "scipy"),
+    *("torch", "kornia", "dm_pix", "torch-interpol"),
+)
 
 
 def describe() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-PEERS = ("torch", "kornia", "dm_pix")
+PEERS = ("torch", "kornia", "dm_pix", "interpol")
 
 
 def have(name: str) -> bool:

@@ -96,7 +96,7 @@ def read(table: str, budget: str, row: str) -> dict | None:
 def speed_line() -> str:
     """Returns a sentence on speed for the README."""
     measured = benchmarks()
-    torch = re.search(r"torch [0-9.]+", measured["machine"]["packages"])[0]
+    torch = re.search(r"torch [0-9.]+", measured["machines"]["sampler"]["packages"])[0]
     sampler, steps = (torch_ratios(measured["parts"][part]) for part in ("sampler", "steps"))
     (cost,) = cost_of_transformers(measured, "4.2, 64 px")
     return (
