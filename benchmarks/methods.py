@@ -1,4 +1,4 @@
-"""Nearest, bilinear and bicubic sampling under each padding against torch, from few numbers to many.
+"""Nearest, bilinear and bicubic sampling under each padding against torch, for 1 to 64 channels.
 
 A cell is torch's time divided by ours. Images are square; rows of batch 1 and of larger batches
 have up to 16 and 4 million numbers. "gradient to points" and "both" include the forward pass.

@@ -7,7 +7,7 @@ column would repeat another one, or that the peer's result is wrong.
 """
 
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def _measure(
 
 
 def timed(
-    samplers: dict[str, Sampler],
+    samplers: Mapping[str, Sampler],
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
     kinds: Iterable[str],
     repeats: tuple[int, int],

@@ -35,7 +35,7 @@ def measure(settings: Settings, earlier: dict[str, list[Record]]) -> list[Record
         for prefilter in (False, True):
             about = {
                 "workload": "x".join(map(str, shape)),
-                "prefilter": "with prefilter" if prefilter else "without",
+                "prefilter": "with prefilter" if prefilter else "without prefilter",
             }
             samplers = _samplers(prefilter)
             records += comparisons.measure(settings, about, arrays, samplers, KINDS)

@@ -43,7 +43,6 @@ FAMILY_WORKLOADS = (WORKLOADS[0], WORKLOADS[3], WORKLOADS[4])
 SHORT_WORKLOADS = (Workload(3, 7, 9, 4),)
 
 
-
 def _method_workloads() -> tuple[Workload, ...]:
     """Returns square images of each number of channels, as single ones and in larger batches."""
     found = []

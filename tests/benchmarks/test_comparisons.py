@@ -33,7 +33,11 @@ def test_a_sampler_that_is_slightly_wrong_is_refused(method, shape):
     wrong = "shifted on here, both: "
     with pytest.raises(WrongResult, match=wrong):
         comparisons.measure(
-            Settings(short=True), {"where": "here"}, arrays, {"ours": make(sample)} | others, ["both"]
+            Settings(short=True),
+            {"where": "here"},
+            arrays,
+            {"ours": make(sample)} | others,
+            ["both"],
         )
 
 
