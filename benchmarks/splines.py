@@ -1,7 +1,8 @@
 """Cubic B-splines of images and volumes against SciPy and torch-interpol.
 
 With the prefilter, the coefficients are computed from the image each time, and so is their
-gradient. The padding is reflection; the grids are those of the other parts. SciPy has no gradients.
+gradient. The padding is reflection; the grids are those of the other parts. SciPy has no gradients,
+and runs on one core.
 """
 
 from collections.abc import Sequence
