@@ -102,7 +102,7 @@ def main(_) -> int:
         tuple(map(int, _CHANNELS.value)),
     )
     modules = _parts(_DEVICE.value)
-    notes = peers.left_out()
+    notes: list[str] = []
     parts, machines = _earlier(Path(_OUT.value), settings)
     measured: Parts = {}
     failed = False
@@ -117,7 +117,7 @@ def main(_) -> int:
             notes.append(f"WRONG: {error}")
             failed = True
         _write(Path(_OUT.value), settings, notes, parts, machines)
-    for note in notes:
+    for note in (*peers.left_out(), *notes):
         print(note)
     print(f"results written to {_OUT.value}")
     return int(failed)

@@ -53,7 +53,7 @@ def _samplers(prefilter: bool) -> dict[str, jax_samplers.Sampler]:
         "ours": jax_samplers.make_sampler(jax.vmap(ours)),
         "SciPy": scipy_samplers.make_sampler(order=3, mode="reflect", prefilter=prefilter),
     }
-    if have("torch") and have("interpol"):
+    if have("torch") and have("torch-interpol"):
         from benchmarks import torch_samplers
 
         samplers["torch-interpol"] = torch_samplers.make_spline_sampler(prefilter)
