@@ -2,11 +2,17 @@
 
 import importlib.util
 
-PEERS = ("torch", "kornia", "dm_pix")
+PEERS = {
+    "torch": "torch",
+    "kornia": "kornia",
+    "dm_pix": "dm_pix",
+    "torch-interpol": "interpol",
+}
+"""The modules of the packages."""
 
 
-def have(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
+def have(package: str) -> bool:
+    return importlib.util.find_spec(PEERS[package]) is not None
 
 
 def left_out() -> list[str]:
