@@ -16,6 +16,7 @@ from absl import app, flags
 
 from benchmarks import (
     agreement,
+    exports,
     floor,
     growth,
     input_pipeline,
@@ -33,6 +34,7 @@ from benchmarks.settings import Settings
 PARTS = {
     "sampler": sampler,
     "steps": steps,
+    "exports": exports,
     "pipeline": input_pipeline,
     "growth": growth,
     "scaling": weak_scaling,

@@ -9,7 +9,7 @@ import jax
 
 from stn_jax.experiments.training.environment import usable_cores
 
-PACKAGES = ("stn_jax", "jax", "jaxlib", "flax", "numpy", "torch", "kornia", "dm_pix")
+PACKAGES = ("stn_jax", "jax", "jaxlib", "flax", "numpy", "torch", "kornia", "dm_pix", "onnxruntime")
 
 
 def describe() -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""The libraries that we compare with, and which of them are installed."""
+"""The packages that only comparisons need, and which of them are installed."""
 
 import importlib.util
 
-PEERS = ("torch", "kornia", "dm_pix")
+PEERS = ("torch", "kornia", "dm_pix", "flatbuffers", "onnx", "onnxruntime", "onnxscript")
 
 
 def have(name: str) -> bool:
@@ -10,7 +10,7 @@ def have(name: str) -> bool:
 
 
 def left_out() -> list[str]:
-    """Returns a line for each library that is missing."""
+    """Returns a line for each package that is missing."""
     return [
         f"{name} is left out, as it is not installed: pip install -r benchmarks/requirements.txt"
         for name in PEERS

@@ -37,7 +37,7 @@ def test_all_parts_are_measured_and_the_machine_is_named(folder):
 
 def test_every_figure_has_its_spread_and_is_against_ours(folder):
     results = json.loads((folder / "results.json").read_text())
-    for part in ("sampler", "steps"):
+    for part in ("sampler", "steps", "exports"):
         for record in results["parts"][part]:
             for key in ("seconds", "ratio"):
                 low, middle, high = record[key]
