@@ -30,7 +30,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 _ELEMENTWISE = {
-    **{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min"},
+    **{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "min": "Min"},
     **{"eq": "Equal", "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual"},
     **{"lt_to": "Less", "le_to": "LessOrEqual", "pow": "Pow"},
     **{"and": "And", "or": "Or", "not": "Not"},
@@ -184,7 +184,9 @@ def _split(graph: Graph, output: Any, x: Tensor, *, sizes: tuple[int, ...], axis
     shapes = ((*x.shape[:axis], size, *x.shape[axis + 1 :]) for size in sizes)
     ends = np.cumsum([0, *sizes])
     return [
-        graph.add("Slice", x, *(np.array([at]) for at in (start, end, axis)), shape=shape)
+        graph.add(
+            "Slice", x, *(np.array([at]) for at in (start, end, axis)), shape=shape, dtype=x.dtype
+        )
         for start, end, shape in zip(ends, ends[1:], shapes, strict=False)
     ]
 
