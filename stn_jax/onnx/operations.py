@@ -148,6 +148,14 @@ def _stack(graph: Graph, output: Any, *parts: Value, axis: int) -> Any:
     return _concatenate(graph, output, *parts, dimension=axis)
 
 
+@rule("unstack")
+def _unstack(graph: Graph, output: Any, x: Tensor, *, axis: int) -> Any:
+    return [
+        graph.add("Gather", x, np.array(place), shape=output.shape, dtype=x.dtype, axis=axis)
+        for place in range(x.shape[axis])
+    ]
+
+
 @rule("slice")
 def _slice(
     graph: Graph,
