@@ -22,6 +22,7 @@ from absl import app, flags
 from benchmarks import (
     agreement,
     communication,
+    exports,
     floor,
     growth,
     input_pipeline,
@@ -44,6 +45,7 @@ PARTS = {
     "volumes": volumes,
     "splines": splines,
     "steps": steps,
+    "exports": exports,
     "pipeline": input_pipeline,
     "growth": growth,
     "communication": communication,

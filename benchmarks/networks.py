@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -93,6 +93,18 @@ def training(network: Network, steps: int) -> jax.stages.Wrapped:
         seed=0,
     )
     return parallel_train(step, steps)
+
+
+def variables_off_identity(state: TrainState) -> dict[str, Any]:
+    """Returns variables near those of an initial state.
+
+    With the initial ones, a transformer would be the identity for every input.
+    """
+    rng = np.random.default_rng(1)
+    return jax.tree.map(
+        lambda leaf: leaf + 0.01 * np.abs(rng.normal(size=leaf.shape)).astype(np.float32),
+        {"params": state.params, "batch_stats": state.batch_stats},
+    )
 
 
 def make_step(

@@ -1,4 +1,4 @@
-"""The libraries that we compare with, and which of them are installed."""
+"""The packages that only comparisons need, and which of them are installed."""
 
 import importlib.util
 
@@ -7,6 +7,7 @@ PEERS = {
     "kornia": "kornia",
     "dm_pix": "dm_pix",
     "torch-interpol": "interpol",
+    **{name: name for name in ("flatbuffers", "onnx", "onnxruntime", "onnxscript")},
 }
 """The modules of the packages."""
 
@@ -16,7 +17,7 @@ def have(package: str) -> bool:
 
 
 def left_out() -> list[str]:
-    """Returns a line for each library that is missing."""
+    """Returns a line for each package that is missing."""
     return [
         f"{name} is left out, as it is not installed: pip install -r benchmarks/requirements.txt"
         for name in PEERS

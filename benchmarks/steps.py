@@ -120,14 +120,8 @@ def check(what: str, network: Network, state: TrainState) -> None:
     """
     from benchmarks import torch_device, torch_networks
 
-    rng = np.random.default_rng(1)
-
-    def moved(leaf):
-        # At the initial values a transformer would be the identity for every input.
-        return leaf + 0.01 * np.abs(rng.normal(size=leaf.shape)).astype(np.float32)
-
-    variables = jax.tree.map(moved, {"params": state.params, "batch_stats": state.batch_stats})
-    images = rng.normal(size=(2, *network.input_shape)).astype(np.float32)
+    variables = networks.variables_off_identity(state)
+    images = np.random.default_rng(1).normal(size=(2, *network.input_shape)).astype(np.float32)
     theirs = torch_networks.make_network(network.config, network.input_shape)
     theirs.eval().to(torch_device.device())
     torch_networks.load(theirs, variables)

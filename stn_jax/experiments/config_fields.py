@@ -57,6 +57,23 @@ class Integer(Field):
 
 
 @dataclass(frozen=True)
+class SideOrShape(Integer):
+    """The side of a square, or a height and a width, each an integer in least..most."""
+
+    def parse(self, text: str) -> Any:
+        value = ast.literal_eval(text)
+        return tuple(value) if isinstance(value, list) else value
+
+    def accepts(self, value: Any) -> bool:
+        if isinstance(value, tuple | list):
+            return len(value) == 2 and all(super(SideOrShape, self).accepts(side) for side in value)
+        return super().accepts(value)
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, or two, such as (32, 96), for height and width"
+
+
+@dataclass(frozen=True)
 class Real(Field):
     """A number in least..most, possibly without one or both ends, and possibly 0."""
 

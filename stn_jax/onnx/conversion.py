@@ -101,7 +101,7 @@ def _applied(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
         if result is not NotImplemented:
             return result if isinstance(result, list) else [result]
     if name == "scan":
-        return _unrolled(convert, values, **params)
+        return _unrolled(convert, equation, values)
     if name == "cond" and isinstance(values[0], np.ndarray):  # as for a choice by platform
         return convert(params["branches"][int(values[0])], *values[1:])
     inner = next((params[key] for key in _INNER if key in params), None)
@@ -109,28 +109,28 @@ def _applied(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
         return convert(
             inner if isinstance(inner, core.ClosedJaxpr) else core.ClosedJaxpr(inner, ()), *values
         )
+    function = None
     if isinstance(equation.primitive, NativePrimitive):
+        function = functools.partial(equation.primitive.fun, **params)
+    elif name == "call_hi_primitive":  # since JAX 0.12, such as a search in a sorted array
+        function = params["_prim"].expand
+    if function is not None:
         avals = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in equation.invars]
-        return convert(
-            jax.make_jaxpr(functools.partial(equation.primitive.fun, **params))(*avals), *values
-        )
+        return convert(jax.make_jaxpr(function)(*avals), *values)
     raise UserError(f"ONNX: the operation {name} of JAX is not supported here")
 
 
 def _unrolled(
-    convert: Callable[..., list[Value]],
-    values: list[Value],
-    *,
-    jaxpr: core.ClosedJaxpr,
-    length: int,
-    num_consts: int,
-    num_carry: int,
-    **_: Any,
+    convert: Callable[..., list[Value]], equation: Any, values: list[Value]
 ) -> list[Value]:
     """Repeats the body of a loop, whose number of rounds is known."""
-    constants, carry = values[:num_consts], values[num_consts:]
-    if not len(carry) == num_carry == len(jaxpr.jaxpr.outvars):
+    body = equation.params["jaxpr"]
+    outside = (*equation.invars, *equation.outvars)
+    inside = (*body.jaxpr.invars, *body.jaxpr.outvars)
+    if any(len(x.aval.shape) != len(y.aval.shape) for x, y in zip(outside, inside, strict=True)):
         raise UserError("ONNX: a loop over the rows of an array is not supported here")
-    for _round in range(length):
-        carry = convert(jaxpr, *constants, *carry)
+    num_constants = len(values) - len(equation.outvars)
+    constants, carry = values[:num_constants], values[num_constants:]
+    for _round in range(equation.params["length"]):
+        carry = convert(body, *constants, *carry)
     return carry

@@ -48,6 +48,8 @@ class Graph:
         sizes = jax.export.symbolic_shape(", ".join(map(str, shape)))
         self.input = Tensor(name, tuple(sizes), dtype)
         self._nodes: list[NodeProto] = []
+        self._made_by: dict[str, tuple[str, tuple[Value, ...]]] = {}
+        self.pooled: dict[str, tuple[Value, tuple[int, ...]]] = {}  # from what, in which windows
         self._constants: dict[Any, tuple[str, np.ndarray]] = {}
         self._sizes: dict[Any, str] = {}
 
@@ -68,7 +70,12 @@ class Graph:
         names = [self._name(value) for value in inputs]
         outputs = [output.name, *(f"{output.name}_{name}" for name in unused)]
         self._nodes.append(helper.make_node(operator, names, outputs, **attributes))
+        self._made_by[output.name] = operator, inputs
         return output
+
+    def made_by(self, value: Value) -> tuple[str, tuple[Value, ...]]:
+        """Returns the operator and the inputs of the node that a value comes from, if from one."""
+        return self._made_by.get(value.name, ("", ())) if isinstance(value, Tensor) else ("", ())
 
     def reshaped(self, value: Value, shape: Shape) -> Value:
         """Reshapes a value; one size at most may be unknown."""

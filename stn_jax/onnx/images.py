@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jax.lax import GatherDimensionNumbers, GatherScatterMode
 
-from stn_jax.onnx.graph import Graph, Shape, Value
+from stn_jax.onnx.graph import Graph, Shape, Tensor, Value, stored_dtype
 from stn_jax.onnx.operations import RULES, rule
 from stn_jax.sampling.coordinates import PADDINGS
 
@@ -75,6 +75,38 @@ def _channels_first(
     x = graph.transposed(x, (0, rank - 1, *range(1, rank - 1)))
     y = graph.add(operator, x, *others, shape=(shape[0], shape[-1], *shape[1:-1]), **attributes)
     return graph.transposed(y, (0, *range(2, rank), 1))
+
+
+@rule("max")
+def _max(graph: Graph, output: Any, x: Value, y: Value) -> Value:
+    if isinstance(y, np.ndarray) and output.dtype == np.float32 and not y.any():
+        return graph.add("Relu", x, shape=output.shape)
+    axis = _axis_of_pairs(graph, x, y)
+    if axis is None or not 0 < axis < len(output.shape) - 1 < 5:
+        return graph.add("Max", x, y, shape=output.shape, dtype=stored_dtype(output.dtype))
+    # One axis after the other is pooled: what a first pooling has read, one operator can pool.
+    _, (images, *_) = graph.made_by(x)
+    assert isinstance(images, Tensor)
+    images, size = graph.pooled.get(images.name, (images, (1,) * (len(output.shape) - 2)))
+    size = tuple(n * (1 + (spatial == axis)) for spatial, n in enumerate(size, start=1))
+    pooled = _channels_first(
+        graph, "MaxPool", output.shape, images, kernel_shape=size, strides=size
+    )
+    assert isinstance(pooled, Tensor)
+    graph.pooled[pooled.name] = images, size
+    return pooled
+
+
+def _axis_of_pairs(graph: Graph, x: Value, y: Value) -> int | None:
+    """Returns the axis of which `x` has the even places of an array and `y` the odd ones."""
+    (one, evens), (other, odds) = graph.made_by(x), graph.made_by(y)
+    if not (one == other == "Slice" and len(evens) == len(odds) == 5 and evens[0] is odds[0]):
+        return None
+    # The inputs of a slice are the array, where it starts, where it ends, the axes and the steps.
+    inputs: Any = [*zip(evens, odds, strict=True)]
+    starts, axes, steps = (np.concatenate(inputs[k]).tolist() for k in (1, 3, 4))
+    is_pair = starts == [0, 1] and axes[0] == axes[1] and steps == [2, 2] and x.shape == y.shape
+    return axes[0] if is_pair else None
 
 
 def _pooling(operator: str, **options: Any) -> Any:

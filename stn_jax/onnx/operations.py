@@ -12,7 +12,7 @@ import numpy as np
 from jax.lax import RoundingMethod
 from onnx import helper
 
-from stn_jax.onnx.graph import Graph, Tensor, Value, stored_dtype
+from stn_jax.onnx.graph import Graph, Shape, Tensor, Value, stored_dtype
 
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
@@ -30,7 +30,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 _ELEMENTWISE = {
-    **{"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min"},
+    **{"add": "Add", "sub": "Sub", "mul": "Mul", "min": "Min"},
     **{"eq": "Equal", "lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual"},
     **{"lt_to": "Less", "le_to": "LessOrEqual", "pow": "Pow"},
     **{"and": "And", "or": "Or", "not": "Not"},
@@ -48,6 +48,13 @@ def _elementwise(operator: str) -> Rule:
 
 
 RULES.update({name: _elementwise(operator) for name, operator in _ELEMENTWISE.items()})
+
+
+@rule("div")
+def _div(graph: Graph, output: Any, x: Value, y: Value) -> Any:
+    if isinstance(y, np.ndarray) and output.dtype == np.float32 and y.all():
+        return RULES["mul"](graph, output, x, np.asarray(1 / y))  # rounded as by XLA
+    return _elementwise("Div")(graph, output, x, y)
 
 
 @rule("ne")
@@ -103,10 +110,12 @@ def _select(graph: Graph, output: Any, which: Value, *cases: Value) -> Any:
 @rule("convert_element_type")
 def _cast(graph: Graph, output: Any, x: Value, **_: Any) -> Any:
     dtype = stored_dtype(output.dtype)
-    if x.dtype == dtype:
-        return x
-    kind = helper.np_dtype_to_tensor_dtype(dtype)
-    return graph.add("Cast", x, shape=output.shape, dtype=dtype, to=kind)
+    return x if x.dtype == dtype else _as(graph, x, dtype)
+
+
+def _as(graph: Graph, x: Value, dtype: Any) -> Tensor:
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    return graph.add("Cast", x, shape=x.shape, dtype=dtype, to=kind)
 
 
 @rule("reshape", "squeeze", "expand_dims")
@@ -148,6 +157,14 @@ def _stack(graph: Graph, output: Any, *parts: Value, axis: int) -> Any:
     return _concatenate(graph, output, *parts, dimension=axis)
 
 
+@rule("unstack")
+def _unstack(graph: Graph, output: Any, x: Tensor, *, axis: int) -> Any:
+    return [
+        graph.add("Gather", x, np.array(place), shape=output.shape, dtype=x.dtype, axis=axis)
+        for place in range(x.shape[axis])
+    ]
+
+
 @rule("slice")
 def _slice(
     graph: Graph,
@@ -184,7 +201,9 @@ def _split(graph: Graph, output: Any, x: Tensor, *, sizes: tuple[int, ...], axis
     shapes = ((*x.shape[:axis], size, *x.shape[axis + 1 :]) for size in sizes)
     ends = np.cumsum([0, *sizes])
     return [
-        graph.add("Slice", x, *(np.array([at]) for at in (start, end, axis)), shape=shape)
+        graph.add(
+            "Slice", x, *(np.array([at]) for at in (start, end, axis)), shape=shape, dtype=x.dtype
+        )
         for start, end, shape in zip(ends, ends[1:], shapes, strict=False)
     ]
 
@@ -257,6 +276,8 @@ def _sort(graph: Graph, output: Any, *operands: Tensor, dimension: int, **_: Any
 def _dot(graph: Graph, output: Any, x: Value, y: Value, *, dimension_numbers: Any, **_: Any) -> Any:
     (summed_x, summed_y), (batch_x, batch_y) = dimension_numbers
     ranks = len(x.shape), len(y.shape)
+    if isinstance(y, np.ndarray) and y.shape in _FEW and tuple(summed_x) == (ranks[0] - 1,):
+        return _weighted_sum(graph, output.shape, x, y)
     if (tuple(summed_x), tuple(summed_y), batch_x) == ((ranks[0] - 1,), (0,), ()) and ranks[1] == 2:
         return graph.add("MatMul", x, y, shape=output.shape)
     letters = iter(string.ascii_lowercase)
@@ -273,3 +294,29 @@ def _dot(graph: Graph, output: Any, x: Value, y: Value, *, dimension_numbers: An
     result = "".join([names_x[axis] for axis in batch_x] + free)
     equation = f"{''.join(names_x)},{''.join(names_y)}->{result}"
     return graph.add("Einsum", x, y, shape=output.shape, equation=equation)
+
+
+_FEW = {(1,), (2,), (3,), (4,)}
+
+
+def _weighted_sum(graph: Graph, shape: Shape, x: Value, weights: Value) -> Value:
+    """Adds up a few channels with the roundings of XLA on a CPU, one for each channel.
+
+    The preprocessing `equalise` ranks pixels by such sums, and some are equal up to rounding.
+    """
+    products = graph.add(
+        "Mul",
+        *(_as(graph, value, np.float64) for value in (x, weights)),
+        shape=x.shape,
+        dtype=np.float64,
+    )
+    total: Value = np.zeros((), np.float32)
+    for place in range(x.shape[-1]):
+        channel = graph.add(
+            "Gather", products, np.array(place), shape=shape, dtype=np.float64, axis=-1
+        )
+        longer = graph.add(
+            "Add", channel, _as(graph, total, np.float64), shape=shape, dtype=np.float64
+        )
+        total = _as(graph, longer, np.float32)
+    return total

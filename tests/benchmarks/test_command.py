@@ -59,7 +59,7 @@ def test_parts_that_are_not_run_keep_their_results(folder, tmp_path):
 
 def test_every_figure_has_its_spread_and_is_against_ours(folder):
     results = json.loads((folder / "results.json").read_text())
-    for part in ("sampler", "methods", "volumes", "splines", "steps"):
+    for part in ("sampler", "methods", "volumes", "splines", "steps", "exports"):
         for record in results["parts"][part]:
             for key in ("seconds", "ratio"):
                 low, middle, high = record[key]

@@ -14,7 +14,7 @@ from stn_jax.linen import BatchNorm, ConvLocalisation
 from stn_jax.sampling import PADDINGS
 from stn_jax.transforms.tps import control_points
 
-pytest.importorskip("onnx", reason="the extra onnx is not installed")
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from stn_jax.onnx import to_onnx  # noqa: E402
@@ -63,6 +63,18 @@ FUNCTIONS = {
         (12, 14, 1),
     ),
     "pooling of this library": (lambda x: max_pool_2x2(average_pool(x, 2)), (9, 13, 3)),
+    "larger of two": (
+        lambda x: (
+            jnp.maximum(x[:, ::2], x[:, 1::2])[..., ::2]
+            + jnp.maximum(x[:, 1::2, :, 1::2], x[:, ::2, :, ::2])
+            + jnp.maximum(x[..., ::2], x[..., 1::2])[:, ::2]
+        ),
+        (6, 4, 2),
+    ),
+    "larger of two in many dimensions": (
+        lambda x: jnp.maximum(x[:, ::2], x[:, 1::2]),
+        (4, 2, 2, 2, 2),
+    ),
     "fixed grid": (
         jax.vmap(lambda image: stn_jax.sample(image, stn_jax.affine_grid(THETA, (4, 5)))),
         (6, 7, 2),
@@ -111,6 +123,15 @@ def test_values_are_those_of_jax(name):
         images = np.random.default_rng(count).normal(size=(count, *shape)).astype(np.float32)
         (found,) = session.run(None, {"input": images})
         np.testing.assert_allclose(found, jax.jit(function)(images), rtol=1e-5, atol=1e-5)
+
+
+def test_relu_and_pooling_become_an_operator_each():
+    def layers(x):
+        return max_pool_2x2(jax.nn.relu(max_pool_2x2(x)))
+
+    model = onnx.load_from_string(to_onnx(layers, ("b", 8, 12, 3)))
+    operators = [node.op_type for node in model.graph.node if node.op_type != "Transpose"]
+    assert operators == ["MaxPool", "Relu", "MaxPool", "Identity"]
 
 
 def test_a_fixed_batch_and_integers_are_possible():

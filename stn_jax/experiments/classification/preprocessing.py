@@ -27,7 +27,7 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     A training image is rotated, scaled and shifted at random in one sampling, which reads the
     border pixels outside of the image, and changed in brightness and contrast at random. With
     `augment.mirror`, every other one is mirrored left to right. Then the contrast of every image is
-    normalised by the function in `CONTRASTS`. Images [B, size, size, 1 or 3] uint8 give the same
+    normalised by the function in `CONTRASTS`. Images [B, H, W, 1 or 3] uint8 give the same
     shape in float32.
     """
     augment = config.augment
@@ -37,8 +37,13 @@ def make_preprocessing(config: ConfigDict) -> Preprocessing:
     def train_image(image: Array, key: Array) -> Array:
         affine_key, light_key = jax.random.split(key)
         if augment.rotation or augment.scale or augment.shift:
+            height, width, _ = image.shape
             theta = random_affine_map(
-                affine_key, rotation=augment.rotation, scale=augment.scale, shift=augment.shift
+                affine_key,
+                rotation=augment.rotation,
+                scale=augment.scale,
+                shift=augment.shift,
+                aspect=width / height,
             )
             grid = affine_grid(theta, image.shape[:2])
             image = sample(image, grid, padding="border")

@@ -59,17 +59,20 @@ def random_linear_map(key: Array, *, deviation: float) -> Array:
     return jnp.eye(2) + deviation * jax.random.normal(key, (2, 2))
 
 
-def random_affine_map(key: Array, *, rotation: float, scale: float, shift: float) -> Array:
+def random_affine_map(
+    key: Array, *, rotation: float, scale: float, shift: float, aspect: float = 1.0
+) -> Array:
     """Returns a map that rotates, scales and shifts an image about its centre, [2, 3].
 
-    The map goes from the new image to the old one, as `stn_jax.affine_grid` takes it. Images must
-    be square to be rotated without shear. All three are drawn uniformly.
+    The map goes from the new image to the old one, as `stn_jax.affine_grid` takes it. All three are
+    drawn uniformly.
 
     Args:
         key: random key.
         rotation: the angle is in -rotation..rotation, in degrees.
         scale: what the image shows becomes larger by a factor in 1-scale..1+scale.
         shift: it moves in x and in y by -shift..shift, as a fraction of the image's side.
+        aspect: the width of the image divided by its height.
     """
     rotation_key, scale_key, shift_key = jax.random.split(key, 3)
     angle = jnp.deg2rad(jax.random.uniform(rotation_key, minval=-rotation, maxval=rotation))
@@ -77,6 +80,8 @@ def random_affine_map(key: Array, *, rotation: float, scale: float, shift: float
     moved = 2 * jax.random.uniform(shift_key, (2,), minval=-shift, maxval=shift)
     cos, sin = jnp.cos(angle) / factor, jnp.sin(angle) / factor
     linear = jnp.array([[cos, sin], [-sin, cos]])
+    if aspect != 1:  # rotations in pixels have no shear
+        linear = linear * jnp.array([[1, 1 / aspect], [aspect, 1]])
     offset = -jnp.matmul(linear, moved, precision="highest")
     return jnp.concatenate([linear, offset[:, None]], axis=1)
 

@@ -113,13 +113,15 @@ def fitted(picture: Image.Image, shape: tuple[int, int], fit: str) -> np.ndarray
     Args:
         picture: the picture, mode RGB or L.
         shape: height and width in pixels.
-        fit: "pad" to repeat the edges of the shorter side, "crop" to use the square in the middle,
-            or "stretch" to change the proportions.
+        fit: "pad" to repeat the edges of the shorter side, "crop" to use the largest part of the
+            middle that has the proportions of the shape, or "stretch" to change the proportions.
     """
     if fit == "crop":
-        side = min(picture.size)
-        left, top = ((length - side) // 2 for length in picture.size)
-        picture = picture.crop((left, top, left + side, top + side))
+        height, width = shape
+        across = min(picture.width, max(1, round(picture.height * width / height)))
+        down = min(picture.height, max(1, round(picture.width * height / width)))
+        left, top = (picture.width - across) // 2, (picture.height - down) // 2
+        picture = picture.crop((left, top, left + across, top + down))
     return resize(picture, shape, letterbox=fit == "pad")
 
 

@@ -14,6 +14,7 @@ from stn_jax.experiments.config_fields import (
     Names,
     Pattern,
     Real,
+    SideOrShape,
     Switch,
     Text,
 )
@@ -23,7 +24,10 @@ from stn_jax.experiments.own_pictures.sources import CHANNELS, SPLITS
 NUM_TRANSFORMERS = {"cnn": 0, "single": 1, "multi": 3}
 """By the word of a variant; `config.model.transformers` takes any number."""
 
-FIELDS: dict[str, Field] = settings.fields(largest_size=512) | {
+LARGEST_SIZE = 512
+
+FIELDS: dict[str, Field] = settings.fields(LARGEST_SIZE) | {
+    "data.size": SideOrShape(16, LARGEST_SIZE),
     "data.dir": FolderPath(),
     "data.tfds": Text(most=200),
     "data.data_dir": FolderPath(),
@@ -85,8 +89,8 @@ def make_config(variant: str | None) -> ConfigDict:
     config.data.classes = ()  # which classes, in the order of the scores; (): all, sorted
     config.data.digest = ""  # of the pictures that a run was started with; it sets this itself
     config.data.colours = "rgb"  # or "grey", a single channel
-    # What becomes of pictures that are not square: their edges are repeated, or only the middle is
-    # used, or they are stretched.
+    # What becomes of pictures with other proportions than the size, which may also be a height and
+    # a width: their edges are repeated, or only the middle is used, or they are stretched.
     config.data.fit = "pad"  # or "crop", "stretch"
     config.data.augment.mirror = False  # whether every other picture is mirrored left to right
 

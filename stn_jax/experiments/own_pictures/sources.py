@@ -59,7 +59,7 @@ def list_pictures(config: ConfigDict) -> Listing:
 def load_pictures(config: ConfigDict) -> OwnPictures:
     """Returns the examples of `config.data`, memory-mapped.
 
-    Images are [size, size, channels] uint8; labels are places in the names of the classes.
+    Images are [height, width, channels] uint8; labels are places in the names of the classes.
 
     Raises:
         UserError: as `list_pictures`, or more than half of the pictures cannot be used, or the
@@ -82,22 +82,36 @@ def load_pictures(config: ConfigDict) -> OwnPictures:
     return OwnPictures(listing.title, examples[0], examples[1], notes)
 
 
+def picture_shape(config: ConfigDict) -> tuple[int, int]:
+    """Returns the (height, width) of stored pictures, in pixels."""
+    height, width = (config.size,) * 2 if isinstance(config.size, int) else config.size
+    return height, width
+
+
+def size_text(config: ConfigDict) -> str:
+    """Returns the size of stored pictures for names, such as "32" or "32x96"."""
+    height, width = picture_shape(config)
+    return f"{height}" if height == width else f"{height}x{width}"
+
+
 def image_of(picture: Image.Image, config: ConfigDict) -> np.ndarray:
-    """Returns a picture, mode RGB, as it is stored: [size, size, channels] uint8."""
+    """Returns a picture, mode RGB, as it is stored: [height, width, channels] uint8."""
     if config.colours == "grey":
         picture = picture.convert("L")
-    return image_cache.fitted(picture, (config.size, config.size), config.fit)
+    return image_cache.fitted(picture, picture_shape(config), config.fit)
 
 
 def _cached(
     folder: Path, title: str, name: str, split: Split, config: ConfigDict
 ) -> image_cache.Cached:
-    kind = {"size": config.size, "colours": config.colours, "fit": config.fit}
+    shape = picture_shape(config)
+    size = shape[0] if shape[0] == shape[1] else list(shape)
+    kind = {"size": size, "colours": config.colours, "fit": config.fit}
     settings = {"format": _FORMAT, "pictures": split.identity, "count": split.num_pictures} | kind
 
     def make(item: Item) -> tuple[np.ndarray, dict[str, Any]]:
         content = item.read()
-        image = image_of(decode(content, _ENOUGH * config.size), config)
+        image = image_of(decode(content, _ENOUGH * max(shape)), config)
         content_digest = np.frombuffer(hashlib.sha256(content).digest()[:8], np.int32)
         return image, {"labels": item.label, "digests": content_digest}
 
@@ -114,14 +128,14 @@ def _cached(
     content = image_cache.Content(
         "pictures",
         settings,
-        (config.size, config.size, CHANNELS[config.colours]),
+        (*shape, CHANNELS[config.colours]),
         columns={"labels": (), "digests": (2,)},
         read=split.items,
         make=make,
         leave_out=note_unusable,
     )
     slug = re.sub(r"[^A-Za-z0-9]+", "-", title).strip("-")[:40] or "pictures"
-    kinds = f"{config.size}px-{config.colours}-{config.fit}"
+    kinds = f"{size_text(config)}px-{config.colours}-{config.fit}"
     return image_cache.cached_images(folder / f"{slug}-{name}-{kinds}-{split.identity}", content)
 
 

@@ -21,6 +21,8 @@ from stn_jax.experiments.own_pictures.sources import (
     image_of,
     list_pictures,
     load_pictures,
+    picture_shape,
+    size_text,
 )
 from stn_jax.experiments.user_paths import expanded
 
@@ -53,7 +55,7 @@ def labels(config: ConfigDict) -> LabelKind:
 
 
 def input_shape(config: ConfigDict) -> tuple[int, int, int]:
-    return config.data.size, config.data.size, CHANNELS[config.data.colours]
+    return *picture_shape(config.data), CHANNELS[config.data.colours]
 
 
 def make_network(config: ConfigDict, axis_name: str | None = None) -> nn.Module:
@@ -85,7 +87,7 @@ def load_data(config: ConfigDict) -> Data:
         train=pictures.train,
         test=pictures.test,
         preprocessing=make_preprocessing(config.data),
-        name=f"{pictures.title}, {config.data.size} px ({len(pictures.train.labels)} train, "
+        name=f"{pictures.title}, {size_text(config.data)} px ({len(pictures.train.labels)} train, "
         f"{len(pictures.test.labels)} test)",
     )
 

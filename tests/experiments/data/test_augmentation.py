@@ -91,14 +91,15 @@ def test_a_linear_map_moves_each_entry_of_the_identity_on_its_own():
     np.testing.assert_array_equal(random_linear_map(keys(1)[0], deviation=0.0), np.eye(2))
 
 
-def test_an_affine_map_rotates_scales_and_shifts_within_its_ranges():
-    draw = jax.jit(
-        jax.vmap(lambda key: random_affine_map(key, rotation=30.0, scale=0.2, shift=0.1))
-    )
+@pytest.mark.parametrize("aspect", [1, 2.5])
+def test_an_affine_map_rotates_scales_and_shifts_within_its_ranges(aspect):
+    ranges = {"rotation": 30.0, "scale": 0.2, "shift": 0.1}
+    draw = jax.jit(jax.vmap(lambda key: random_affine_map(key, **ranges, aspect=aspect)))
     maps = np.asarray(draw(keys(2000)), np.float64)
     # The map from the old image to the new one, which says what happens to an object.
     squares = np.concatenate([maps, np.broadcast_to([0, 0, 1], (2000, 1, 3))], axis=1)
     (a, b, x), (c, d, y), _ = np.linalg.inv(squares).transpose(1, 2, 0)
+    b, c = b * aspect, c / aspect  # in pixels
     np.testing.assert_allclose([a, b], [d, -c], atol=1e-6)  # neither sheared nor mirrored
     drawn = {"angle": np.rad2deg(np.arctan2(c, a)), "factor": np.hypot(a, c), "x": x, "y": y}
     ends = {"angle": (-30, 30), "factor": (0.8, 1.2), "x": (-0.2, 0.2), "y": (-0.2, 0.2)}

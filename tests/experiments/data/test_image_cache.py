@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stn_jax.experiments.data.image_cache import crop_box, cut_out, resize
+from stn_jax.experiments.data.image_cache import crop_box, cut_out, fitted, resize
+
+
+@pytest.mark.parametrize(
+    ("size", "box"), [((60, 20), (10, 0, 50, 20)), ((20, 60), (0, 25, 20, 35))]
+)
+def test_a_crop_is_the_middle_with_the_proportions_of_the_shape(size, box):
+    picture = Image.effect_noise(size, 90)
+    expected = resize(picture.crop(box), (5, 10))
+    np.testing.assert_array_equal(fitted(picture, (5, 10), "crop"), expected)
 
 
 def png(pixels):

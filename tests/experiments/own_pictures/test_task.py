@@ -24,6 +24,7 @@ from tests.experiments.tiny_pictures import (
 
 COUNTS = {"train/Kühe & <b>": 12, "train/$x^2$ 漢字": 12, "train/n02085620-Chihuahua": 12}
 COUNTS |= {name.replace("train", "test"): 6 for name in COUNTS}
+SHAPE = (16, 20)
 NAMES = sorted({name.partition("/")[2] for name in COUNTS})
 
 
@@ -34,6 +35,7 @@ def trained(tmp_path_factory):
     write_pictures(folder / "zoo", COUNTS)
     (folder / "zoo" / "train" / "n02085620-Chihuahua" / "text.png").write_text("no picture")
     flags = launch_pictures_flags(folder / "zoo", folder / "data")
+    flags.append(f"--config.data.size={SHAPE}")
     run = launch([sys.executable, "launch.py", *flags, f"--workdir={folder / 'run'}"])
     assert run.returncode == 0, run.stderr
     return folder, run
@@ -44,7 +46,7 @@ def test_one_command_trains_and_says_what_was_left_out(trained):
     reason = "left out, use a PNG or JPEG file: n02085620-Chihuahua/text.png"
     assert f"note: train: 1 of 37 pictures {reason}\n" in run.stdout
     result = json.loads((folder / "run" / "result.json").read_text())
-    assert result["dataset"] == "zoo, 16 px (36 train, 18 test)"
+    assert result["dataset"] == "zoo, 16x20 px (36 train, 18 test)"
     assert result["model"] == "st_cnn_affine"
     assert 0 <= result["test_error_percent_mean_of_classes"] <= 100
     assert not run.stderr
@@ -57,6 +59,7 @@ def test_a_run_is_used_without_its_pictures(trained):
     (folder / "zoo").rename(folder / "away")
     try:
         network = run_network(folder / "run")
+        assert network.input_shape == (*SHAPE, 3)
         (prediction,) = network.predict(network.preprocess(picture)[None])
         assert sorted(answer.text for answer in prediction.answers) == NAMES
         data = find_task(network.config).load_data(network.config)
@@ -67,7 +70,7 @@ def test_a_run_is_used_without_its_pictures(trained):
 
 def test_a_run_goes_on_with_the_same_pictures_only(trained):
     folder, _ = trained
-    settings = {"name": "image_folder_single-modern"}
+    settings = {"name": "image_folder_single-modern", "data__size": SHAPE}
     same = tiny_pictures_config(folder / "zoo", folder / "data", **settings)
     assert train_and_evaluate(same, folder / "run")["steps"] == 9  # of a copy of the folder too
     write_pictures(folder / "zoo", {"train/another": 3, "test/another": 1})
