@@ -276,7 +276,8 @@ def from_writer(tree: Tree) -> Tree:
     arrays = [np.asarray(leaf) for leaf in leaves]
     # As bytes, because JAX adds the arrays of all processes, which would lose the sign of -0.
     sent = np.frombuffer(b"".join(array.tobytes() for array in arrays), np.uint8)
-    received = np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes()
+    with _without_greeting():
+        received = np.asarray(multihost_utils.broadcast_one_to_all(sent)).tobytes()
     ends = itertools.accumulate(array.nbytes for array in arrays)
     return jax.tree.unflatten(
         structure,
@@ -285,6 +286,21 @@ def from_writer(tree: Tree) -> Tree:
             for array, end in zip(arrays, ends, strict=True)
         ],
     )
+
+
+@contextlib.contextmanager
+def _without_greeting() -> Iterator[None]:
+    """Hides what Gloo, which JAX uses on CPUs, prints to stdout when it first connects."""
+    sys.stdout.flush()
+    number = sys.stdout.fileno()
+    kept, nowhere = os.dup(number), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    try:
+        yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def stop_here(asked: bool, place: int) -> bool:

@@ -10,7 +10,11 @@ from tests.experiments.forked import ForkedRuns
 from tests.experiments.tiny import launch_command, read_metrics
 from tests.experiments.tiny_numbers import launch_numbers_command
 from tests.experiments.training.groups import SILENT, Group
-from tests.experiments.training.test_hosts import assert_same_training
+from tests.experiments.training.test_hosts import (
+    assert_evaluations,
+    assert_same_training,
+    found_in,
+)
 from tests.experiments.training.test_interruptions import command as long_command
 from tests.experiments.training.test_interruptions import outcome
 
@@ -50,6 +54,13 @@ def test_any_shape_gives_the_same_training(command, tmp_path):
             workdirs.append(workdir)
     for workdir in workdirs[1:]:
         assert_same_training(workdir, workdirs[0])
+
+
+@pytest.mark.parametrize(("processes", "devices"), [(2, 3), (4, 1), (4, 2)])
+def test_evaluation_counts_each_example_once(runs, processes, devices):
+    rng = random.Random(f"{processes} {devices}")
+    cases = [(rng.randint(1, 40), rng.randint(1, 30)) for _ in range(8)]
+    assert_evaluations(found_in(Group(runs, processes, devices), f"evaluate({cases})"), cases)
 
 
 @pytest.fixture(scope="module")
