@@ -22,7 +22,8 @@ BOUNDS = {
 """What torch-interpol calls each padding with `align_corners`."""
 
 CASES = [
-    *(((9, 8), order, *outside) for order, outside in itertools.product(ORDERS, BOUNDS)),
+    # Every second pair: each order with two or three bounds, each bound with two orders.
+    *(((9, 8), order, *outside) for order, outside in [*itertools.product(ORDERS, BOUNDS)][::2]),
     *(((5, 4, 6), order, *outside) for order, outside in zip(ORDERS, BOUNDS, strict=False)),
 ]
 """Sizes of the image, order, padding and align_corners."""

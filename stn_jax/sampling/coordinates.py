@@ -64,5 +64,5 @@ def apply_padding(position: jax.Array, size: int, padding: str, align_corners: b
 def reflect(position: jax.Array, size: int, align_corners: bool) -> jax.Array:
     """Mirrors a position in pixels at the borders, as many times as needed."""
     low, span = (0.0, size - 1) if align_corners else (-0.5, size)
-    distance = jnp.abs(position - low) % (2 * max(span, 1))
+    distance = jnp.abs(position - low) % (2 * jax.core.max_dim(span, 1))
     return jnp.minimum(distance, 2 * span - distance) + low

@@ -174,7 +174,7 @@ def _read(
 
     def read(image: jax.Array) -> jax.Array:
         return interpolate(
-            blurred(image, levels, padding, align_corners) if levels else image,
+            blurred(at_least_float32(image), levels, padding, align_corners) if levels else image,
             grid,
             kernel,
             padding=padding,
@@ -185,7 +185,7 @@ def _read(
 
     values = read(image)
     if padding != "zeros" or filling is None:
-        return values
+        return values.astype(image.dtype)
     if levels:
         outside = 1 - read(jnp.ones_like(image, dtype, shape=(*image.shape[:-1], 1)))
     else:

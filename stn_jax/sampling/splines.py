@@ -51,7 +51,8 @@ def spline_coefficients(
         [*S, C], in the image's dtype, or in float32 if that is half precision.
 
     Raises:
-        ValueError: the image's shape or dtype is wrong, or the order or the padding is unknown.
+        ValueError: the image's shape or dtype is wrong, a size is symbolic (for `jax.export`), or
+            the order or the padding is unknown.
 
     >>> image = jnp.array([[0.0], [0.0], [1.0], [0.0], [0.0]])
     >>> coefficients = spline_coefficients(image, 3)
@@ -66,6 +67,11 @@ def spline_coefficients(
     check_options(padding, "pixels")
     check_image(image.shape, (image.ndim - 1,))
     check_floating(image, "image")
+    if not all(isinstance(size, int) for size in image.shape[:-1]):  # symbolic, for `jax.export`
+        raise UserError(
+            f"spline_coefficients needs sizes that are numbers, got {image.shape}: compute the "
+            "coefficients outside of the exported program, or export it for images of one size"
+        )
     if image.dtype != jnp.float64:
         image = image.astype(jnp.float32)
     for axis in range(image.ndim - 1):

@@ -151,8 +151,29 @@ def check_countable(sizes: Sequence[Any], kernel: Kernel) -> None:
 
 def add_frame(image: jax.Array, axes: tuple[Axis, ...], kernel: Kernel) -> jax.Array:
     """Adds a frame of padding around an image [*S, C], as wide as a window."""
-    frame = frame_mode(axes[0].padding, axes[0].align_corners)
-    return jnp.pad(image, ((kernel.taps,) * 2,) * len(axes) + ((0, 0),), frame)
+    return extend(image, (kernel.taps,) * len(axes), axes[0].padding, axes[0].align_corners)
+
+
+def extend(
+    image: jax.Array, margins: Sequence[int], padding: str, align_corners: bool
+) -> jax.Array:
+    """Continues an image [*S, C] as `padding` says, on both sides of each axis by a margin."""
+    is_symbolic = not all(isinstance(size, int) for size in image.shape)  # for `jax.export`
+    if not (is_symbolic and padding in ("reflection", "wrap")):
+        mode = frame_mode(padding, align_corners)
+        return jnp.pad(image, [*((margin,) * 2 for margin in margins), (0, 0)], mode)
+    for axis, margin in enumerate(margins):
+        size = image.shape[axis]
+        pixel = jnp.arange(size + 2 * margin) - margin
+        if padding == "wrap":
+            pixel = pixel % size
+        else:
+            edge = 0 if align_corners else 1
+            period = 2 * jax.core.max_dim(size - 1 + edge, 1)
+            pixel = pixel % period
+            pixel = jnp.minimum(pixel, period - edge - pixel)
+        image = jnp.take(image, pixel, axis=axis, mode="clip")
+    return image
 
 
 def frame_mode(padding: str, align_corners: bool) -> str:

@@ -51,11 +51,18 @@ def test_signals_and_grids_in_pixels():
     pixels = jnp.arange(1.5, 96, 4)[:, None]
     averaged = sample(signal, pixels, coordinates="pixels", antialias=2)
     # Level 2 of a signal: averages of two values of level 1 at a distance of 2.
-    weights = np.array([-0.018, 0.23, 0.576, 0.23, -0.018])
+    weights = np.array([-9, 118, 294, 118, -9]) / 512
     first = sum(weight * signal[i : 92 + i] for i, weight in enumerate(weights))
     second = (first[:-2] + first[2:]) / 2
     between = (second[1:] + second[:-1]) / 2
     chex.assert_trees_all_close(averaged[1:-1], between[2:-2:4][: len(averaged) - 2], atol=1e-5)
+
+
+def test_half_precision_is_averaged_in_float32():
+    grid = affine_grid(turned(20), (13, 13))
+    half = NOISE.astype(jnp.bfloat16)
+    averaged, exact = (sample(x, grid, antialias=2) for x in (half, half.astype(np.float32)))
+    chex.assert_trees_all_equal(averaged, exact.astype(jnp.bfloat16))
 
 
 def test_gradients_are_finite_differences():

@@ -109,8 +109,8 @@ def test_settings_that_equal_those_of_scipy(mode, options, order, method, sizes)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 @pytest.mark.parametrize("antialias", [False, True])
 def test_a_large_fill_leaves_the_inside_as_it_is(antialias, dtype):
-    image = jnp.full((6, 7, 1), 0.1, dtype)
-    grid = jnp.stack(jnp.meshgrid(jnp.linspace(-0.5, 0.5, 4), jnp.linspace(-0.5, 0.5, 3)), -1)
+    image = jnp.full((24, 28, 1), 0.1, dtype)  # all averages are within it
+    grid = jnp.stack(jnp.meshgrid(jnp.linspace(-0.2, 0.2, 4), jnp.linspace(-0.2, 0.2, 3)), -1)
     options = {} if antialias else {"method": "nearest"}
     inside, far = (
         sample(image, grid + shift, fill=1e6, antialias=antialias, **options) for shift in (0, 9)
