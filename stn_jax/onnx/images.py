@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jax.lax import GatherDimensionNumbers, GatherScatterMode
 
-from stn_jax.onnx.graph import Graph, Shape, Value, stored_dtype
+from stn_jax.onnx.graph import Graph, Shape, Tensor, Value, stored_dtype
 from stn_jax.onnx.operations import RULES, rule
 from stn_jax.sampling.coordinates import PADDINGS
 
@@ -86,11 +86,13 @@ def _max(graph: Graph, output: Any, x: Value, y: Value) -> Value:
         return graph.add("Max", x, y, shape=output.shape, dtype=stored_dtype(output.dtype))
     # One axis after the other is pooled: what a first pooling has read, one operator can pool.
     _, (images, *_) = graph.made_by(x)
+    assert isinstance(images, Tensor)
     images, size = graph.pooled.get(images.name, (images, (1,) * (len(output.shape) - 2)))
     size = tuple(n * (1 + (spatial == axis)) for spatial, n in enumerate(size, start=1))
     pooled = _channels_first(
         graph, "MaxPool", output.shape, images, kernel_shape=size, strides=size
     )
+    assert isinstance(pooled, Tensor)
     graph.pooled[pooled.name] = images, size
     return pooled
 
