@@ -21,7 +21,7 @@ class Sampler(NamedTuple):
     """One implementation of sampling.
 
     Attributes:
-        put: converts NumPy images [B, H, W, C], points and cotangents to the inputs of a program.
+        put: converts NumPy images [B, *S, C], points and cotangents to the inputs of a program.
         programs: functions of these three inputs, by kind. They return "values", and the gradients
             with respect to "image" and "points" that the kind asks for.
         get: converts such a result to NumPy arrays, channels last.
@@ -60,13 +60,13 @@ def make_family_sampler(name: FamilyName) -> Sampler:
     return make_sampler(jax.vmap(transform))
 
 
-def in_pixels(grid, height: int, width: int):
-    """Converts normalised coordinates [..., (x, y)] to (rows, columns) in pixels."""
-    return ((grid[..., 1] + 1) * height - 1) / 2, ((grid[..., 0] + 1) * width - 1) / 2
+def in_pixels(grid, *sizes: int) -> tuple:
+    """Converts normalised coordinates [..., (x, y)] to (rows, columns) in pixels, as volumes'."""
+    return tuple(((grid[..., -1 - i] + 1) * size - 1) / 2 for i, size in enumerate(sizes))
 
 
 def by_map_coordinates(image, grid):
-    coordinates = in_pixels(grid, *image.shape[:2])
+    coordinates = in_pixels(grid, *image.shape[:-1])
     read = jax.vmap(lambda channel: map_coordinates(channel, coordinates, order=1), -1, -1)
     return read(image)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import jax
 
+from benchmarks.peers import PEERS
 from stn_jax.experiments.training.environment import usable_cores
 
-PACKAGES = ("stn_jax", "jax", "jaxlib", "flax", "numpy", "torch", "kornia", "dm_pix", "onnxruntime")
+PACKAGES = ("stn_jax", "jax", "jaxlib", "flax", "numpy", "scipy", *PEERS)
 
 
 def describe() -> dict[str, str]:

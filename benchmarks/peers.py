@@ -2,11 +2,18 @@
 
 import importlib.util
 
-PEERS = ("torch", "kornia", "dm_pix", "flatbuffers", "onnx", "onnxruntime", "onnxscript")
+PEERS = {
+    "torch": "torch",
+    "kornia": "kornia",
+    "dm_pix": "dm_pix",
+    "torch-interpol": "interpol",
+    **{name: name for name in ("flatbuffers", "onnx", "onnxruntime", "onnxscript")},
+}
+"""The modules of the packages."""
 
 
-def have(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
+def have(package: str) -> bool:
+    return importlib.util.find_spec(PEERS[package]) is not None
 
 
 def left_out() -> list[str]:

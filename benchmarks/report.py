@@ -1,6 +1,6 @@
 """Formats records as Markdown tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 Record = dict
 
@@ -29,3 +29,18 @@ def by(records: Iterable[Record], *keys: str) -> dict[tuple, dict[str, Record]]:
     for record in records:
         groups.setdefault(tuple(record[key] for key in keys), {})[record["who"]] = record
     return groups
+
+
+def comparison(records: Sequence[Record], keys: Mapping[str, str]) -> str:
+    """Returns a table of our times and the peers' ratios.
+
+    Args:
+        records: the records of `timing.compared` with further entries.
+        keys: the entries that tell rows apart, with the headings of their columns.
+    """
+    peers = [who for who in dict.fromkeys(record["who"] for record in records) if who != "ours"]
+    rows = []
+    for values, group in by(records, *keys).items():
+        cells = [times(group[peer]["ratio"]) if peer in group else "-" for peer in peers]
+        rows.append([*values, milliseconds(group["ours"]["seconds"]), *cells])
+    return table([*keys.values(), "ours, ms", *(f"{peer} / ours" for peer in peers)], rows)

@@ -7,7 +7,7 @@ column would repeat another one, or that the peer's result is wrong.
 """
 
 import functools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -83,7 +83,7 @@ def _measure(
 
 
 def timed(
-    samplers: dict[str, Sampler],
+    samplers: Mapping[str, Sampler],
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
     kinds: Iterable[str],
     repeats: tuple[int, int],
@@ -93,8 +93,9 @@ def timed(
     """Times samplers in turn on the same images, points and cotangents.
 
     Args:
-        samplers: the samplers by name; "ours" is the reference of the ratios.
-        arrays: images [B, H, W, C], points and cotangents.
+        samplers: the samplers by name; "ours" is the reference of the ratios. One without a kind
+            is left out there.
+        arrays: images [B, *S, C], points and cotangents.
         kinds: keys of `jax_samplers.KINDS`.
         repeats: the least and the greatest number of repeats.
         budget: the seconds for each kind, as far as `repeats` allows.
@@ -109,7 +110,7 @@ def timed(
         runs = {
             name: functools.partial(sampler.programs[kind], *inputs[name])
             for name, sampler in samplers.items()
-            if (name, kind) not in left_out
+            if kind in sampler.programs and (name, kind) not in left_out
         }
         times = timing.alternating(runs, repeats=repeats, budget=budget)
         records += [{"kind": kind} | record for record in timing.compared(times, "ours")]
@@ -221,12 +222,7 @@ def _summary(records: list[dict]) -> str:
 
 
 def _table(records: list[dict]) -> str:
-    peers = [who for who in dict.fromkeys(record["who"] for record in records) if who != "ours"]
-    families = any(record["from"] != "grid" for record in records)
-    rows = []
-    for (workload, family, kind), group in report.by(records, "workload", "from", "kind").items():
-        cells = [report.times(group[peer]["ratio"]) if peer in group else "-" for peer in peers]
-        ours = report.milliseconds(group["ours"]["seconds"])
-        rows.append([workload, *([family, kind] if families else []), ours, *cells])
-    head = ["B x H x W x C", *(["family", "kind"] if families else []), "ours, ms"]
-    return report.table([*head, *(f"{peer} / ours" for peer in peers)], rows)
+    keys = {"workload": "B x H x W x C"}
+    if any(record["from"] != "grid" for record in records):
+        keys |= {"from": "family", "kind": "kind"}
+    return report.comparison(records, keys)

@@ -3,6 +3,10 @@
 import sys
 from typing import NamedTuple
 
+METHODS = ("nearest", "bilinear", "bicubic")
+CHANNELS = (1, 3, 16, 64)
+"""What the part `methods` measures."""
+
 
 class Settings(NamedTuple):
     """How thoroughly to measure.
@@ -13,12 +17,16 @@ class Settings(NamedTuple):
         recipe: "paper" or "modern", the recipe of the networks whose steps are timed.
         compile_steps: whether to time torch's steps compiled as well.
         device: whether to measure fewer workloads and networks, for a borrowed GPU.
+        methods: which of `METHODS` the part `methods` measures.
+        channels: which of `CHANNELS` it measures.
     """
 
     short: bool
     recipe: str = "paper"
     compile_steps: bool = False
     device: bool = False
+    methods: tuple[str, ...] = METHODS
+    channels: tuple[int, ...] = CHANNELS
 
     @property
     def repeats(self) -> tuple[int, int]:

@@ -7,19 +7,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchmarks.jax_samplers import KINDS, NAMES, Sampler
+from benchmarks.jax_samplers import KINDS, NAMES, Sampler, in_pixels
 from benchmarks.peers import have
 from benchmarks.torch_device import to_torch
 
 
 def make_samplers(*, compiled: bool) -> dict[str, Sampler]:
     """Returns the samplers at given grids: points are [B, H, W, 2], images [B, C, H, W]."""
-    samplers = {"torch": _sampler(_grid_sample)}
-    samplers["torch, channels last"] = _sampler(_grid_sample, torch.channels_last)
+    samplers = {"torch": make_sampler(grid_sample)}
+    samplers["torch, channels last"] = make_sampler(grid_sample, torch.channels_last)
     if compiled:
-        samplers["torch.compile"] = _compiled(_grid_sample)
+        samplers["torch.compile"] = _compiled(grid_sample)
     if have("kornia"):
-        samplers["kornia"] = _sampler(_remap)
+        samplers["kornia"] = make_sampler(_remap)
     return samplers
 
 
@@ -28,9 +28,9 @@ def make_family_samplers(family: str, *, compiled: bool) -> dict[str, Sampler]:
     make_grid = GRIDS[family]
 
     def transform(images, thetas):
-        return _grid_sample(images, make_grid(thetas, tuple(images.shape)))
+        return grid_sample(images, make_grid(thetas, tuple(images.shape)))
 
-    samplers = {"torch": _sampler(transform)}
+    samplers = {"torch": make_sampler(transform)}
     if compiled:
         samplers["torch.compile"] = _compiled(transform)
     return samplers
@@ -85,8 +85,9 @@ def _influence(height: int, width: int, device: torch.device) -> torch.Tensor:
     return (terms(_pixels(height, width)) @ coefficients).float().to(device)
 
 
-def _grid_sample(images, grids):
-    return F.grid_sample(images, grids, align_corners=False)
+def grid_sample(images, grids, method="bilinear", padding="zeros"):
+    """Reads images [B, C, *S] at grids [B, *T, n]."""
+    return F.grid_sample(images, grids, mode=method, padding_mode=padding, align_corners=False)
 
 
 def _remap(images, grids):
@@ -98,10 +99,25 @@ def _remap(images, grids):
 
 def _compiled(function: Callable) -> Sampler:
     # Each function is compiled for one shape; otherwise torch would make the sizes variables.
-    return _sampler(torch.compile(function, dynamic=False))
+    return make_sampler(torch.compile(function, dynamic=False))
 
 
-def _sampler(function: Callable, memory_format=torch.contiguous_format) -> Sampler:
+def make_spline_sampler(prefilter: bool) -> Sampler:
+    """Returns torch-interpol's sampler by cubic B-splines under reflection."""
+    import interpol
+
+    def pull(images, grids):
+        places = torch.stack(in_pixels(grids, *images.shape[2:]), -1)
+        return interpol.grid_pull(
+            images, places, interpolation=3, bound="dct2", extrapolate=True, prefilter=prefilter
+        )
+
+    return make_sampler(pull)
+
+
+def make_sampler(function: Callable, memory_format=torch.contiguous_format) -> Sampler:
+    """Returns the sampler for a function of images [B, C, *S] and points."""
+
     def put(images, points, cotangents):
         def ordered(array):
             tensor = to_torch(np.moveaxis(array, -1, 1))

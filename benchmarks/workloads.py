@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import stn_jax
+from benchmarks.settings import CHANNELS
 from stn_jax.transforms import make_family, tps
 
 
@@ -41,6 +43,24 @@ FAMILY_WORKLOADS = (WORKLOADS[0], WORKLOADS[3], WORKLOADS[4])
 SHORT_WORKLOADS = (Workload(3, 7, 9, 4),)
 
 
+def _method_workloads() -> tuple[Workload, ...]:
+    """Returns square images of each number of channels, as single ones and in larger batches."""
+    found = []
+    for channels in CHANNELS:
+        for size, batch in ((28, 256), (128, 32), (512, 4), (1024, 1)):
+            pixels = size * size * channels
+            several = min(batch, 2**22 // pixels)
+            found += [
+                Workload(number, size, size, channels)
+                for number in (1, several)
+                if number and number * pixels <= 2**24
+            ]
+    return tuple(dict.fromkeys(found))
+
+
+METHOD_WORKLOADS = _method_workloads()
+
+
 def random_thetas(family: str, batch: int) -> np.ndarray:
     """Returns random thetas [batch, ...] of a family.
 
@@ -71,3 +91,22 @@ def random_grids(workload: Workload) -> np.ndarray:
     shape = workload.height, workload.width
     grids = jax.jit(jax.vmap(lambda theta: grid(theta, shape, align_corners=False)))
     return np.asarray(grids(jnp.asarray(random_thetas("affine", workload.batch))))
+
+
+def random_volumes(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns volumes [B, D, H, W, C], random grids [B, D, H, W, 3], and cotangents.
+
+    The grids rotate by up to 30 degrees about each axis and scale by 0.8 to 1.2.
+    """
+    rng = np.random.default_rng(2)
+    images, cotangents = rng.normal(size=(2, *shape)).astype(np.float32)
+    thetas = np.zeros((shape[0], 3, 4), np.float32)
+    for theta in thetas:
+        theta[:, :3] = rng.uniform(0.8, 1.2) * np.eye(3)
+        for axis, angle in enumerate(rng.uniform(-np.pi / 6, np.pi / 6, 3)):
+            turn, (i, j) = np.eye(3), {0, 1, 2} - {axis}
+            turn[i, i] = turn[j, j] = np.cos(angle)
+            turn[i, j], turn[j, i] = np.sin(angle), -np.sin(angle)
+            theta[:, :3] = turn @ theta[:, :3]
+    grids = jax.vmap(lambda theta: stn_jax.affine_grid(theta, shape[1:-1]))(thetas)
+    return images, np.asarray(grids), cotangents

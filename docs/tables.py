@@ -8,6 +8,7 @@ and `<!-- end of table -->`.
 import itertools
 import json
 import re
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def read(table: str, budget: str, row: str) -> dict | None:
 def speed_line() -> str:
     """Returns a sentence on speed for the README."""
     measured = benchmarks()
-    torch = re.search(r"torch [0-9.]+", measured["machine"]["packages"])[0]
+    torch = re.search(r"torch [0-9.]+", measured["machines"]["sampler"]["packages"])[0]
     sampler, steps = (torch_ratios(measured["parts"][part]) for part in ("sampler", "steps"))
     (cost,) = cost_of_transformers(measured, "4.2, 64 px")
     return (
@@ -124,6 +125,29 @@ def speed() -> str:
     for words, group in groups.items():
         ratios = torch_ratios(group)
         lines.append((words, spread(ratios), str(len(ratios))))
+    return markdown(lines)
+
+
+PEERS = {
+    "methods": lambda line: f"{line['method']}, three paddings",
+    "volumes": lambda line: "linear, volumes",
+    "splines": lambda line: f"cubic B-splines, {line['prefilter']}",
+}
+"""How each part with several peers groups its cases."""
+
+
+def speed_of_methods() -> str:
+    """Returns how fast each method is beside each peer, or only the head before it is measured."""
+    parts = benchmarks()["parts"]
+    groups: dict[tuple[str, str], list[float]] = {}
+    for part, words in PEERS.items():
+        for line in parts.get(part, ()):
+            if line["who"] != "ours":
+                groups.setdefault((words(line), line["who"]), []).append(line["ratio"][1])
+    lines = [("sampler", "peer", "ours at least as fast", "peer's time / ours", "median")]
+    for (words, peer), ratios in groups.items():
+        fast = f"{sum(ratio >= 1 for ratio in ratios)} of {len(ratios)} cases"
+        lines.append((words, peer, fast, spread(ratios), f"{statistics.median(ratios):.2f}"))
     return markdown(lines)
 
 
@@ -276,6 +300,7 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
 
 TABLES = {
     "speed": speed,
+    "speed_of_methods": speed_of_methods,
     "headline": headline,
     "with_and_without": with_and_without,
     "models": models,

@@ -45,7 +45,7 @@ def test_a_convolution_is_that_of_xla_and_not_the_form_for_the_cpu():
     "network", ["4.1 ST-CNN", pytest.param("4.2 ST-CNN Multi 64 px", marks=pytest.mark.stress)]
 )
 def test_training_steps_need_no_kernel_of_the_cpu(network):
-    traced = Step(network, devices=1).trace(jax.devices()[:1])
+    traced = Step(network, devices=1, dtype="float32").trace(jax.devices()[:1])
     assert KERNEL in text(traced, "cpu") or not library.is_available()
     for platform in PLATFORMS:
         assert KERNEL not in text(traced, platform)

@@ -170,6 +170,16 @@ def test_training_does_not_import_drawing():
     assert done.stdout.strip() == "True", done.stderr  # the test can fail
 
 
+def test_training_does_not_import_torch():
+    pytest.importorskip("torch", reason="torch is not installed")
+    done = run(
+        "import sys, stn_jax.experiments.cli.modes, stn_jax.experiments.training.loop\n"
+        "print('torch' in sys.modules)\n"
+        "import torch; print(torch.zeros(2).tolist())"  # what was left out can be imported later
+    )
+    assert done.stdout.split("\n")[:2] == ["False", "[0.0, 0.0]"], done.stderr
+
+
 def test_importing_brings_nothing_that_only_extras_need():
     done = run(f"import sys, stn_jax; print(sorted(set(sys.modules) & {set(EXTRAS)}))")
     assert done.stdout.strip() == "[]", done.stderr

@@ -9,9 +9,11 @@ Platforms whose packages are missing are left out. The first run of everything t
 core; later ones compile only what has changed. Results that a run does not make stay in the tables.
 
 Command: python -m benchmarks.accelerators [--platforms=v5e,h100] [--parts=sampler,steps]
-    [--workloads=256x42x42x1] [--networks="4.1 ST-CNN"] [--out=benchmarks/results]
+    [--workloads=256x42x42x1] [--networks="4.1 ST-CNN"] [--dtypes=float32,bfloat16]
+    [--out=benchmarks/results]
 """
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from benchmarks.accelerators import compiling, tables
 from benchmarks.accelerators.platforms import PLATFORMS, missing
 from benchmarks.accelerators.programs import FORMS, PASSES, STEPS, Program, Sampling, Step
 from benchmarks.workloads import WORKLOADS
+from stn_jax.experiments.config_fields import DTYPES
 
 _WORKLOADS = {str(workload): workload for workload in WORKLOADS}
 _CHOICES = {
@@ -32,6 +35,7 @@ _CHOICES = {
     "forms": (FORMS,) * 2,
     "networks": (tuple(STEPS),) * 2,
     "devices": (("1", "4", "8"),) * 2,
+    "dtypes": (("float32",), DTYPES),
 }
 """Default and possible values of each flag that takes a list."""
 
@@ -43,6 +47,7 @@ _ORDER: dict[str, list] = {
     "form": list(FORMS),
     "network": list(STEPS),
     "devices": [1, 4, 8],
+    "dtype": list(DTYPES),
 }
 """What a record is about, and the order of records."""
 
@@ -86,9 +91,9 @@ def _programs(chosen: flags.FlagValues) -> Iterator[tuple[dict, Program]]:
                     yield about, Sampling(_WORKLOADS[name], direction, form)
     if "steps" in chosen.parts:
         for network in chosen.networks:
-            for devices in map(int, chosen.devices):
-                about = {"part": "steps", "network": network, "devices": devices}
-                yield about, Step(network, devices)
+            for devices, dtype in itertools.product(map(int, chosen.devices), chosen.dtypes):
+                step = Step(network, devices, dtype)
+                yield {"part": "steps", **step._asdict()}, step
 
 
 def _say(record: dict) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.accelerators import bundles, costs, hlo, platforms
 from benchmarks.accelerators.platforms import PACKAGES, PLATFORMS
 from benchmarks.accelerators.programs import Program, Sampling, Step
-from benchmarks.weak_scaling import collectives
+from benchmarks.communication import collectives
 from benchmarks.workloads import Workload
 from stn_jax.cache import cache_folder
 

@@ -76,13 +76,12 @@ class Step(NamedTuple):
 
     network: str
     devices: int
-    dtype: str = "float32"
+    dtype: str
 
     def trace(self, devices: Sequence[jax.Device]) -> jax.stages.Traced:
         make_config, batch_size = STEPS[self.network]
         config = make_config()
-        if self.dtype != "float32":
-            config.model.dtype = self.dtype
+        config.model.dtype = self.dtype
         network = networks.make(config)
         pictures, preprocessing = _data(config)
         step = functools.partial(

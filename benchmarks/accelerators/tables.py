@@ -61,7 +61,7 @@ def _steps(records: list[dict]) -> str:
     """Returns a row for each step, with what it consists of."""
     rows = []
     for record in records:
-        first = [record["network"], record["devices"]]
+        first = [record["network"], record["devices"], record["dtype"]]
         if "error" in record:
             rows.append([*first, record["error"], "", "", "", ""])
             continue
@@ -81,7 +81,7 @@ def _steps(records: list[dict]) -> str:
                 ", ".join(f"{n} x {name}" for name, n in record["collectives"].items()),
             ]
         )
-    head = ["network", "devices", "ms per step", "of which", "without estimate"]
+    head = ["network", "devices", "layers in", "ms per step", "of which", "without estimate"]
     return report.table([*head, "temporaries, MB", "collectives"], rows)
 
 
@@ -93,7 +93,7 @@ def _longest(record: dict) -> list[str]:
         [_number(time), kind, f"`{_without_layout(shape)}`", f"`{_short(origin)}`"]
         for time, kind, shape, origin in record["longest"][:_LONGEST]
     ]
-    title = f"#### Longest operations: {record['network']}"
+    title = f"#### Longest operations: {record['network']}, {record['dtype']}"
     return [title, report.table(["us", "operation", "result", "origin"], rows)]
 
 

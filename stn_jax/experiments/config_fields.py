@@ -116,6 +116,10 @@ class Switch(Field):
         return "True or False"
 
 
+DTYPES = ("float32", "bfloat16")
+"""What layers can compute in."""
+
+
 @dataclass(frozen=True)
 class Choice(Field):
     """One of a few names."""

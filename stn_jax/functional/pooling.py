@@ -31,9 +31,10 @@ def max_pool_2x2(inputs: Array) -> Array:
 
     In one and three dimensions, it does the same along each axis.
 
-    The result is a maximum of strided slices, so its gradient is elementwise. The gradient of
-    `flax.linen.max_pool` is a scatter, which is several times slower on a CPU. Pixels that
-    tie share the gradient.
+    The result is a maximum of strided slices, so its gradient is elementwise. That of
+    `flax.linen.max_pool` is a scatter, which is several times slower on a CPU or GPU, but on a TPU
+    an operation of its own, and the faster form. Pixels that tie share the gradient; on a TPU, the
+    first one has it.
 
     Args:
         inputs: [B, H, W, C], [B, W, C] or [B, D, H, W, C].
@@ -44,12 +45,25 @@ def max_pool_2x2(inputs: Array) -> Array:
     >>> max_pool_2x2(jnp.arange(6.0).reshape(1, 2, 3, 1)).squeeze().tolist()
     [4.0, 5.0]
     """
-    _, *sizes, _ = inputs.shape
-    margins = ((0, 0), *((0, size % 2) for size in sizes), (0, 0))
-    pooled = jnp.pad(inputs, margins, constant_values=-jnp.inf)
-    for axis in range(1, 1 + len(sizes)):
+    return lax.platform_dependent(inputs, tpu=_max_of_windows, default=_max_of_slices)
+
+
+def _max_of_slices(inputs: Array) -> Array:
+    pooled = jnp.pad(inputs, _margins(inputs), constant_values=-jnp.inf)
+    for axis in range(1, inputs.ndim - 1):
         before = (slice(None),) * axis
         pooled = jnp.maximum(
             pooled[(*before, slice(None, None, 2))], pooled[(*before, slice(1, None, 2))]
         )
     return pooled
+
+
+def _max_of_windows(inputs: Array) -> Array:
+    windows = (1, *(2,) * (inputs.ndim - 2), 1)
+    return lax.reduce_window(inputs, -jnp.inf, lax.max, windows, windows, _margins(inputs))
+
+
+def _margins(inputs: Array) -> list[tuple[int, int]]:
+    """Returns what to add to each axis, so that an odd last row or column is pooled as well."""
+    _, *sizes, _ = inputs.shape
+    return [(0, 0), *((0, size % 2) for size in sizes), (0, 0)]

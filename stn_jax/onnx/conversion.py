@@ -102,6 +102,8 @@ def _applied(graph: Graph, equation: Any, values: list[Value]) -> list[Value]:
             return result if isinstance(result, list) else [result]
     if name == "scan":
         return _unrolled(convert, equation, values)
+    if name == "cond" and isinstance(values[0], np.ndarray):  # as for a choice by platform
+        return convert(params["branches"][int(values[0])], *values[1:])
     inner = next((params[key] for key in _INNER if key in params), None)
     if inner is not None:
         return convert(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import stn_jax
-from benchmarks import jax_samplers, sampler, weak_scaling, workloads
+from benchmarks import jax_samplers, sampler, workloads
 from benchmarks.checks import WrongResult, check_agreement
 from benchmarks.settings import Settings
 
@@ -53,25 +53,6 @@ def test_a_peer_without_trust_is_left_out_where_it_is_wrong(monkeypatch):
     assert kinds == ["forward", "gradient to image"]
     forward, both = sampler.markdown(records).split("### Both")
     assert "wrong / ours" in forward and "wrong / ours" not in both
-
-
-def test_collectives_are_counted_with_their_bytes():
-    program = """
-      %a = (f32[3,5]{1,0}, bf16[7]{0}) all-reduce(%x, %y), channel_id=1
-      %b = f32[] all-reduce-start(%z), channel_id=2
-      ROOT %c = s32[2]{0} all-gather(%w), dimensions={0}
-      %d = f32[100]{0} add(%all-reduce.1, %all-reduce.2)
-    """
-    found = weak_scaling.collectives(program)
-    assert found == {"collectives": {"all-reduce": 2, "all-gather": 1}, "bytes": 60 + 14 + 4 + 8}
-
-
-def test_growing_traffic_is_a_wrong_result():
-    records = [{"devices": n, "bytes": 100 * n, "parameter bytes": 50} for n in (1, 2, 4)]
-    with pytest.raises(WrongResult, match="depend on the number of devices"):
-        weak_scaling._check("net", records)
-    with pytest.raises(WrongResult, match="too few"):
-        weak_scaling._check("net", [{"devices": 2, "bytes": 1, "parameter bytes": 50}])
 
 
 def test_only_points_near_the_border_and_on_whole_pixels_are_left_out():

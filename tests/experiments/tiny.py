@@ -56,21 +56,6 @@ def launch_command(workdir: Path, *arguments: str, variant: str = "st_fcn_affine
     return [sys.executable, "launch.py", config, f"--workdir={workdir}", *flags, *arguments]
 
 
-_WITHOUT_PICTURES = """
-import sys
-from stn_jax.experiments.cli import flags, modes
-
-modes.RunPictures = None
-flags.launch(["launch.py", *sys.argv[1:]])
-"""
-
-
-def without_pictures(command: list[str]) -> list[str]:
-    """Returns the command of the same training without pictures, which take longer than it does."""
-    python, _, *flags = command
-    return [python, "-c", _WITHOUT_PICTURES, *flags]
-
-
 def launch(arguments: list[str], devices: int = 1, **options) -> subprocess.CompletedProcess:
     """Runs a command in the repository with `devices` virtual CPU devices."""
     return subprocess.run(

@@ -13,8 +13,6 @@ from stn_jax.functional import max_pool_2x2
 from stn_jax.linen import BatchNorm, Conv, ConvLocalisation, Dropout, SpatialTransformer
 from stn_jax.transforms import make_family
 
-DTYPES = ("float32", "bfloat16")
-
 
 class Classifier(nn.Module):
     """3x3 convolutions, some followed by 2x2 max-pooling, fully connected layers and class scores.

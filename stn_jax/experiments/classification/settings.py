@@ -3,9 +3,8 @@
 from ml_collections import ConfigDict
 
 from stn_jax.errors import check_choice
-from stn_jax.experiments.classification.network import DTYPES
 from stn_jax.experiments.classification.preprocessing import CONTRASTS
-from stn_jax.experiments.config_fields import Choice, Field, Integer, Places, Real, Widths
+from stn_jax.experiments.config_fields import DTYPES, Choice, Field, Integer, Places, Real, Widths
 from stn_jax.transforms import FAMILIES
 
 _MOST_LAYERS = 16

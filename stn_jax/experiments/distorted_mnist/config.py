@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.config_fields import (
+    DTYPES,
     Choice,
     Field,
     FolderPath,
@@ -32,6 +33,7 @@ FIELDS: dict[str, Field] = {
     "model.features": Widths(most_layers=4, most=16_384),
     "model.batch_norm": Switch(),
     "model.dropout": Real(0, 1, below=True),
+    "model.dtype": Choice(DTYPES),
     "model.family": Choice(("none", *FAMILIES)),
     "model.localisation": Choice(tuple(LOCALISATIONS)),
     "model.output_size": Integer(0, 1024),  # 17 times the largest canvas
@@ -121,6 +123,7 @@ def make_config(distortion: str, variant: str | None) -> ConfigDict:
     config.model.classifier = classifier
     config.model.batch_norm = False
     config.model.dropout = 0.0  # rate before the class scores
+    config.model.dtype = "float32"  # for arithmetic; or "bfloat16"
     config.model.family = family
     config.model.localisation = "fcn" if classifier == "fcn" else "cnn"
     config.model.output_size = 0  # of the transformer, in pixels; 0: as large as its input

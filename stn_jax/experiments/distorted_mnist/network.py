@@ -4,8 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
+from jax.typing import DTypeLike
 from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError
@@ -31,17 +33,19 @@ class FullyConnectedClassifier(nn.Module):
     dropout: float = 0.0
     """Rate before the class scores."""
     axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+    """Of the layers' arithmetic; parameters and scores are float32."""
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
         x = images.reshape(images.shape[0], -1)
         for width in self.features:
-            x = nn.Dense(width)(x)
+            x = nn.Dense(width, dtype=self.dtype)(x)
             if self.batch_norm:
-                x = BatchNorm(self.axis_name)(x, train)
+                x = BatchNorm(self.axis_name, self.dtype)(x, train)
             x = nn.relu(x)
         x = Dropout(self.dropout, self.axis_name)(x, train)
-        return nn.Dense(NUM_CLASSES)(x)
+        return nn.Dense(NUM_CLASSES)(x.astype(jnp.float32))
 
 
 class ConvolutionalClassifier(nn.Module):
@@ -60,20 +64,22 @@ class ConvolutionalClassifier(nn.Module):
     dropout: float = 0.0
     """Rate before the class scores."""
     axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+    """Of the layers' arithmetic; parameters and scores are float32."""
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
         x = images
         sizes = zip(self.features, self.kernel_sizes, strict=True)
         for layer, (filters, size) in enumerate(sizes):
-            x = Conv(filters, (size, size), padding="VALID")(x)
+            x = Conv(filters, (size, size), padding="VALID", dtype=self.dtype)(x)
             if self.batch_norm:
-                x = BatchNorm(self.axis_name)(x, train)
+                x = BatchNorm(self.axis_name, self.dtype)(x, train)
             x = nn.relu(x)
             if layer in self.pooled:
                 x = max_pool_2x2(x)
         x = Dropout(self.dropout, self.axis_name)(x.reshape(x.shape[0], -1), train)
-        return nn.Dense(NUM_CLASSES)(x)
+        return nn.Dense(NUM_CLASSES)(x.astype(jnp.float32))
 
 
 class TransformedClassifier(nn.Module):
@@ -82,9 +88,11 @@ class TransformedClassifier(nn.Module):
     transformer: SpatialTransformer
     classifier: nn.Module
     pool: int = 1
+    dtype: DTypeLike = jnp.float32
+    """Of the images that the transformer samples; grids are float32."""
 
     def __call__(self, images: Array, train: bool = False) -> Array:
-        x = self.transformer(images, train=train)
+        x = self.transformer(images.astype(self.dtype), train=train)
         x = average_pool(x, self.pool)
         return self.classifier(x, train=train)
 
@@ -109,7 +117,7 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
           layers), `batch_norm`, `dropout` (rate before the class scores), `family` of the
           transformer ("none": no transformer), `localisation` ("fcn" or "cnn"), `output_size` (of
           the transformer, in pixels; 0: as large as the input), `pool` (average pooling after the
-          transformer).
+          transformer), `dtype` ("float32" or "bfloat16").
         canvas: the height and width of the images in pixels.
         axis_name: the name of the device axis that batch statistics are averaged over in training.
 
@@ -122,7 +130,8 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
             f"config.model.features must be {num_widths} positive widths with config.model."
             f"classifier={config.classifier}, got {config.features}"
         )
-    options = {"batch_norm": config.batch_norm, "axis_name": axis_name}
+    dtype = jnp.dtype(config.dtype)
+    options = {"batch_norm": config.batch_norm, "axis_name": axis_name, "dtype": dtype}
     classifier = CLASSIFIERS[config.classifier](
         features=tuple(config.features), dropout=config.dropout, **options
     )
@@ -141,4 +150,4 @@ def make_model(config: ConfigDict, canvas: int, axis_name: str | None = None) ->
         family=family,
         output_shape=(size, size),
     )
-    return TransformedClassifier(transformer, classifier, config.pool)
+    return TransformedClassifier(transformer, classifier, config.pool, dtype)

@@ -4,6 +4,7 @@ from ml_collections import ConfigDict
 
 from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.config_fields import (
+    DTYPES,
     Choice,
     Field,
     FolderPath,
@@ -13,7 +14,7 @@ from stn_jax.experiments.config_fields import (
     Widths,
 )
 from stn_jax.experiments.street_numbers.drawn.drawing import LAYOUTS
-from stn_jax.experiments.street_numbers.network import DTYPES, NETWORKS, NUM_CONVOLUTIONS
+from stn_jax.experiments.street_numbers.network import NETWORKS, NUM_CONVOLUTIONS
 from stn_jax.experiments.street_numbers.sources import EVALUATE_ON, SOURCES
 from stn_jax.transforms import FAMILIES
 

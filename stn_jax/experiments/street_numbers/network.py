@@ -23,7 +23,6 @@ from stn_jax.transforms import make_family
 NUM_CLASSES = NO_DIGIT + 1
 NUM_CONVOLUTIONS = 8
 NETWORKS = ("cnn", "single", "multi")
-DTYPES = ("float32", "bfloat16")
 
 
 class StreetNumberNetwork(nn.Module):

@@ -17,7 +17,7 @@ _NOT_PART_OF_A_RUN = ("data.data_dir", "data.dir", "data.manual_dir", "log.film"
 _ADDED = {
     "distorted_mnist": {
         "data": {"augment": {"deformation": 0.0, "linear": 0.0}},
-        "model": {"dropout": 0.0},
+        "model": {"dropout": 0.0, "dtype": "float32"},
     },
     "street_numbers": {
         "data": {

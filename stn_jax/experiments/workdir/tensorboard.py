@@ -16,12 +16,15 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.record_writer import masked_crc32c
-from tensorboardX.summary import histogram
 
 from stn_jax.errors import one_line
+from stn_jax.experiments.workdir.event_format import (
+    Event,
+    SessionLog,
+    Summary,
+    histogram,
+    masked_crc32c,
+)
 from stn_jax.files import write_atomically
 
 _PREFIX = "events.out.tfevents."

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.experiments.forked import ForkedRuns
 from tests.experiments.tiny import REPOSITORY, launch, launch_command
 
 
@@ -22,8 +24,14 @@ def trained():
         yield workdir, run
 
 
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory):
+    with ForkedRuns(tmp_path_factory.mktemp("forked")) as runs:
+        yield runs
+
+
 def launch_py(*arguments):
-    return launch([launch_command(None)[0], "launch.py", *arguments])
+    return [sys.executable, "launch.py", *arguments]
 
 
 def test_training_says_where_how_far_and_how_well(trained):
@@ -44,22 +52,24 @@ def test_training_says_where_how_far_and_how_well(trained):
     assert "Traceback" not in run.stderr
 
 
-def test_a_finished_run_is_resumed_at_its_end(trained):
+def test_a_finished_run_is_resumed_at_its_end(trained, forked):
     workdir, _ = trained
-    run = launch(launch_command(workdir))
-    assert run.returncode == 0, run.stderr
+    run = forked.launch(launch_command(workdir))
+    assert run.code == 0, run.stderr
     assert "resuming at step 20 of 20" in run.stdout
 
 
-def test_eval_prints_the_result_of_the_run(trained):
+def test_eval_prints_the_result_of_the_run(trained, forked):
     workdir, training = trained
-    run = launch_py("--mode=eval", f"--workdir={workdir}")
-    assert run.returncode == 0, run.stderr
+    run = forked.launch(launch_py("--mode=eval", f"--workdir={workdir}"))
+    assert run.code == 0, run.stderr
     error = training.stdout.rpartition("test error ")[2].split("%")[0]
     assert f"step 20: test error {error}%" in run.stdout
 
 
-def test_predict_prints_the_best_three_classes_and_what_the_transformer_did(trained, tmp_path):
+def test_predict_prints_the_best_three_classes_and_what_the_transformer_did(
+    trained, forked, tmp_path
+):
     workdir, _ = trained
     paths = [tmp_path / "digit.png", tmp_path / "page.jpg"]
     digit = np.zeros((28, 28), np.uint8)
@@ -68,8 +78,8 @@ def test_predict_prints_the_best_three_classes_and_what_the_transformer_did(trai
     Image.fromarray(255 - np.stack([np.kron(digit, np.ones((9, 7), np.uint8))] * 3, -1)).save(
         paths[1]
     )
-    run = launch_py("--mode=predict", f"--workdir={workdir}", *map(str, paths))
-    assert run.returncode == 0, run.stderr
+    run = forked.launch(launch_py("--mode=predict", f"--workdir={workdir}", *map(str, paths)))
+    assert run.code == 0, run.stderr
     lines = [line for line in run.stdout.splitlines() if "; then " in line]
     assert len(lines) == 2
     for path, line in zip(paths, lines, strict=True):
@@ -109,19 +119,20 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_use_is_reported_in_one_line(case):
+def test_wrong_use_is_reported_in_one_line(case, forked):
     arguments, message = WRONG[case]
-    assert_one_clear_line(launch_py(*arguments), message)
+    assert_one_clear_line(forked.launch(launch_py(*arguments)), message)
 
 
-def test_a_batch_that_the_devices_do_not_divide_is_reported_in_one_line(tmp_path):
+def test_a_batch_that_the_devices_do_not_divide_is_reported_in_one_line(forked, tmp_path):
     command = launch_command(tmp_path, "--config.batch_size=30")
-    assert_one_clear_line(launch(command, devices=8), "multiple of 8, such as 32")
+    (run,) = forked.launch_all([command], devices=8)
+    assert_one_clear_line(run, "multiple of 8, such as 32")
 
 
-def test_a_workdir_of_another_config_is_reported_in_one_line(trained):
+def test_a_workdir_of_another_config_is_reported_in_one_line(trained, forked):
     workdir, _ = trained
-    run = launch(launch_command(workdir, "--config.seed=5"))
+    run = forked.launch(launch_command(workdir, "--config.seed=5"))
     assert_one_clear_line(run, "seed: 0 there, 5 now")
 
 
@@ -137,7 +148,9 @@ def test_images_that_cannot_be_read_are_reported_after_the_others_were_answered(
         Image.fromarray(pixels).save(os.fsdecode(path))
     (tmp_path / "1.png").write_text("no picture")
     missing = os.path.join(folder, b"\x1b[2J.png")
-    run = launch_py("--mode=predict", f"--workdir={workdir}", missing, red, blank, latin, text)
+    run = launch(
+        launch_py("--mode=predict", f"--workdir={workdir}", missing, red, blank, latin, text)
+    )
     assert run.returncode == 2
     lines = [line for line in run.stdout.splitlines() if "; then " in line]
     assert [line.partition(": ")[0].rpartition("/")[2] for line in lines] == [
@@ -152,7 +165,7 @@ def test_images_that_cannot_be_read_are_reported_after_the_others_were_answered(
 
 
 def assert_one_clear_line(run, message):
-    assert run.returncode == 2, run.stdout + run.stderr
+    assert run.code == 2, run.stdout + run.stderr
     assert "Traceback" not in run.stderr
     lines = [line for line in run.stderr.splitlines() if line.startswith("launch.py: ")]
     assert len(lines) == 1

@@ -288,3 +288,21 @@ def test_the_smallest_output_that_is_not_refused_works():
     config = model_config("st_deep_cnn_affine")
     config.output_size = 19
     assert shapes_of(config, 28)["params"]["classifier"]["Dense_0"]["kernel"].shape == (128, 10)
+
+
+@pytest.mark.parametrize("name", ["st_fcn_affine", "st_cnn_affine"])
+def test_half_precision_keeps_parameters_grids_and_scores_in_float32(name):
+    images = jax.random.uniform(jax.random.key(0), (3, 28, 28, 1))
+    model = make_model(small(name, dtype="bfloat16", batch_norm=True), 28)
+    variables = random_variables(model, images)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    half, captured = jax.jit(functools.partial(model.apply, mutable=["intermediates"]))(
+        variables, images
+    )
+    assert half.dtype == jnp.float32
+    inner = captured["intermediates"]["transformer"]
+    assert inner["theta"][0].dtype == inner["grid"][0].dtype == jnp.float32
+    assert inner["inputs"][0].dtype == jnp.bfloat16
+    full = jax.jit(make_model(small(name, batch_norm=True), 28).apply)(variables, images)
+    np.testing.assert_allclose(half, full, atol=0.05 * np.abs(full).max())
+    assert np.any(half != full)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.experiments.tiny import launch, launch_command, read_metrics
-from tests.experiments.training.groups import Group, flags, free_port
+from tests.experiments.forked import ForkedRuns
+from tests.experiments.tiny import launch_command, read_metrics
+from tests.experiments.training.groups import SILENT, Group, flags, free_port
 
 
 def command(workdir, *overrides, variant="st_fcn_affine"):
@@ -31,24 +32,23 @@ def assert_same_training(workdir, other):
 
 
 @pytest.fixture(scope="module")
-def pair():
-    with Group(2, 1) as pair:
-        yield pair
+def runs(tmp_path_factory):
+    with ForkedRuns(tmp_path_factory.mktemp("outputs"), **SILENT) as runs:
+        yield runs
 
 
 @pytest.fixture(scope="module")
-def together(pair, tmp_path_factory):
+def together(runs, tmp_path_factory):
     """The folder of a run of two processes with a device each, and how these ended."""
     workdir = tmp_path_factory.mktemp("together")
-    return workdir, pair.launch(command(workdir))
+    return workdir, Group(runs, 2, 1).launch(command(workdir))
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def alone(runs, tmp_path_factory):
     """The folder of the same run in one process with two devices."""
     workdir = tmp_path_factory.mktemp("alone")
-    with Group(1, 2) as group:
-        (ended,) = group.launch(command(workdir))
+    (ended,) = Group(runs, 1, 2).launch(command(workdir))
     assert ended.code == 0, ended.stderr
     return workdir
 
@@ -74,16 +74,16 @@ def test_only_the_first_process_prints_and_all_files_are_written_once(together, 
     assert len(list(workdir.glob("*tfevents*"))) == 1
 
 
-def test_a_finished_run_of_several_processes_is_used_in_one(together):
+def test_a_finished_run_of_several_processes_is_used_in_one(runs, together):
     workdir, _ = together
-    run = launch([*launch_command(workdir)[:2], "--mode=eval", f"--workdir={workdir}"])
-    assert run.returncode == 0, run.stderr
+    run = runs.launch([*launch_command(workdir)[:2], "--mode=eval", f"--workdir={workdir}"])
+    assert run.code == 0, run.stderr
     (error,) = {r["test_error_percent"] for r in read_metrics(workdir)[-1:]}
     assert f"{error:.2f}%" in run.stdout
 
 
-def test_settings_that_differ_are_noticed_at_the_start(pair, tmp_path):
-    ended = pair.launch(
+def test_settings_that_differ_are_noticed_at_the_start(runs, tmp_path):
+    ended = Group(runs, 2, 1).launch(
         command(tmp_path / "run"), own=[[], ["--config.optimizer.learning_rate=0.5"]]
     )
     first, second = ended
@@ -103,17 +103,16 @@ def test_settings_that_differ_are_noticed_at_the_start(pair, tmp_path):
         (["--mode=eval", *flags(0, 2, 9)], "--coordinator is for --mode=train"),
     ],
 )
-def test_flags_that_do_not_fit_get_one_line(tmp_path, arguments, message):
-    run = launch([*launch_command(tmp_path / "run"), *arguments])
-    assert run.returncode == 2
+def test_flags_that_do_not_fit_get_one_line(runs, tmp_path, arguments, message):
+    run = runs.launch([*launch_command(tmp_path / "run"), *arguments])
+    assert run.code == 2
     assert message in run.stderr.splitlines()[-1]
     assert not (tmp_path / "run").exists()
 
 
-def test_a_coordinator_that_does_not_answer_ends_in_one_line(tmp_path):
-    with Group(1, 1, connect=3) as group:
-        arguments = flags(1, 2, free_port())
-        (ended,) = group.launch([*command(tmp_path / "run"), *arguments])
+def test_a_coordinator_that_does_not_answer_ends_in_one_line(runs, tmp_path):
+    arguments = flags(1, 2, free_port())
+    (ended,) = Group(runs, 1, 1, connect=3).launch([*command(tmp_path / "run"), *arguments])
     assert ended.code == 2
     (line,) = ended.stderr.splitlines()
     assert "cannot be reached within 3 s" in line

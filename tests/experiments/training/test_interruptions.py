@@ -1,11 +1,9 @@
 """Campaigns: runs that are stopped or killed at random moments, and runs that race for a folder."""
 
-import functools
 import json
 import random
 import re
 import signal
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from orbax.checkpoint import v1 as ocp
@@ -94,16 +92,31 @@ def test_kills_at_random_moments_change_nothing(runs, undisturbed, tmp_path, see
     assert outcome(tmp_path) == expected
 
 
+_LOCKED_TOGETHER = """
+import os, time
+from stn_jax.experiments.training import loop
+
+def locked_together(folder, locked=loop.locked, **options):
+    open(f"{meet}/{{os.getpid()}}", "w").close()
+    while len(os.listdir("{meet}")) < 2:
+        time.sleep(0.001)
+    return locked(folder, **options)
+
+loop.locked = locked_together
+"""
+
+
 def test_of_two_runs_in_one_folder_one_is_refused(runs, undisturbed, tmp_path):
     expected, _ = undisturbed
-    with ForkedRuns(tmp_path) as other_runs, ThreadPoolExecutor(2) as pool:
-        for number in range(20):
-            workdir, meet = tmp_path / str(number), tmp_path / f"meet{number}"
-            meet.mkdir()
-            race = functools.partial(ForkedRuns.launch, command=command(workdir), meet=meet)
-            winner, loser = sorted(pool.map(race, (runs, other_runs)))
-            assert (winner.code, loser.code) == (0, 2), (winner, loser)
-            assert not winner.stderr
-            told = rf"launch.py: {workdir} is in use by process \d+ on .+ since .+\n"
-            assert re.fullmatch(told, loser.stderr)
-            assert outcome(workdir) == expected
+    for number in range(20):
+        workdir, meet = tmp_path / str(number), tmp_path / f"meet{number}"
+        meet.mkdir()
+        ended = runs.launch_all(
+            [command(workdir)] * 2, preparation=_LOCKED_TOGETHER.format(meet=meet)
+        )
+        winner, loser = sorted(ended)
+        assert (winner.code, loser.code) == (0, 2), (winner, loser)
+        assert not winner.stderr
+        told = rf"launch.py: {workdir} is in use by process \d+ on .+ since .+\n"
+        assert re.fullmatch(told, loser.stderr)
+        assert outcome(workdir) == expected

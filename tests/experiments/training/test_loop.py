@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sys
 
 import chex
 import jax
@@ -21,19 +20,20 @@ from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
 from stn_jax.experiments.training.optimizer import make_schedule
 from stn_jax.experiments.workdir.run_config import read_config
-from tests.experiments.tiny import (
-    launch,
-    launch_command,
-    read_metrics,
-    tiny_config,
-    without_pictures,
-)
+from tests.experiments.forked import ForkedRuns
+from tests.experiments.tiny import launch_command, read_metrics, tiny_config
 
 
 def final_state(workdir):
     config = read_config(workdir)
     _, state = restore(workdir, config)
     return state
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory):
+    with ForkedRuns(tmp_path_factory.mktemp("forked")) as runs:
+        yield runs
 
 
 @pytest.fixture(scope="module")
@@ -231,15 +231,14 @@ def test_no_readable_checkpoint_is_an_error(tmp_path):
         train_and_evaluate(config, tmp_path)
 
 
-def test_one_and_eight_devices_give_the_same_losses_and_error(tmp_path):
+def test_one_and_eight_devices_give_the_same_losses_and_error(tmp_path, forked):
     runs = {}
     for devices in (1, 8):
         workdir = tmp_path / str(devices)
         # Not Adam: it divides by the gradient's size, which amplifies rounding differences.
-        arguments = launch_command(workdir, "--config.optimizer.name=sgd")
-        arguments = without_pictures([*arguments, "--config.optimizer.learning_rate=0.002"])
-        run = launch(arguments, devices=devices)
-        assert run.returncode == 0, run.stderr
+        settings = "--config.optimizer.name=sgd", "--config.optimizer.learning_rate=0.002"
+        (run,) = forked.launch_all([launch_command(workdir, *settings)], devices=devices)
+        assert run.code == 0, run.stderr
         runs[devices] = read_metrics(workdir)
         assert f"{devices} x cpu" in (workdir / "result.json").read_text()
     assert len(runs[1]) == len(runs[8])
@@ -254,16 +253,16 @@ LONGER = ("--config.num_epochs=40", "--config.eval_every_epochs=8")  # 200 steps
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(tmp_path_factory, forked):
     workdir = tmp_path_factory.mktemp("uninterrupted")
-    run = launch(without_pictures(launch_command(workdir, *LONGER)))
-    assert run.returncode == 0, run.stderr
+    run = forked.launch(launch_command(workdir, *LONGER))
+    assert run.code == 0, run.stderr
     return final_state(workdir)
 
 
 INTERRUPTED = """
 import os, sys
-from stn_jax.experiments.cli import flags, modes
+from stn_jax.experiments.cli import flags
 from stn_jax.experiments.training.progress import StepRecorder
 
 after_step, send = int(sys.argv[1]), int(sys.argv[2])
@@ -275,16 +274,15 @@ def record_and_signal(self, begin, end, metrics):
         os.kill(os.getpid(), send)
 
 StepRecorder._record = record_and_signal
-modes.RunPictures = None
 flags.launch(["launch.py", *sys.argv[3:]])
 """
 
 
-def interrupt(workdir, *, after_step, send):
+def interrupt(forked, workdir, *, after_step, send):
     """Runs the training, which sends itself a signal once it has recorded `after_step`."""
-    _, _, *flags = launch_command(workdir, *LONGER)
-    run = launch([sys.executable, "-c", INTERRUPTED, str(after_step), str(int(send)), *flags])
-    return run.returncode, run.stdout + run.stderr
+    python, _, *flags = launch_command(workdir, *LONGER)
+    run = forked.launch([python, "-c", INTERRUPTED, str(after_step), str(int(send)), *flags])
+    return run.code, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize(
@@ -295,17 +293,15 @@ def interrupt(workdir, *, after_step, send):
         pytest.param(signal.SIGINT, marks=pytest.mark.stress),
     ],
 )
-def test_a_run_that_was_stopped_ends_as_one_that_never_was(tmp_path, uninterrupted, send):
-    code, output = interrupt(tmp_path, after_step=55, send=send)
+def test_a_run_that_was_stopped_ends_as_one_that_never_was(tmp_path, forked, uninterrupted, send):
+    code, output = interrupt(forked, tmp_path, after_step=55, send=send)
     assert not (tmp_path / "result.json").exists()
-    if send == signal.SIGKILL:
-        assert code == -send
-    else:
-        assert code == 128 + send, output
+    assert code == 128 + send, output
+    if send != signal.SIGKILL:
         assert "stopped at step" in output
         assert "Traceback" not in output
-    run = launch(without_pictures(launch_command(tmp_path, *LONGER)))
-    assert run.returncode == 0, run.stderr
+    run = forked.launch(launch_command(tmp_path, *LONGER))
+    assert run.code == 0, run.stderr
     assert "resuming at step" in run.stdout
     chex.assert_trees_all_equal(final_state(tmp_path), uninterrupted)
     steps = [record["step"] for record in read_metrics(tmp_path) if "loss" in record]
@@ -313,9 +309,9 @@ def test_a_run_that_was_stopped_ends_as_one_that_never_was(tmp_path, uninterrupt
 
 
 STOPPED_TWICE = """
-import os, signal
+import os, signal, sys
 from orbax.checkpoint import v1 as ocp
-from stn_jax.experiments.cli import flags, modes
+from stn_jax.experiments.cli import flags
 
 def interrupted(*arguments, save=ocp.save, **options):
     os.kill(os.getpid(), signal.SIGTERM)
@@ -323,26 +319,25 @@ def interrupted(*arguments, save=ocp.save, **options):
     return save(*arguments, **options)
 
 ocp.save = interrupted
-modes.RunPictures = None
-flags.launch()
+flags.launch(["launch.py", *sys.argv[1:]])
 """
 
 
-def test_a_second_signal_while_a_checkpoint_is_written_ends_the_run_at_once(tmp_path):
-    _, _, *flags = launch_command(tmp_path, *LONGER)
-    run = launch([sys.executable, "-c", STOPPED_TWICE, *flags])
-    assert run.returncode == 128 + signal.SIGINT, run.stderr
+def test_a_second_signal_while_a_checkpoint_is_written_ends_the_run_at_once(tmp_path, forked):
+    python, _, *flags = launch_command(tmp_path, *LONGER)
+    run = forked.launch([python, "-c", STOPPED_TWICE, *flags])
+    assert run.code == 128 + signal.SIGINT, run.stderr
     assert run.stderr == "launch.py: stopped at once\n"
     assert not (tmp_path / "checkpoints" / "40").exists()
 
 
-def test_a_folder_in_which_a_run_trains_is_refused_and_not_changed(tmp_path):
+def test_a_folder_in_which_a_run_trains_is_refused_and_not_changed(tmp_path, forked):
     workdir = tmp_path / "run"
     workdir.mkdir()
     with locked(workdir):
         before = (workdir / LOCK_FILE).read_bytes()
-        run = launch(launch_command(workdir, *LONGER))
-        assert run.returncode == 2
+        run = forked.launch(launch_command(workdir, *LONGER))
+        assert run.code == 2
         assert re.fullmatch(
             rf"launch.py: {workdir} is in use by process {os.getpid()} on .+ since .+\n", run.stderr
         )

@@ -15,14 +15,8 @@ from stn_jax.experiments.run_pictures import RunPictures
 from stn_jax.experiments.trained_networks import run_network
 from stn_jax.experiments.training.evaluation import evaluate_workdir
 from stn_jax.experiments.training.loop import train_and_evaluate
-from tests.experiments.tiny import (
-    PATIENCE,
-    REPOSITORY,
-    environment,
-    launch,
-    read_metrics,
-    without_pictures,
-)
+from tests.experiments.forked import ForkedRuns
+from tests.experiments.tiny import PATIENCE, REPOSITORY, environment, read_metrics
 from tests.experiments.tiny_numbers import launch_numbers_command, tiny_numbers_config
 
 
@@ -86,19 +80,19 @@ def test_evaluating_a_finished_run_gives_its_result(finished):
     assert evaluation.details["digit_error_percent"] == result["test_digit_error_percent"]
 
 
-def test_one_and_eight_devices_give_the_same_losses(data_dir, tmp_path, monkeypatch):
+def test_one_and_eight_devices_give_the_same_losses(data_dir, tmp_path):
     """Covers dropout, batch statistics and crops; runs from the command line."""
-    # Compile as for users: the unoptimised code of the other tests sums less precisely.
-    monkeypatch.delenv("XLA_FLAGS")
     runs = {}
-    for devices in (1, 8):
-        workdir = tmp_path / str(devices)
-        # Not Adam: it divides by the gradient's size, which amplifies rounding differences.
-        command = launch_numbers_command("single", data_dir, workdir, "--config.optimizer.name=sgd")
-        command = without_pictures([*command, "--config.optimizer.learning_rate=0.01"])
-        run = launch(command, devices=devices)
-        assert run.returncode == 0, run.stderr
-        runs[devices] = read_metrics(workdir)
+    # Compile as for users: the unoptimised code of the other tests sums less precisely.
+    with ForkedRuns(tmp_path, XLA_FLAGS="") as forked:
+        for devices in (1, 8):
+            workdir = tmp_path / str(devices)
+            # Not Adam: it divides by the gradient's size, which amplifies rounding differences.
+            settings = "--config.optimizer.name=sgd", "--config.optimizer.learning_rate=0.01"
+            command = launch_numbers_command("single", data_dir, workdir, *settings)
+            (run,) = forked.launch_all([command], devices=devices)
+            assert run.code == 0, run.stderr
+            runs[devices] = read_metrics(workdir)
     assert len(runs[1]) == len(runs[8]) == 8
     for one, eight in zip(runs[1], runs[8], strict=True):
         assert one.keys() == eight.keys()
