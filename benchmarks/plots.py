@@ -12,6 +12,7 @@ from matplotlib.ticker import LogLocator
 
 from benchmarks.jax_samplers import KINDS
 
+_MARKERS = "os^vDPX*"
 _FASTER = "time / our time (right of the line: ours is faster)"
 
 
@@ -32,17 +33,18 @@ def sampler(records: list[dict]):
     """Plots each peer's time divided by ours, by kind and workload, with quartiles."""
     records = [record for record in records if record["from"] == "grid"]
     names = list(dict.fromkeys(record["workload"] for record in records))
+    rows = -(-len(KINDS) // 2)
     figure, axes = plt.subplots(
-        1, len(KINDS), figsize=(15, 1.5 + 0.42 * len(names)), sharey=True, sharex=True
+        rows, 2, figsize=(9, rows * (1.2 + 0.36 * len(names))), sharey=True, sharex=True
     )
-    for kind, ax in zip(KINDS, axes, strict=True):
+    for kind, ax in zip(KINDS, axes.flat, strict=True):
         mine = [record for record in records if record["kind"] == kind]
         _ratios(ax, mine, names, "workload", _peers(records))
         ax.set_title(kind)
     figure.supxlabel(_FASTER)
     figure.tight_layout()
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(labels))
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return figure
 
 
@@ -71,7 +73,8 @@ def _ratios(ax: Axes, records: list[dict], names: list[str], key: str, peers: li
         spread = [[r[1] - r[0] for r in ratios], [r[2] - r[1] for r in ratios]]
         shift = 0.6 * ((number + 0.5) / len(peers) - 0.5)
         places = [names.index(record[key]) + shift for record in mine]
-        ax.errorbar(middle, places, xerr=spread, fmt="o", markersize=3.5, lw=1, label=peer)
+        mark = _MARKERS[number % len(_MARKERS)]
+        ax.errorbar(middle, places, xerr=spread, fmt=mark, markersize=4, lw=1, label=peer)
     ax.axvline(1, color="black", lw=0.8)
     ax.set_xscale("log", subs=())
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -88,18 +91,21 @@ def growth(records: list[dict]):
     axis_of = {"batch": 0, "size": 1, "channels": 3}
     records = [record for record in records if record["grows"]]
     kinds = list(dict.fromkeys(record["grows"] for record in records))
-    figure, axes = plt.subplots(2, len(kinds), figsize=(4 * len(kinds), 6.5), squeeze=False)
+    figure, axes = plt.subplots(2, len(kinds), figsize=(3.1 * len(kinds), 6), squeeze=False)
     for column, grows in enumerate(kinds):
         mine = [record for record in records if record["grows"] == grows]
         for kind in dict.fromkeys(record["kind"] for record in mine):
             row = int(kind == "memory")
-            for who, style in (("ours", "-"), ("torch", "--")):
+            # Marks of torch are larger and empty: they also show where both are equal.
+            for who, style, mark, size in (("ours", "-", "o", 3), ("torch", "--", "s", 7)):
                 line = [record for record in mine if (record["kind"], record["who"]) == (kind, who)]
                 x = [record["shape"][axis_of[grows]] for record in line]
                 y = [r["bytes"] / 1e6 if row else 1000 * r["seconds"][1] for r in line]
                 label = who if row else f"{who}, {kind}"
                 color = {"forward": "C0", "both": "C1", "memory": "C2"}[kind]
-                axes[row][column].plot(x, y, style, marker="o", ms=3, color=color, label=label)
+                axes[row][column].plot(
+                    *(x, y, style), marker=mark, ms=size, mfc="none", color=color, label=label
+                )
         for row, label in enumerate(("milliseconds", "peak memory beyond the inputs, MB")):
             axes[row][column].set(xscale="log", yscale="log", xlabel=grows, ylabel=label)
             sizes = sorted({record["shape"][axis_of[grows]] for record in mine})

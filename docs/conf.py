@@ -2,8 +2,12 @@
 
 import importlib
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from notebooks import add_link, write_notebooks
 
 project = "stn_jax"
 author = "the stn_jax authors"
@@ -113,4 +117,6 @@ def setup(app) -> None:
     app.connect("autodoc-process-docstring", as_restructured_text, priority=400)
     app.connect("source-read", add_results)
     app.connect("source-read", link_names)
+    app.connect("source-read", add_link)
+    app.connect("build-finished", write_notebooks)
     app.connect("autodoc-process-signature", short_signature)

@@ -80,7 +80,7 @@ def _serve(options: argparse.Namespace) -> int:
 
     # This import takes seconds, so mistakes are reported first.
     from stn_jax.experiments.demo.page import build_page, page_app
-    from stn_jax.experiments.demo.views import digit_view, number_view, sign_view
+    from stn_jax.experiments.demo.views import digit_view, number_view, picture_view
 
     app = page_app(build_page(networks))
     with serving(app, listener, host) as server:
@@ -89,6 +89,7 @@ def _serve(options: argparse.Namespace) -> int:
         # Compiles everything that the page runs while the user opens the browser.
         digit_view(networks["distorted_mnist"], digits.pick(0).image, digits.Pose())
         number_view(networks["street_numbers"], numbers.draw("1", scene=0))
-        sign_view(networks["traffic_signs"], photograph(min(SIGNS), View(), scene=0))
+        for task in ("traffic_signs", "own_pictures"):
+            picture_view(networks[task], photograph(min(SIGNS), View(), scene=0))
         server.join()
     return 1  # the server has stopped by itself, and has said why

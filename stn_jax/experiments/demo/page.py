@@ -17,6 +17,7 @@ _FOLDER = Path(__file__).parent
 
 def build_page(networks: Mapping[str, Sequence[Named]]) -> gr.Blocks:
     """Builds the page without serving it; a task has a tab if there are networks for it."""
+    shown = [task for task in TABS if networks[task]]
     with gr.Blocks(
         title="Spatial transformer networks",
         analytics_enabled=False,
@@ -30,18 +31,19 @@ def build_page(networks: Mapping[str, Sequence[Named]]) -> gr.Blocks:
             elem_classes="stn-title",
         )
         with gr.Tabs() as tabs:
-            for task, (name, _, build) in TABS.items():
-                if networks[task]:
-                    with gr.Tab(name, id=task):
-                        build(page, networks[task])
-        page.load(_linked_tab, None, tabs, **AT_ONCE)
+            for task in shown:
+                name, _, build = TABS[task]
+                with gr.Tab(name, id=task):
+                    build(page, networks[task])
+
+        def linked_tab(request: gr.Request):
+            """Opens the tab that a link is for."""
+            linked = (task for task in shown if TABS[task][1] in request.query_params)
+            task = next(linked, None)
+            return gr.Tabs(selected=task) if task else gr.skip()
+
+        page.load(linked_tab, None, tabs, **AT_ONCE)
     return page
-
-
-def _linked_tab(request: gr.Request) -> gr.Tabs:
-    """Opens the tab that a link is for."""
-    linked = (task for task, (_, setting, _) in TABS.items() if setting in request.query_params)
-    return gr.Tabs(selected=next(linked, next(iter(TABS))))
 
 
 def page_app(page: gr.Blocks) -> fastapi.FastAPI:

@@ -10,7 +10,8 @@ from stn_jax.experiments.inference import Inference, infer
 from stn_jax.experiments.pretrained import load_pretrained, pretrained_names
 from stn_jax.experiments.trained_networks import Network
 
-SHIPPED = {
+SHIPPED: dict[str, dict[str, str]] = {
+    "own_pictures": {},
     "distorted_mnist": {
         "ST-CNN affine": "st_cnn_affine",
         "ST-CNN TPS": "st_cnn_tps",

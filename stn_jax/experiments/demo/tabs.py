@@ -5,7 +5,7 @@ file is one that the server has just stored under a name that it chose.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -18,7 +18,7 @@ from stn_jax.experiments.demo import digits, links, numbers
 from stn_jax.experiments.demo.cards import data_url, message
 from stn_jax.experiments.demo.server import MAX_UPLOAD_MEGABYTES
 from stn_jax.experiments.demo.shown_networks import Named
-from stn_jax.experiments.demo.views import digit_view, number_view, sign_view
+from stn_jax.experiments.demo.views import digit_view, number_view, picture_view
 from stn_jax.experiments.distorted_mnist.digit_pictures import centred
 from stn_jax.experiments.traffic_signs.classes import CLASS_NAMES
 from stn_jax.experiments.traffic_signs.drawn_signs import SIGNS, View, photograph
@@ -92,6 +92,44 @@ def _open_upload(path: str) -> Image.Image:
     except UserError as error:
         # The path where the server stores the file means nothing to the user.
         raise UserError(f"{str(error).replace(printable(file), file.name)}.") from error
+
+
+def _seen(
+    networks: Sequence[Named], picture: Image.Image, note: str = "", link: str = ""
+) -> tuple[str, str]:
+    """Returns a picture, made small, and what each network makes of it."""
+    thumbnail = picture.copy()
+    thumbnail.thumbnail((320, 320))
+    source = data_url(np.asarray(thumbnail) / 255)
+    photo = f'<img alt="the photograph" src="{source}"/>'
+    return photo, picture_view(networks, picture, note, link)
+
+
+def _uploaded(networks: Sequence[Named], path: str) -> tuple[str, str]:
+    try:
+        picture = _open_upload(path)
+    except UserError as error:
+        return "", message(str(error))
+    return _seen(networks, picture, Path(path).name)
+
+
+def _own_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
+    with gr.Row():
+        with gr.Column(scale=0, min_width=292, elem_classes="stn-controls"):
+            photo = gr.HTML("", elem_classes="stn-photo")
+            upload = _upload_button()
+        with gr.Column(scale=1, min_width=260, elem_classes="stn-results"):
+            view = gr.HTML(
+                message("Upload a picture to see what your networks make of it."),
+                apply_default_css=False,
+                elem_classes=["stn-view", "stn-words"],
+            )
+    gr.HTML(
+        "Each network sees the picture as it saw those of its training, and knows only their "
+        "classes.",
+        elem_classes="stn-note",
+    )
+    upload.upload(lambda path: _uploaded(networks, path), upload, [photo, view], **AT_ONCE)
 
 
 def _digits_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
@@ -241,18 +279,10 @@ def _signs_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
     )
     inputs = [sign, scene, *sliders]
 
-    def shown(picture, note="", link=""):
-        thumbnail = picture.copy()
-        thumbnail.thumbnail((320, 320))
-        source = data_url(np.asarray(thumbnail) / 255)
-        return f'<img alt="the photograph" src="{source}"/>', sign_view(
-            networks, picture, note, link
-        )
-
     def drawn(name, scene, *values):
         view = View(*values)
         link = links.to({"sign": name, "scene": int(scene)}, view)
-        return shown(photograph(drawable[name], view, int(scene)), link=link)
+        return _seen(networks, photograph(drawable[name], view, int(scene)), link=link)
 
     def opened(name, scene, request: gr.Request):
         if (linked := request.query_params.get("sign")) in drawable:
@@ -267,13 +297,6 @@ def _signs_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
         scene = int(rng.integers(MAX_SCENE + 1))
         return name, scene, *drawn(name, scene, *values)
 
-    def uploaded(path):
-        try:
-            picture = _open_upload(path)
-        except UserError as error:
-            return "", message(str(error))
-        return shown(picture, Path(path).name)
-
     within = _within([None, (0, MAX_SCENE), *_limits(_VIEW_SLIDERS)])
     sign.input(drawn, inputs, [photo, view], js=within, **AT_ONCE)
     for slider in (scene, *sliders):
@@ -285,13 +308,14 @@ def _signs_tab(page: gr.Blocks, networks: Sequence[Named]) -> None:
         [*sliders, photo, view],
         **AT_ONCE,
     )
-    upload.upload(uploaded, upload, [photo, view], **AT_ONCE)
+    upload.upload(lambda path: _uploaded(networks, path), upload, [photo, view], **AT_ONCE)
     page.load(opened, [sign, scene], [*inputs, photo, view], **AT_ONCE)
 
 
-TABS = {
+TABS: dict[str, tuple[str, str | None, Callable[[gr.Blocks, Sequence[Named]], None]]] = {
+    "own_pictures": ("Your pictures", None, _own_tab),
     "distorted_mnist": ("Digits", "digit", _digits_tab),
     "street_numbers": ("Street numbers", "number", _numbers_tab),
     "traffic_signs": ("Traffic signs", "sign", _signs_tab),
 }
-"""Of each task: the name of its tab, the setting that its links have, and what builds it."""
+"""Of each task: the name of its tab, the setting of its links, if any, and what builds it."""

@@ -16,7 +16,7 @@ from stn_jax.experiments.demo.cards import (
 )
 from stn_jax.experiments.demo.shown_networks import Named, look
 from stn_jax.experiments.labels import LabelKind
-from stn_jax.experiments.traffic_signs.task import network_input
+from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.trained_networks import Network
 
 
@@ -59,14 +59,14 @@ def number_view(
     return cards(shown, note, link)
 
 
-def sign_view(
+def picture_view(
     networks: Sequence[Named], picture: Image.Image, note: str = "", link: str = ""
 ) -> str:
-    """Shows what each network recognises in a picture of a traffic sign."""
-    shown = [
-        _card(name, network, network_input(picture, network.config), ranking)
-        for name, network in networks
-    ]
+    """Shows what each network recognises in a picture of one thing."""
+    shown = []
+    for name, network in networks:
+        image = find_task(network.config).network_input(picture, network.config)
+        shown.append(_card(name, network, image, ranking))
     return cards(shown, note, link)
 
 

@@ -1,7 +1,6 @@
 """Writes `OUT/README.md` and its plots from the records alone, so that only real runs appear."""
 
 import functools
-import itertools
 import re
 import statistics
 import tomllib
@@ -9,14 +8,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from matplotlib import color_sequences
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
-
 from stn_jax.errors import UserError, check_choice
 from stn_jax.experiments.locks import locked
 from stn_jax.experiments.reproduce.paper_tables import PAPER, PaperTable, Row
-from stn_jax.experiments.reproduce.plots import update_plot
+from stn_jax.experiments.reproduce.plots import Line, draw_error_curves, update_plot
 from stn_jax.experiments.reproduce.robustness_section import (
     robustness_section,
     update_robustness_plots,
@@ -74,7 +69,7 @@ def write_report(out: Path, tables: Mapping[str, PaperTable]) -> None:
                     update_plot(
                         path,
                         (column, budget, lines),
-                        functools.partial(_draw_curves, column, budget, lines),
+                        functools.partial(draw_error_curves, f"{column}, budget {budget}", lines),
                     )
                 update_robustness_plots(out, name, table, records)
     except OSError as error:
@@ -308,39 +303,11 @@ def _plot_path(name: str, budget: str, column: str) -> str:
     return f"{name}/{budget}/{words}.png"
 
 
-def _lines(table: PaperTable, records: Records, budget: str, column: str) -> list[tuple]:
-    """Returns the label, the style and the curves of each row of a plot."""
-    labels = dict.fromkeys(row.label for row in table.rows)
-    styles = itertools.product(["-", "--", "-.", ":"], color_sequences["tab10"])
-    style_of = dict(zip(labels, styles, strict=False))  # the same in all plots
+def _lines(table: PaperTable, records: Records, budget: str, column: str) -> list[Line]:
+    """Returns what a plot shows."""
+    places = {name: k for k, name in enumerate(dict.fromkeys(row.network for row in table.rows))}
     return [
-        (row.label, *style_of[row.label], [run["error_curve"] for run in record["runs"]])
+        Line(row.label, row.recipe, places[row.network], [r["error_curve"] for r in record["runs"]])
         for row in table.rows
         if row.column == column and (record := records.get((budget, row.name)))
     ]
-
-
-def _draw_curves(column: str, budget: str, lines: list[tuple]) -> Figure:
-    """Plots each row's mean test error against training examples, with the range over seeds."""
-    figure = Figure(figsize=(8.5, 4.5), dpi=100, layout="constrained")
-    axis = figure.subplots()
-    for label, style, color, curves in lines:
-        examples = [point[0] for point in curves[0]]
-        errors = list(zip(*([point[1] for point in curve] for curve in curves), strict=True))
-        means = [statistics.mean(each) for each in errors]
-        axis.plot(examples, means, style, color=color, marker=".", label=label)
-        lowest, highest = [min(each) for each in errors], [max(each) for each in errors]
-        axis.fill_between(examples, lowest, highest, color=color, alpha=0.2, lw=0)
-    axis.set(
-        title=f"{column}, budget {budget}",
-        xlabel="training examples seen, in thousands",
-        ylabel="test error, per cent",
-        yscale="log",
-    )
-    axis.xaxis.set_major_formatter(lambda examples, _: f"{examples / 1000:,g}")
-    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_locator(NullLocator())
-    axis.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize="small")
-    return figure

@@ -22,6 +22,7 @@ from stn_jax.experiments.training.optimizer import make_optimizer
 from stn_jax.experiments.training.steps import DEVICES, create_state
 from tests.browser import horizontal_overflow, watched_page
 from tests.experiments.tiny import PATIENCE, REPOSITORY
+from tests.experiments.tiny_pictures import tiny_pictures_config
 from tests.experiments.tiny_signs import tiny_signs_config
 from tests.pictures import blank_png
 
@@ -33,10 +34,15 @@ CHANGED, SAME = "now.join() !== others.join()", "now.join() === others.join()"
 
 
 @pytest.fixture(scope="module")
-def signs_run(tmp_path_factory):
-    """Returns the folder of a run on traffic signs as training leaves it, but untrained."""
-    workdir = tmp_path_factory.mktemp("runs") / "my signs"
-    config = tiny_signs_config("single", "")
+def runs(tmp_path_factory):
+    """Returns the folders of two runs as training leaves them, but untrained."""
+    folder = tmp_path_factory.mktemp("runs")
+    pets = tiny_pictures_config("", "", data__classes=("cat", "dog"), data__size=(16, 24))
+    configs = {"my signs": tiny_signs_config("single", ""), "my pets": pets}
+    return [_untrained(folder / name, config) for name, config in configs.items()]
+
+
+def _untrained(workdir, config):
     task, optimizer = find_task(config), make_optimizer(config.optimizer, num_steps=1)
     model = task.make_network(config, axis_name=DEVICES)
     with Checkpoints(workdir / "checkpoints", keep_newest=1) as checkpoints:
@@ -46,7 +52,7 @@ def signs_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory, signs_run):
+def demo(tmp_path_factory, runs):
     """Returns the demo's address and its folder for uploads. It is started with dead proxies."""
     temporary = tmp_path_factory.mktemp("temporary")
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "socks5://127.0.0.1:9")
@@ -54,7 +60,7 @@ def demo(tmp_path_factory, signs_run):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "stn_jax.experiments.cli", "demo", f"--port={port}"]
-    command.append(f"--workdir={signs_run}")
+    command += [f"--workdir={run}" for run in runs]
     with subprocess.Popen(
         command, cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=os.environ | {"JAX_PLATFORMS": "cpu", "TMPDIR": str(temporary)} | proxies,
@@ -111,6 +117,7 @@ def opened(browser, demo):
     with watched_page(browser, width=1280, height=800) as (page, complaints):
         page.set_default_timeout(1000 * PATIENCE)
         page.goto(demo[0])
+        page.get_by_role("tab", name="Digits").click()  # the user's own pictures come first
         page.wait_for_selector(".stn-card")
         yield page, complaints
 
@@ -346,7 +353,7 @@ def test_a_sign_is_drawn_as_the_sliders_say_and_the_best_three_answers_are_shown
         page.wait_for_function(
             "before => document.querySelector('.stn-photo img').src !== before", arg=before
         )
-        return page.locator(".stn-photo img").get_attribute("src")
+        return page.locator(".stn-photo:visible img").get_attribute("src")
 
     def ranked():
         return page.locator(".stn-ranking").last.locator("b").all_inner_texts()
@@ -354,7 +361,7 @@ def test_a_sign_is_drawn_as_the_sliders_say_and_the_best_three_answers_are_shown
     page.locator(".stn-ranking").last.wait_for()
     assert len(set(ranked())) == 3
     assert page.locator(".stn-card:visible", has_text="my signs").count() == 1
-    stop = page.locator(".stn-photo img").get_attribute("src")
+    stop = page.locator(".stn-photo:visible img").get_attribute("src")
 
     page.get_by_label("range slider for Shade").fill("0.9")
     in_the_shade = wait_for_another_photograph(stop)
@@ -378,6 +385,17 @@ def test_a_photograph_of_a_sign_is_shown_and_what_is_none_gets_one_sentence(page
     (tmp_path / "text.png").write_text("this is no picture")
     upload(page, tmp_path / "text.png")
     wait_for_text(page, ".stn-message", r"^text\.png cannot be read as an image")
+
+
+def test_a_picture_is_shown_to_a_network_of_own_pictures(page, tmp_path):
+    page.get_by_role("tab", name="Your pictures").click()
+    wait_for_text(page, ".stn-message:visible", "^Upload a picture")
+    photograph(14, View(), scene=0).save(tmp_path / "pet.png")
+    upload(page, tmp_path / "pet.png")
+    wait_for_text(page, ".stn-note", r"^pet\.png$")
+    card = page.locator(".stn-card:visible", has_text="my pets")
+    assert card.locator("figcaption").all_inner_texts() == ["grid over input", "output"]
+    assert sorted(card.locator(".stn-ranking b").all_inner_texts()) == ["cat", "dog"]
 
 
 def test_a_phone_shows_all_of_it(page):
