@@ -91,7 +91,7 @@ def level(points: jax.Array, levels: int) -> jax.Array:
     """
     if 0 in points.shape:
         return jnp.zeros(points.shape[:-1], points.dtype)
-    squares, used_axes = jnp.zeros(points.shape[:-1], points.dtype), 0
+    squares, used_axes = jnp.zeros_like(points[..., 0]), 0
     # What is no place has no gradient, and its neighbours have theirs.
     points = jnp.where(jnp.abs(points) < 1 / jnp.finfo(points.dtype).eps, points, 0)
     for axis in range(points.ndim - 1):
