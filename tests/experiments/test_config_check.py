@@ -19,6 +19,7 @@ from stn_jax.experiments.config_fields import (
     Pattern,
     Places,
     Real,
+    SideOrShape,
     Switch,
     Text,
     Widths,
@@ -118,6 +119,7 @@ NEVER = (
 NO_NAMES = (*(value for value in NEVER if value not in ([], ())), True)
 WRONG = {
     Integer: (*NEVER, True, 1.0, "1", (1,)),
+    SideOrShape: (*NEVER, True, 32.0, "32", (32,), (32, 32, 3), (32, 32.0), (32, True), (1, 32)),
     Real: (*NEVER, "0.5", (0.5,)),  # a ConfigDict would turn True into 1.0
     Switch: (*NEVER, 0, 1, "true"),
     Choice: (*NEVER, "", "unknown", True, ["tfds"]),
@@ -158,7 +160,8 @@ def test_the_ends_of_a_range_are_as_the_message_says(kind):
             assert field.accepts(field.least) and field.accepts(field.most)
             for value in (field.least - 1, field.most + 1):
                 message = refusal(changed(kind, **{name: value}))
-                assert message.endswith(f"in {field.least}..{field.most}, got {value}")
+                assert f" in {field.least}..{field.most}" in message
+                assert message.endswith(f", got {value}")
         elif isinstance(field, Real):
             assert field.accepts(field.least) != field.above and not field.accepts(True)
             assert field.accepts(field.most) != field.below

@@ -15,13 +15,9 @@ import urllib.request
 import pytest
 
 from stn_jax.experiments.demo.numbers import draw as draw_number
-from stn_jax.experiments.tasks import find_task
 from stn_jax.experiments.traffic_signs.drawn_signs import View, photograph
-from stn_jax.experiments.training.checkpoints import Checkpoints
-from stn_jax.experiments.training.optimizer import make_optimizer
-from stn_jax.experiments.training.steps import DEVICES, create_state
 from tests.browser import horizontal_overflow, watched_page
-from tests.experiments.tiny import PATIENCE, REPOSITORY
+from tests.experiments.tiny import PATIENCE, REPOSITORY, save_untrained
 from tests.experiments.tiny_pictures import tiny_pictures_config
 from tests.experiments.tiny_signs import tiny_signs_config
 from tests.pictures import blank_png
@@ -39,16 +35,9 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     pets = tiny_pictures_config("", "", data__classes=("cat", "dog"), data__size=(16, 24))
     configs = {"my signs": tiny_signs_config("single", ""), "my pets": pets}
-    return [_untrained(folder / name, config) for name, config in configs.items()]
-
-
-def _untrained(workdir, config):
-    task, optimizer = find_task(config), make_optimizer(config.optimizer, num_steps=1)
-    model = task.make_network(config, axis_name=DEVICES)
-    with Checkpoints(workdir / "checkpoints", keep_newest=1) as checkpoints:
-        checkpoints.save(create_state(model, optimizer, 0, task.input_shape(config)))
-    (workdir / "config.json").write_text(config.to_json())
-    return workdir
+    for name, config in configs.items():
+        save_untrained(config, folder / name)
+    return [folder / name for name in configs]
 
 
 @pytest.fixture(scope="module")
