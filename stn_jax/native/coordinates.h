@@ -12,6 +12,10 @@
 #include <limits>
 #include <type_traits>
 
+// A loop that calls a function cannot be vectorised. Compilers leave calls of functions that they
+// find too large.
+#define STN_JAX_INLINE [[gnu::always_inline]] inline
+
 // What lies outside the image; the values are indices into PADDINGS in coordinates.py.
 enum Padding : int64_t { kZeros, kBorder, kReflection, kWrap };
 
@@ -43,7 +47,7 @@ struct Axis {
   // Under kZeros and kBorder, `first` is at least -reach and at most size - 2 + reach, even if the
   // coordinate is NaN. `lead` is 0 for an even number of taps, and otherwise 0.5.
   template <Padding padding>
-  Place Find(float coordinate, float reach, float lead) const {
+  STN_JAX_INLINE Place Find(float coordinate, float reach, float lead) const {
     const float position = (coordinate + start) * half - offset;
     const float clamped = Clamp<padding>(position, reach);
     float first = std::floor(clamped + lead);
@@ -54,8 +58,8 @@ struct Axis {
       // pixel. All numbers here are multiples of 1/2, so the remainder is exact.
       const Reflected middle = Reflect(first + 0.5f - lead);
       first = std::floor(middle.position);
-      t = middle.turned ? 1 - t : t;
-      slope = middle.turned ? -slope : slope;
+      t = middle.direction < 0 ? 1 - t : t;
+      slope *= middle.direction;
     }
     if (padding == kWrap) first = Wrap(first);
     return {static_cast<int32_t>(first), t, slope};
@@ -64,7 +68,7 @@ struct Axis {
   // Returns the place of two taps: `first` with weight 1 - t, and `first + 1` with weight t.
   // `first` is in -1..size-1, or it is -2 or size where both taps are outside the image.
   template <Padding padding>
-  Place Locate(float coordinate) const {
+  STN_JAX_INLINE Place Locate(float coordinate) const {
     Place place = Find<padding>(coordinate, 2, 0);
     if (padding != kZeros) {
       // Past the border both taps should read the border pixel. Giving all the weight to the tap
@@ -72,14 +76,14 @@ struct Axis {
       const bool before = place.first < 0, behind = place.first > size - 2;
       place.first = before ? -1 : behind ? size - 1 : place.first;
       place.t = behind ? 0 : before ? 1 : place.t;
-      place.slope = before || behind ? 0 : place.slope;
+      place.slope = before ? 0 : behind ? 0 : place.slope;
     }
     return place;
   }
 
   // Returns the nearest pixel; halves round to the even one. It may be outside under kZeros.
   template <Padding padding>
-  int32_t Nearest(float coordinate) const {
+  STN_JAX_INLINE int32_t Nearest(float coordinate) const {
     float position = Clamp<padding>((coordinate + start) * half - offset, 2);
     const float last = size - 1;
     if (padding == kReflection) position = Reflect(position).position;
@@ -113,13 +117,13 @@ struct Axis {
  private:
   struct Reflected {
     float position;
-    bool turned;  // Whether the axis is reversed there.
+    float direction;  // -1 if the axis is reversed there, otherwise 1. A bool would be slow.
   };
 
   // Returns the position, limited to what int32_t can hold. Comparisons with NaN are false, so NaN
   // becomes 0 under reflection and wrap, and otherwise a position outside.
   template <Padding padding>
-  float Clamp(float position, float reach) const {
+  STN_JAX_INLINE float Clamp(float position, float reach) const {
     constexpr float kHuge = 1 / std::numeric_limits<float>::epsilon();
     if (padding == kReflection || padding == kWrap) {
       const float most = 2.0f * size;
@@ -130,25 +134,26 @@ struct Axis {
     return above < last ? above : last;
   }
 
-  // The rounded quotient can be off by one.
-  static float Remainder(float dividend, float divisor) {
-    float rest = dividend - divisor * std::floor(dividend / divisor);
+  // A product with the reciprocal is faster than a quotient. Both can be off by one.
+  STN_JAX_INLINE static float Remainder(float dividend, float divisor, float reciprocal) {
+    float rest = dividend - divisor * std::floor(dividend * reciprocal);
     rest = rest < 0 ? rest + divisor : rest;
     return rest < divisor ? rest : rest - divisor;
   }
 
-  float Wrap(float position) const { return Remainder(position, size); }
+  STN_JAX_INLINE float Wrap(float position) const { return Remainder(position, size, 1.0f / size); }
 
-  Reflected Reflect(float position) const {
+  STN_JAX_INLINE Reflected Reflect(float position) const {
     const float distance = position + mirror;
-    const float rest = Remainder(std::fabs(distance), period);
+    const float rest = Remainder(std::fabs(distance), period, 1 / period);
     // The point lies on the way back from the second mirror.
     const bool returns = rest > period / 2;
     float reflected = (returns ? period - rest : rest) - mirror;
     // With a single pixel and align_corners, the mirrors coincide, but `period` is not 0.
     const float last = size - 1 + mirror;
     reflected = reflected < last ? reflected : last;
-    return {reflected, returns != (distance < 0)};
+    const float back = returns ? -1.0f : 1.0f;
+    return {reflected, distance < 0 ? -back : back};
   }
 };
 

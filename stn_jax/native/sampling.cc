@@ -24,6 +24,10 @@ using Sizes = ffi::Span<const int64_t>;
 template <int number>
 using Constant = std::integral_constant<int, number>;
 
+// Whether a number of channels is 1 at compile time.
+template <typename Channels>
+constexpr bool kSingle = !std::is_integral<Channels>::value;
+
 // Calls body(axes, taps, channels). The first two are compile-time constants, where 0 stands for
 // kernel.taps; so is a number of channels of 1.
 template <typename Body>
@@ -62,9 +66,27 @@ void Read(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
         const auto& along = windows.weights[axes - 1];
         const float* image = images + block.image * lines.step;
         float* value = to + block.begin * channels;
+        int64_t starts[kBlock];
+        lines.Find(windows, block.count, starts);
         for (int64_t i = 0; i < block.count; ++i, value += channels) {
+          const float* window = image + starts[i];
+          if (fixed == 1 && starts[i] >= 0) {
+            std::copy_n(window, channels, value);
+            continue;
+          }
+          if (fixed > 1 && kSingle<decltype(channels)> && starts[i] >= 0) {
+            float sum = 0;
+            for (int line = 0; line < lines.Count(); ++line) {
+              const float* pixels = window + lines.Offset(line);
+              float part = 0;
+              for (int tap = 0; tap < taps; ++tap) part += along[tap][i] * pixels[tap];
+              sum += lines.Weight(windows, i, line) * part;
+            }
+            *value = sum;
+            continue;
+          }
           std::fill_n(value, channels, 0.0f);
-          if (!lines.Find(windows, i)) {
+          if (starts[i] < 0) {
             lines.ForPixels(windows, i, [&](int line, int tap, int64_t start) {
               const float weight = lines.Weight(windows, i, line) * along[tap][i];
               for (int64_t k = 0; k < channels; ++k) value[k] += weight * image[start + k];
@@ -73,9 +95,9 @@ void Read(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
           }
           const int64_t length = taps * channels;
           float* __restrict sum = sums.data();
-          for (int line = 0; line < lines.count; ++line) {
+          for (int line = 0; line < lines.Count(); ++line) {
             const float weight = lines.Weight(windows, i, line);
-            const float* pixels = image + lines.starts[line];
+            const float* pixels = window + lines.Offset(line);
             if (line == 0) {
 #pragma omp simd
               for (int64_t j = 0; j < length; ++j) sum[j] = weight * pixels[j];
@@ -112,7 +134,7 @@ void ReadTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kernel
     InParallel(threads, parts, work, [=, &sampler, &kernel](int64_t begin, int64_t end) {
       Lines<axes, fixed> lines(sampler, kernel, channels);
       std::vector<float> products(taps * channels);
-      const int lines_of_band = axes > 1 ? lines.count / taps : 1;
+      const int lines_of_band = axes > 1 ? lines.Count() / taps : 1;
       for (int64_t part = begin; part < end; ++part) {
         const int64_t number = part / bands, band = part % bands, plane = in_image / size;
         const int64_t top = band * size / bands, bottom = (band + 1) * size / bands;
@@ -123,8 +145,10 @@ void ReadTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kernel
           const Windows<axes> windows(sampler, kernel, block);
           const auto& along = windows.weights[axes - 1];
           const float* value = from + block.begin * channels;
+          int64_t starts[kBlock];
+          lines.Find(windows, block.count, starts);
           for (int64_t i = 0; i < block.count; ++i, value += channels) {
-            if (!lines.Find(windows, i)) {
+            if (starts[i] < 0) {
               lines.ForPixels(windows, i, [&](int line, int tap, int64_t start) {
                 if (bands > 1 && (start < top * plane || start >= bottom * plane)) return;
                 const float weight = lines.Weight(windows, i, line) * along[tap][i];
@@ -138,13 +162,13 @@ void ReadTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kernel
 #pragma omp simd
               for (int64_t k = 0; k < channels; ++k) product[tap * channels + k] = weight * value[k];
             }
-            for (int line = 0; line < lines.count; ++line) {
+            for (int line = 0; line < lines.Count(); ++line) {
               if (bands > 1) {
                 const int64_t row = windows.first[0][i] + line / lines_of_band;
                 if (row < top || row >= bottom) continue;
               }
               const float weight = lines.Weight(windows, i, line);
-              float* __restrict pixels = image + lines.starts[line];
+              float* __restrict pixels = image + starts[i] + lines.Offset(line);
 #pragma omp simd
               for (int64_t j = 0; j < taps * channels; ++j) pixels[j] += weight * product[j];
             }
@@ -171,10 +195,12 @@ void ShiftTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kerne
         const float* image = images + block.image * lines.step;
         const float* value = from + block.begin * channels;
         float* moves = to + axes * block.begin;
+        int64_t starts[kBlock];
+        lines.Find(windows, block.count, starts);
         for (int64_t i = 0; i < block.count; ++i, value += channels, moves += axes) {
-          if (lines.Find(windows, i)) {
-            for (int line = 0; line < lines.count; ++line) {
-              const float* pixels = image + lines.starts[line];
+          if (starts[i] >= 0) {
+            for (int line = 0; line < lines.Count(); ++line) {
+              const float* pixels = image + starts[i] + lines.Offset(line);
               float* dot = &dots[line * taps];
               for (int tap = 0; tap < taps; ++tap) {
                 dot[tap] = Dot(value, pixels + tap * channels, channels);
@@ -187,7 +213,7 @@ void ShiftTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kerne
             });
           }
           float move[axes] = {};
-          for (int line = 0; line < lines.count; ++line) {
+          for (int line = 0; line < lines.Count(); ++line) {
             float sum = 0, change = 0;
             for (int tap = 0; tap < taps; ++tap) {
               const float dot = dots[line * taps + tap];

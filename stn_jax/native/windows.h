@@ -118,9 +118,7 @@ template <int axes, int taps>
 class Lines {
  public:
   Lines(const Sampler& sampler, const Kernel& kernel, int64_t channels)
-      : sampler_(sampler), taps_(Taps<taps>(kernel)), channels_(channels) {
-    count = Power(taps_, axes - 1);
-    starts.resize(count);
+      : sampler_(sampler), kernel_(kernel), channels_(channels) {
     int64_t stride = channels;
     for (int axis = axes - 1; axis >= 0; --axis) {
       strides_[axis] = stride;
@@ -129,24 +127,31 @@ class Lines {
     step = stride;
   }
 
-  // Finds where the lines of point i start in an image. Returns whether all pixels are in it.
-  bool Find(const Windows<axes>& windows, int64_t i) {
-    bool inside = true;
-    int64_t start = 0;
+  // The number of lines.
+  int Count() const { return Power(Along(), axes - 1); }
+
+  // Finds where the windows of a block start in an image, or -1 where they are not within it.
+  void Find(const Windows<axes>& windows, int64_t number, int64_t* starts) const {
     for (int axis = 0; axis < axes; ++axis) {
-      const int32_t first = windows.first[axis][i];
-      inside &= first >= 0 && first + taps_ <= sampler_.axes[axis].size;
-      start += first * strides_[axis];
-    }
-    if (!inside) return false;
-    for (int line = 0; line < count; ++line) {
-      int64_t at = start;
-      for (int axis = axes - 2, rest = line; axis >= 0; --axis, rest /= taps_) {
-        at += rest % taps_ * strides_[axis];
+      const int32_t* first = windows.first[axis];
+      const int32_t end = sampler_.axes[axis].size - Along() + 1;
+      const int64_t stride = strides_[axis];
+#pragma omp simd simdlen(8)
+      for (int64_t i = 0; i < number; ++i) {
+        const int64_t before = axis ? starts[i] : 0;
+        starts[i] = (before >= 0) & IsIn(first[i], 0, end > 0 ? end : 0)
+                        ? before + first[i] * stride : -1;
       }
-      starts[line] = at;
     }
-    return true;
+  }
+
+  // Where a line starts, after the start of its window.
+  int64_t Offset(int line) const {
+    int64_t at = 0;
+    for (int axis = axes - 2, rest = line; axis >= 0; --axis, rest /= Along()) {
+      at += rest % Along() * strides_[axis];
+    }
+    return at;
   }
 
   // Calls body(line, tap, start) for the pixels in the image that point i reads.
@@ -154,21 +159,21 @@ class Lines {
   void ForPixels(const Windows<axes>& windows, int64_t i, Body body) const {
     int32_t pixels[axes][kMostTaps];
     for (int axis = 0; axis < axes; ++axis) {
-      for (int tap = 0; tap < taps_; ++tap) {
+      for (int tap = 0; tap < Along(); ++tap) {
         pixels[axis][tap] =
             sampler_.axes[axis].Pixel(windows.first[axis][i] + tap, sampler_.padding);
       }
     }
-    for (int line = 0; line < count; ++line) {
+    for (int line = 0; line < Count(); ++line) {
       int64_t at = 0;
       bool inside = true;
-      for (int axis = axes - 2, rest = line; axis >= 0; --axis, rest /= taps_) {
-        const int32_t pixel = pixels[axis][rest % taps_];
+      for (int axis = axes - 2, rest = line; axis >= 0; --axis, rest /= Along()) {
+        const int32_t pixel = pixels[axis][rest % Along()];
         inside &= pixel >= 0;
         at += pixel * strides_[axis];
       }
       if (!inside) continue;
-      for (int tap = 0; tap < taps_; ++tap) {
+      for (int tap = 0; tap < Along(); ++tap) {
         const int32_t pixel = pixels[axes - 1][tap];
         if (pixel >= 0) body(line, tap, at + pixel * channels_);
       }
@@ -179,20 +184,20 @@ class Lines {
   // the derivatives count.
   float Weight(const Windows<axes>& windows, int64_t i, int line, int by = -1) const {
     float weight = 1;
-    for (int axis = axes - 2, rest = line; axis >= 0; --axis, rest /= taps_) {
+    for (int axis = axes - 2, rest = line; axis >= 0; --axis, rest /= Along()) {
       const auto& factors = axis == by ? windows.slopes[axis] : windows.weights[axis];
-      weight *= factors[rest % taps_][i];
+      weight *= factors[rest % Along()][i];
     }
     return weight;
   }
 
-  int count;
-  std::vector<int64_t> starts;
   int64_t step;  // Numbers in an image.
 
  private:
+  int Along() const { return Taps<taps>(kernel_); }
+
   const Sampler& sampler_;
-  const int taps_;
+  const Kernel& kernel_;
   const int64_t channels_;
   int64_t strides_[axes];
 };

@@ -299,7 +299,10 @@ def test_an_unknown_user_gets_kernels(builds):
         other.kernels.chmod(0o755)
         run = subprocess.run(
             [sys.executable, "-c", AS_OTHER_USER],
-            env=os.environ | {"STN_JAX_NATIVE": "0", "CXX": other.compiler(), "HOME": "/"},
+            # The cache of compiled programs belongs to this user.
+            env=os.environ
+            | {"STN_JAX_NATIVE": "0", "CXX": other.compiler(), "HOME": "/"}
+            | {"JAX_ENABLE_COMPILATION_CACHE": "false"},
             cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
