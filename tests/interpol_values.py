@@ -4,11 +4,12 @@
 `python -m tests.interpol_values` makes the file again with the packages that are installed.
 """
 
-import functools
 import itertools
 from pathlib import Path
 
 import numpy as np
+
+from tests.kept_values import name_of
 
 PATH = Path(__file__).with_name("interpol_values.npz")
 ORDERS = (2, 3, 4, 5)
@@ -43,18 +44,6 @@ def is_filtered(order: int, padding: str) -> bool:
     For zeros it does not, nor for "border" of orders above 3.
     """
     return padding in ("reflection", "wrap") or (padding == "border" and order <= 3)
-
-
-def name_of(kind: str, *case) -> str:
-    """Returns the name of a case in the file."""
-    return "/".join(map(str, (kind, *case)))
-
-
-@functools.cache
-def load() -> dict[str, np.ndarray]:
-    """Returns all values by name."""
-    with np.load(PATH) as file:
-        return dict(file)
 
 
 def compute() -> dict[str, np.ndarray]:

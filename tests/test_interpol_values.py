@@ -4,11 +4,11 @@ import functools
 
 import chex
 import jax
-import numpy as np
 import pytest
 
 from stn_jax.sampling import sample, splat, spline_coefficients
 from tests import interpol_values
+from tests.kept_values import assert_kept, load, name_of
 
 
 @pytest.mark.parametrize(("sizes", "order", "padding", "align_corners"), interpol_values.CASES)
@@ -31,13 +31,10 @@ def test_values_gradients_and_splats(sizes, order, padding, align_corners):
     if not interpol_values.is_filtered(order, padding):
         del ours["filtered"]
     for kind, result in ours.items():
-        name = interpol_values.name_of(kind, *sizes, order, padding, align_corners)
-        chex.assert_trees_all_close(result, interpol_values.load()[name], atol=3e-5, rtol=1e-5)
+        name = name_of(kind, *sizes, order, padding, align_corners)
+        chex.assert_trees_all_close(result, load(interpol_values.PATH)[name], atol=3e-5, rtol=1e-5)
 
 
 def test_the_file_holds_what_torch_interpol_computes():
     pytest.importorskip("interpol")
-    computed, kept = interpol_values.compute(), interpol_values.load()
-    assert computed.keys() == kept.keys()
-    for name, value in computed.items():
-        np.testing.assert_allclose(kept[name], value, atol=1e-5, err_msg=name)
+    assert_kept(interpol_values.PATH, interpol_values.compute())

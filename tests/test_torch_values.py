@@ -2,11 +2,11 @@
 
 import chex
 import jax
-import numpy as np
 import pytest
 
 from stn_jax import affine_grid, sample
 from tests import torch_values
+from tests.kept_values import assert_kept, load, name_of
 
 
 @pytest.mark.parametrize(("shape", "method", "padding", "align_corners"), torch_values.CASES)
@@ -22,15 +22,15 @@ def test_values_and_gradients_of_the_sampler(shape, method, padding, align_corne
     by_image, by_grid = pull_back(cotangent)
     results = {"output": output, "by_image": by_image, "by_grid": by_grid}
     for kind, ours in results.items():
-        name = torch_values.name_of(kind, *shape, method, padding, align_corners)
-        chex.assert_trees_all_close(ours, torch_values.load()[name], atol=2e-5, rtol=1e-5)
+        name = name_of(kind, *shape, method, padding, align_corners)
+        chex.assert_trees_all_close(ours, load(torch_values.PATH)[name], atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("method", "padding", "align_corners"), torch_values.OPTIONS)
 def test_values_at_whole_and_half_pixels(method, padding, align_corners):
     image, grid = torch_values.edge_inputs(align_corners)
     ours = sample(image, grid, method=method, padding=padding, align_corners=align_corners)
-    theirs = torch_values.load()[torch_values.name_of("edges", method, padding, align_corners)]
+    theirs = load(torch_values.PATH)[name_of("edges", method, padding, align_corners)]
     chex.assert_trees_all_close(ours, theirs, atol=1e-5)
 
 
@@ -38,14 +38,11 @@ def test_values_at_whole_and_half_pixels(method, padding, align_corners):
 @pytest.mark.parametrize("shape", torch_values.GRID_SHAPES)
 def test_values_of_the_affine_grid(shape, align_corners):
     ours = affine_grid(torch_values.THETAS[len(shape)], shape, align_corners=align_corners)
-    theirs = torch_values.load()[torch_values.name_of("affine_grid", *shape, align_corners)]
+    theirs = load(torch_values.PATH)[name_of("affine_grid", *shape, align_corners)]
     chex.assert_trees_all_close(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:Since version 1.3.0")
 def test_the_file_holds_what_torch_computes():
     pytest.importorskip("torch")
-    computed, kept = torch_values.compute(), torch_values.load()
-    assert computed.keys() == kept.keys()
-    for name, value in computed.items():
-        np.testing.assert_allclose(kept[name], value, atol=1e-5, err_msg=name)
+    assert_kept(torch_values.PATH, torch_values.compute())

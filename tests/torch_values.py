@@ -4,11 +4,12 @@
 makes the file again with the torch that is installed.
 """
 
-import functools
 import itertools
 from pathlib import Path
 
 import numpy as np
+
+from tests.kept_values import name_of
 
 PATH = Path(__file__).with_name("torch_values.npz")
 METHODS, PADDINGS = ("nearest", "bilinear", "bicubic"), ("zeros", "border", "reflection")
@@ -47,18 +48,6 @@ def edge_inputs(align_corners: bool) -> tuple[np.ndarray, np.ndarray]:
     )
     image = np.random.default_rng(1).normal(size=(height, width, 2)).astype(np.float32)
     return image, np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
-
-
-def name_of(kind: str, *case) -> str:
-    """Returns the name of a case in the file."""
-    return "/".join(map(str, (kind, *case)))
-
-
-@functools.cache
-def load() -> dict[str, np.ndarray]:
-    """Returns all values by name."""
-    with np.load(PATH) as file:
-        return dict(file)
 
 
 def compute() -> dict[str, np.ndarray]:

@@ -134,18 +134,19 @@ struct Axis {
     return above < last ? above : last;
   }
 
-  // A product with the reciprocal is faster than a quotient. Both can be off by one.
-  STN_JAX_INLINE static float Remainder(float dividend, float divisor, float reciprocal) {
-    float rest = dividend - divisor * std::floor(dividend * reciprocal);
+  // The reciprocal is the same for all points, so a product with it is faster than a quotient. Both
+  // can be off by one.
+  STN_JAX_INLINE static float Remainder(float dividend, float divisor) {
+    float rest = dividend - divisor * std::floor(dividend * (1 / divisor));
     rest = rest < 0 ? rest + divisor : rest;
     return rest < divisor ? rest : rest - divisor;
   }
 
-  STN_JAX_INLINE float Wrap(float position) const { return Remainder(position, size, 1.0f / size); }
+  STN_JAX_INLINE float Wrap(float position) const { return Remainder(position, size); }
 
   STN_JAX_INLINE Reflected Reflect(float position) const {
     const float distance = position + mirror;
-    const float rest = Remainder(std::fabs(distance), period, 1 / period);
+    const float rest = Remainder(std::fabs(distance), period);
     // The point lies on the way back from the second mirror.
     const bool returns = rest > period / 2;
     float reflected = (returns ? period - rest : rest) - mirror;

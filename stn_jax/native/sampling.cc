@@ -69,12 +69,20 @@ void Read(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
         int64_t starts[kBlock];
         lines.Find(windows, block.count, starts);
         for (int64_t i = 0; i < block.count; ++i, value += channels) {
+          if (starts[i] < 0) {
+            std::fill_n(value, channels, 0.0f);
+            lines.ForPixels(windows, i, [&](int line, int tap, int64_t start) {
+              const float weight = lines.Weight(windows, i, line) * along[tap][i];
+              for (int64_t k = 0; k < channels; ++k) value[k] += weight * image[start + k];
+            });
+            continue;
+          }
           const float* window = image + starts[i];
-          if (fixed == 1 && starts[i] >= 0) {
+          if (fixed == 1) {
             std::copy_n(window, channels, value);
             continue;
           }
-          if (fixed > 1 && kSingle<decltype(channels)> && starts[i] >= 0) {
+          if (fixed > 1 && kSingle<decltype(channels)>) {  // All sums can stay in registers.
             float sum = 0;
             for (int line = 0; line < lines.Count(); ++line) {
               const float* pixels = window + lines.Offset(line);
@@ -86,13 +94,6 @@ void Read(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
             continue;
           }
           std::fill_n(value, channels, 0.0f);
-          if (starts[i] < 0) {
-            lines.ForPixels(windows, i, [&](int line, int tap, int64_t start) {
-              const float weight = lines.Weight(windows, i, line) * along[tap][i];
-              for (int64_t k = 0; k < channels; ++k) value[k] += weight * image[start + k];
-            });
-            continue;
-          }
           const int64_t length = taps * channels;
           float* __restrict sum = sums.data();
           for (int line = 0; line < lines.Count(); ++line) {

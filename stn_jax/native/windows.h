@@ -134,13 +134,12 @@ class Lines {
   void Find(const Windows<axes>& windows, int64_t number, int64_t* starts) const {
     for (int axis = 0; axis < axes; ++axis) {
       const int32_t* first = windows.first[axis];
-      const int32_t end = sampler_.axes[axis].size - Along() + 1;
+      const int32_t end = std::max(sampler_.axes[axis].size - Along() + 1, 0);
       const int64_t stride = strides_[axis];
 #pragma omp simd simdlen(8)
       for (int64_t i = 0; i < number; ++i) {
         const int64_t before = axis ? starts[i] : 0;
-        starts[i] = (before >= 0) & IsIn(first[i], 0, end > 0 ? end : 0)
-                        ? before + first[i] * stride : -1;
+        starts[i] = (before >= 0) & IsIn(first[i], 0, end) ? before + first[i] * stride : -1;
       }
     }
   }
