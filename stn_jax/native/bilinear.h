@@ -26,16 +26,15 @@ inline void Read(ffi::ThreadPool threads, const Sampler& sampler, int64_t number
     const int64_t count = sampler.images * sampler.points;
     const int64_t step = int64_t{height} * width * channels;
     InParallel(threads, count, channels + 4, [=, &sampler](int64_t first, int64_t last) {
-      // With a frame, the sum is a vectorised loop over points. Otherwise it is one over channels.
-      if (Frame::Pays(sampler, channels)) {
-        Frame frame(sampler);
+      // With one channel, the sum is a vectorised loop over points. Otherwise it is one over channels.
+      if (channels == 1) {
+        SingleTaps taps(sampler, images);
         ForBlocks(sampler, first, last, [&](const Block& block) {
           const Places<> at(sampler, block);
           float upper[kBlock][2], lower[kBlock][2];
-          frame.Hold(block.image, images);
-          frame.Read(at, upper, lower);
+          taps.Read(at, block.image, upper, lower);
           float* __restrict value = to + block.begin;
-#pragma omp simd simdlen(8)
+#pragma omp simd simdlen(16)
           for (int64_t i = 0; i < block.count; ++i) {
             const float u = at.u[i], v = at.v[i];
             value[i] = (1 - v) * ((1 - u) * upper[i][0] + u * upper[i][1]) +
@@ -79,12 +78,12 @@ inline void AddInCells(const Sampler& sampler, int64_t image, const float* value
                 int32_t bottom, float* pixels) {
   const int32_t width = sampler.axes[1].size, columns = width + 2, rows = bottom - top + 2;
   std::vector<float> cells(int64_t{4} * rows * columns);
-  ForBlocks(sampler, image * sampler.points, (image + 1) * sampler.points, [&](const Block& block) {
+  ForBlocks(sampler, image, [&](const Block& block) {
     const Places<> at(sampler, block);
     const Weights mix(at);
     int32_t cell[kBlock];
     const float* value = values + block.begin;
-#pragma omp simd simdlen(8)
+#pragma omp simd simdlen(16)
     for (int64_t i = 0; i < block.count; ++i) {
       const int32_t row = at.row[i] - top + 2, column = at.column[i] + 2;
       cell[i] = IsIn(row, 1, rows) & IsIn(column, 1, columns) ? row * columns + column : 0;
@@ -112,7 +111,7 @@ void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Cha
                  int32_t top, int32_t bottom, float* pixels) {
   const int32_t width = sampler.axes[1].size;
   std::fill(pixels + top * width * channels, pixels + bottom * width * channels, 0.0f);
-  ForBlocks(sampler, image * sampler.points, (image + 1) * sampler.points, [&](const Block& block) {
+  ForBlocks(sampler, image, [&](const Block& block) {
     const Places<> at(sampler, block);
     const Taps taps(at, top, bottom, width);
     const Weights mix(at);
@@ -132,24 +131,14 @@ void AddToPixels(const Sampler& sampler, int64_t image, const float* values, Cha
 // values, grid -> image.
 inline void ReadTranspose(ffi::ThreadPool threads, const Sampler& sampler,
                           int64_t number_of_channels, const float* from, float* to) {
-  const int64_t height = sampler.axes[0].size, width = sampler.axes[1].size;
-  // If there are few images for the threads, each is split into bands of rows. The work on a band
-  // visits all points of the image, but adds only to the rows of the band. No two threads write to
-  // the same pixel, and the sums do not depend on the bands.
-  const int64_t wanted = threads.num_threads() / std::max<int64_t>(sampler.images, 1);
-  const int64_t bands = std::min(height, std::max<int64_t>(wanted, 1));
+  const int64_t size = sampler.Pixels();
   WithChannels(number_of_channels, [=, &sampler](auto channels) {
-    const int64_t work = (sampler.points + height * width / bands) * (channels + 4);
-    InParallel(threads, sampler.images * bands, work, [=, &sampler](int64_t first, int64_t last) {
-      for (int64_t part = first; part < last; ++part) {
-        const int64_t image = part / bands, band = part % bands;
-        const int32_t top = band * height / bands, bottom = (band + 1) * height / bands;
-        float* pixels = to + image * height * width * channels;
-        if (channels == 1 && height * width <= kMostCells) {
-          AddInCells(sampler, image, from, top, bottom, pixels);
-        } else {
-          AddToPixels(sampler, image, from, channels, top, bottom, pixels);
-        }
+    ForBands(threads, sampler, channels, channels + 4, [=, &sampler](const Band& band) {
+      float* pixels = to + band.image * size * channels;
+      if (channels == 1 && size <= kMostCells) {
+        AddInCells(sampler, band.image, from, band.top, band.bottom, pixels);
+      } else {
+        AddToPixels(sampler, band.image, from, channels, band.top, band.bottom, pixels);
       }
     });
   });
@@ -164,20 +153,18 @@ inline void ShiftTranspose(ffi::ThreadPool threads, const Sampler& sampler,
     const int64_t count = sampler.images * sampler.points;
     const int64_t step = int64_t{height} * width * channels;
     InParallel(threads, count, channels + 4, [=, &sampler](int64_t first, int64_t last) {
-      std::optional<Frame> frame;
-      if (Frame::Pays(sampler, channels)) frame.emplace(sampler);
-      const bool one_channel = frame.has_value();
+      std::optional<SingleTaps> single;
+      if (channels == 1) single.emplace(sampler, images);
       const std::vector<float> zeros(channels);
       // Takes parts from the end: what the forward pass read last may still be in a cache.
       ForBlocks(sampler, count - last, count - first, [&](const Block& block) {
         const Places<true> at(sampler, block);
         const float* values = from + block.begin * channels;
         float* __restrict moves = to + 2 * block.begin;
-        // The taps if there is a frame, otherwise their dot products with the value.
+        // With one channel, the taps, otherwise their dot products with the value.
         float upper[kBlock][2], lower[kBlock][2];
-        if (one_channel) {
-          frame->Hold(block.image, images);
-          frame->Read(at, upper, lower);
+        if (single) {
+          single->Read(at, block.image, upper, lower);
         } else {
           const Taps taps(at, 0, height, width);
           const float* value = values;
@@ -202,11 +189,11 @@ inline void ShiftTranspose(ffi::ThreadPool threads, const Sampler& sampler,
             upper[i][0] = a, upper[i][1] = b, lower[i][0] = c, lower[i][1] = d;
           }
         }
-#pragma omp simd simdlen(8)
+#pragma omp simd simdlen(16)
         for (int64_t i = 0; i < block.count; ++i) {
           const float a = upper[i][0], b = upper[i][1], c = lower[i][0], d = lower[i][1];
           const float u = at.u[i], v = at.v[i], by_x = at.by_x[i], by_y = at.by_y[i];
-          const float value = one_channel ? values[i] : 1;
+          const float value = channels == 1 ? values[i] : 1;
           const float along_x = value * ((1 - v) * (b - a) + v * (d - c));
           const float along_y = value * ((1 - u) * (c - a) + u * (d - b));
           // A slope of 0 means no gradient, even if the pixels are infinite or NaN.

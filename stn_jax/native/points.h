@@ -29,7 +29,22 @@ struct Sampler {
   int64_t images, points;   // `points` per image.
   Padding padding;
   std::vector<Axis> axes;   // Those of the image.
+
+  // The number of pixels of an image.
+  int64_t Pixels() const {
+    int64_t pixels = 1;
+    for (const Axis& axis : axes) pixels *= axis.size;
+    return pixels;
+  }
 };
+
+// A copy of the axes whose number is known at compile time.
+template <int number>
+std::array<Axis, number> Axes(const Sampler& sampler) {
+  std::array<Axis, number> axes;
+  std::copy_n(sampler.axes.begin(), number, axes.begin());
+  return axes;
+}
 
 constexpr int64_t kBlock = 128;
 
@@ -49,6 +64,42 @@ void ForBlocks(const Sampler& sampler, int64_t first, int64_t last, Body body) {
   }
 }
 
+// Calls body(block) for all points of one image.
+template <typename Body>
+void ForBlocks(const Sampler& sampler, int64_t image, Body body) {
+  ForBlocks(sampler, image * sampler.points, (image + 1) * sampler.points, body);
+}
+
+// A part of one image along its first axis.
+struct Band {
+  int64_t image;
+  int32_t top, bottom;  // Along the first axis,
+  int64_t begin, end;   // and as numbers of pixels.
+};
+
+// Calls body(band) in parallel, for bands that make up all images. The work for each point is that
+// of reading or writing all its pixels.
+//
+// If there are few images for the threads, each is split, unless it has only one axis. The work on a band visits all
+// points of the image, but should write only to the pixels of the band. Then no two threads write
+// to the same pixel, and the sums do not depend on the bands.
+template <typename Body>
+void ForBands(ffi::ThreadPool threads, const Sampler& sampler, int64_t channels, int64_t work_each,
+              Body body) {
+  const int64_t size = sampler.axes[0].size, plane = sampler.Pixels() / size;
+  const int64_t wanted = threads.num_threads() / std::max<int64_t>(sampler.images, 1);
+  const int64_t most = sampler.axes.size() == 1 ? 1 : size;
+  const int64_t bands = std::min(most, std::max<int64_t>(wanted, 1));
+  const int64_t work = sampler.Pixels() * channels / bands + sampler.points * work_each;
+  InParallel(threads, sampler.images * bands, work, [=](int64_t first, int64_t last) {
+    for (int64_t part = first; part < last; ++part) {
+      const int64_t band = part % bands;
+      const int32_t top = band * size / bands, bottom = (band + 1) * size / bands;
+      body(Band{part / bands, top, bottom, top * plane, bottom * plane});
+    }
+  });
+}
+
 // Where the points of a block lie. With `slopes`, also the derivatives of u and v.
 template <bool slopes = false>
 struct Places {
@@ -56,7 +107,7 @@ struct Places {
     const float* grid = sampler.grid + 2 * block.begin;
     const Axis axis_x = sampler.axes[1], axis_y = sampler.axes[0];
     WithPadding(sampler.padding, [&](auto padding) {
-#pragma omp simd simdlen(8)
+#pragma omp simd simdlen(16)
       for (int64_t i = 0; i < count; ++i) {
         const Place x = axis_x.Locate<padding>(grid[2 * i]);
         const Place y = axis_y.Locate<padding>(grid[2 * i + 1]);
@@ -79,7 +130,7 @@ struct Taps {
   // The operator & is used instead of &&, which would branch.
   template <bool slopes>
   Taps(const Places<slopes>& at, int32_t top, int32_t bottom, int32_t width) {
-#pragma omp simd simdlen(8)
+#pragma omp simd simdlen(16)
     for (int64_t i = 0; i < at.count; ++i) {
       const int32_t row = at.row[i], column = at.column[i], pixel = row * width + column;
       const bool upper = IsIn(row, top, bottom), lower = IsIn(row + 1, top, bottom);
@@ -105,7 +156,7 @@ struct Taps {
 // The weights of the taps of a block, in the order of Taps.
 struct Weights {
   explicit Weights(const Places<>& at) {
-#pragma omp simd simdlen(8)
+#pragma omp simd simdlen(16)
     for (int64_t i = 0; i < at.count; ++i) {
       const float u = at.u[i], v = at.v[i];
       weights[i][0] = (1 - v) * (1 - u);
@@ -118,56 +169,79 @@ struct Weights {
   float weights[kBlock][4];
 };
 
-// A copy of one image of one channel, with a frame of zeros around it that is two pixels wide. Taps
-// outside the image lie in the frame, so reading needs no test.
-class Frame {
+// Reads the taps in images of one channel.
+//
+// Small images are copied, one at a time, with a frame of zeros around them that is two pixels
+// wide. Taps outside the image lie in the frame, so reading needs no test.
+class SingleTaps {
  public:
-  // Returns whether the copy of the image, which each thread makes for itself, costs less than it
-  // saves. The answer must not depend on the number of threads, because sums are rounded
-  // differently without a frame.
-  static bool Pays(const Sampler& sampler, int64_t channels) {
-    const int64_t size = int64_t{sampler.axes[0].size} * sampler.axes[1].size;
-    return channels == 1 && size <= std::min(4 * sampler.points, kMostFramed);
-  }
-
-  explicit Frame(const Sampler& sampler)
-      : height_(sampler.axes[0].size),
-        width_(sampler.axes[1].size),
-        pixels_((height_ + 4) * (width_ + 4)) {}
-
-  // Copies image `number` into the frame, unless it is there already.
-  void Hold(int64_t number, const float* images) {
-    if (number == number_) return;
-    number_ = number;
-    const float* from = images + int64_t{number} * height_ * width_;
-    float* __restrict to = &pixels_[2 * (width_ + 4) + 2];
-    for (int32_t y = 0; y < height_; ++y, from += width_, to += width_ + 4) {
-#pragma omp simd simdlen(8)
-      for (int32_t x = 0; x < width_; ++x) to[x] = from[x];
-    }
+  SingleTaps(const Sampler& sampler, const float* images)
+      : height_(sampler.axes[0].size), width_(sampler.axes[1].size), images_(images) {
+    const int64_t size = sampler.Pixels();
+    if (size > std::min(4 * sampler.points, kMostFramed)) return;  // A copy would not pay.
+    frame_.resize((height_ + 4) * (width_ + 4));
   }
 
   // Reads the taps of a block: upper left and upper right, lower left and lower right.
   template <bool slopes>
-  void Read(const Places<slopes>& at, float (&upper)[kBlock][2], float (&lower)[kBlock][2]) const {
+  void Read(const Places<slopes>& at, int64_t image, float (&upper)[kBlock][2],
+            float (&lower)[kBlock][2]) {
+    if (frame_.empty()) {
+      ReadImage(at, images_ + image * height_ * width_, upper, lower);
+      return;
+    }
+    Hold(image);
     const int32_t step = width_ + 4;
     int32_t pixel[kBlock];
-#pragma omp simd simdlen(8)
+#pragma omp simd simdlen(16)
     for (int64_t i = 0; i < at.count; ++i) {
       pixel[i] = (at.row[i] + 2) * step + at.column[i] + 2;
     }
     for (int64_t i = 0; i < at.count; ++i) {
-      std::memcpy(upper[i], &pixels_[pixel[i]], sizeof(upper[i]));
-      std::memcpy(lower[i], &pixels_[pixel[i] + step], sizeof(lower[i]));
+      asm volatile("");  // Without it, compilers vectorise the loop, which makes it slower.
+      std::memcpy(upper[i], &frame_[pixel[i]], sizeof(upper[i]));
+      std::memcpy(lower[i], &frame_[pixel[i] + step], sizeof(lower[i]));
     }
   }
 
  private:
   static constexpr int64_t kMostFramed = 65536;
 
-  int32_t height_, width_;
-  int64_t number_ = -1;        // The image in the frame, if any.
-  std::vector<float> pixels_;  // [height + 4, width + 4]
+  template <bool slopes>
+  void ReadImage(const Places<slopes>& at, const float* image, float (&upper)[kBlock][2],
+                 float (&lower)[kBlock][2]) const {
+    for (int64_t i = 0; i < at.count; ++i) {
+      const int32_t row = at.row[i], column = at.column[i];
+      const int64_t tap = row * width_ + column;
+      if (IsIn(row, 0, height_ - 1) & IsIn(column, 0, width_ - 1)) {
+        std::memcpy(upper[i], image + tap, sizeof(upper[i]));
+        std::memcpy(lower[i], image + tap + width_, sizeof(lower[i]));
+        continue;
+      }
+      for (int j = 0; j < 2; ++j) {
+        const bool inside = IsIn(column + j, 0, width_);
+        upper[i][j] = inside & IsIn(row, 0, height_) ? image[tap + j] : 0;
+        lower[i][j] = inside & IsIn(row + 1, 0, height_) ? image[tap + width_ + j] : 0;
+      }
+    }
+  }
+
+  // Copies an image into the frame, unless it is there already.
+  void Hold(int64_t number) {
+    if (number == number_) return;
+    number_ = number;
+    const float* from = images_ + number * height_ * width_;
+    float* __restrict to = &frame_[2 * (width_ + 4) + 2];
+    for (int32_t y = 0; y < height_; ++y, from += width_, to += width_ + 4) {
+#pragma omp simd simdlen(8)
+      for (int32_t x = 0; x < width_; ++x) to[x] = from[x];
+    }
+  }
+
+  const int64_t height_, width_;
+  const float* images_;
+  int64_t number_ = -1;       // The image in the frame, if any.
+  std::vector<float> frame_;  // [height + 4, width + 4], or empty.
 };
 
 // Vectors of floats, anywhere in memory. Compilers turn sums in plain loops into slower code.
@@ -190,6 +264,16 @@ float Dot(const float* a, const float* b, Count count) {
   float sum = Sum(sums);
   for (; i < count; ++i) sum += a[i] * b[i];
   return sum;
+}
+
+// Calls body with the number of axes as a compile-time constant.
+template <typename Body>
+void WithAxes(const Sampler& sampler, Body body) {
+  switch (sampler.axes.size()) {
+    case 1: return body(std::integral_constant<int, 1>());
+    case 2: return body(std::integral_constant<int, 2>());
+    case 3: return body(std::integral_constant<int, 3>());
+  }
 }
 
 // Calls body with the number of channels. 1 and 3 are compile-time constants, so that loops over

@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "bilinear.h"
+#include "nearest.h"
 #include "parallel.h"
 #include "points.h"
+#include "single.h"
 #include "windows.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -24,9 +26,11 @@ using Sizes = ffi::Span<const int64_t>;
 template <int number>
 using Constant = std::integral_constant<int, number>;
 
-// Whether a number of channels is 1 at compile time.
+// Whether single.h computes with such a number of channels and taps, which may be constants.
 template <typename Channels>
-constexpr bool kSingle = !std::is_integral<Channels>::value;
+constexpr bool IsSingle(int taps) {
+  return !std::is_integral<Channels>::value && (taps == 2 || taps == 4);
+}
 
 // Calls body(axes, taps, channels). The first two are compile-time constants, where 0 stands for
 // kernel.taps; so is a number of channels of 1.
@@ -36,19 +40,13 @@ void WithSizes(const Sampler& sampler, const Kernel& kernel, int64_t channels, B
     if (channels == 1) return body(axes, taps, std::integral_constant<int64_t, 1>());
     body(axes, taps, channels);
   };
-  auto with_taps = [&](auto axes) {
+  WithAxes(sampler, [&](auto axes) {
     switch (kernel.taps) {
-      case 1: return with_channels(axes, Constant<1>());
       case 2: return with_channels(axes, Constant<2>());
       case 4: return with_channels(axes, Constant<4>());
       default: return with_channels(axes, Constant<0>());
     }
-  };
-  switch (sampler.axes.size()) {
-    case 1: return with_taps(Constant<1>());
-    case 2: return with_taps(Constant<2>());
-    case 3: return with_taps(Constant<3>());
-  }
+  });
 }
 
 // image, grid -> values.
@@ -66,6 +64,16 @@ void Read(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
         const auto& along = windows.weights[axes - 1];
         const float* image = images + block.image * lines.step;
         float* value = to + block.begin * channels;
+        if constexpr (IsSingle<decltype(channels)>(fixed)) {
+          const LineSums<axes, fixed, false> lines_of(lines, windows, block, image);
+#pragma omp simd simdlen(16)
+          for (int64_t i = 0; i < block.count; ++i) {
+            float sum = 0;
+            for (int tap = 0; tap < fixed; ++tap) sum += along[tap][i] * lines_of.sums[0][i][tap];
+            value[i] = sum;
+          }
+          return;
+        }
         int64_t starts[kBlock];
         lines.Find(windows, block.count, starts);
         for (int64_t i = 0; i < block.count; ++i, value += channels) {
@@ -78,21 +86,6 @@ void Read(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
             continue;
           }
           const float* window = image + starts[i];
-          if (fixed == 1) {
-            std::copy_n(window, channels, value);
-            continue;
-          }
-          if (fixed > 1 && kSingle<decltype(channels)>) {  // All sums can stay in registers.
-            float sum = 0;
-            for (int line = 0; line < lines.Count(); ++line) {
-              const float* pixels = window + lines.Offset(line);
-              float part = 0;
-              for (int tap = 0; tap < taps; ++tap) part += along[tap][i] * pixels[tap];
-              sum += lines.Weight(windows, i, line) * part;
-            }
-            *value = sum;
-            continue;
-          }
           std::fill_n(value, channels, 0.0f);
           const int64_t length = taps * channels;
           float* __restrict sum = sums.data();
@@ -121,61 +114,48 @@ void Read(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
 // values, grid -> image.
 void ReadTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kernel& kernel,
                    int64_t number_of_channels, const float* from, float* to) {
-  // If there are few images for the threads, each is split into bands along its first axis. The
-  // work on a band visits all points of the image, but adds only to the pixels of the band. No two
-  // threads write to the same pixel, and the sums do not depend on the bands.
-  const int64_t size = sampler.axes[0].size;
-  const int64_t wanted = threads.num_threads() / std::max<int64_t>(sampler.images, 1);
-  const int64_t bands = sampler.axes.size() == 1 ? 1 : std::min(size, std::max<int64_t>(wanted, 1));
   WithSizes(sampler, kernel, number_of_channels, [&](auto axes, auto fixed, auto channels) {
     const int taps = Taps<fixed>(kernel);
-    const int64_t in_image = Lines<axes, fixed>(sampler, kernel, channels).step;
-    const int64_t work = in_image / bands + sampler.points * (channels * Power(taps, axes) + 4);
-    const int64_t parts = sampler.images * bands;
-    InParallel(threads, parts, work, [=, &sampler, &kernel](int64_t begin, int64_t end) {
-      Lines<axes, fixed> lines(sampler, kernel, channels);
+    const int64_t work = channels * Power(taps, axes) + 4;
+    ForBands(threads, sampler, channels, work, [=, &sampler, &kernel](const Band& band) {
+      const Lines<axes, fixed> lines(sampler, kernel, channels);
+      const int64_t begin = band.begin * channels, end = band.end * channels;
+      const bool is_whole = end - begin == lines.step;
+      const int lines_of_row = axes > 1 ? lines.Count() / taps : 1;
       std::vector<float> products(taps * channels);
-      const int lines_of_band = axes > 1 ? lines.Count() / taps : 1;
-      for (int64_t part = begin; part < end; ++part) {
-        const int64_t number = part / bands, band = part % bands, plane = in_image / size;
-        const int64_t top = band * size / bands, bottom = (band + 1) * size / bands;
-        float* image = to + number * in_image;
-        std::fill(image + top * plane, image + bottom * plane, 0.0f);
-        const int64_t first = number * sampler.points;
-        ForBlocks(sampler, first, first + sampler.points, [&](const Block& block) {
-          const Windows<axes> windows(sampler, kernel, block);
-          const auto& along = windows.weights[axes - 1];
-          const float* value = from + block.begin * channels;
-          int64_t starts[kBlock];
-          lines.Find(windows, block.count, starts);
-          for (int64_t i = 0; i < block.count; ++i, value += channels) {
-            if (starts[i] < 0) {
-              lines.ForPixels(windows, i, [&](int line, int tap, int64_t start) {
-                if (bands > 1 && (start < top * plane || start >= bottom * plane)) return;
-                const float weight = lines.Weight(windows, i, line) * along[tap][i];
-                for (int64_t k = 0; k < channels; ++k) image[start + k] += weight * value[k];
-              });
-              continue;
-            }
-            float* __restrict product = products.data();
-            for (int tap = 0; tap < taps; ++tap) {
-              const float weight = along[tap][i];
-#pragma omp simd
-              for (int64_t k = 0; k < channels; ++k) product[tap * channels + k] = weight * value[k];
-            }
-            for (int line = 0; line < lines.Count(); ++line) {
-              if (bands > 1) {
-                const int64_t row = windows.first[0][i] + line / lines_of_band;
-                if (row < top || row >= bottom) continue;
-              }
-              const float weight = lines.Weight(windows, i, line);
-              float* __restrict pixels = image + starts[i] + lines.Offset(line);
-#pragma omp simd
-              for (int64_t j = 0; j < taps * channels; ++j) pixels[j] += weight * product[j];
-            }
+      float* image = to + band.image * lines.step;
+      std::fill(image + begin, image + end, 0.0f);
+      ForBlocks(sampler, band.image, [&](const Block& block) {
+        const Windows<axes> windows(sampler, kernel, block);
+        const auto& along = windows.weights[axes - 1];
+        const float* value = from + block.begin * channels;
+        int64_t starts[kBlock];
+        lines.Find(windows, block.count, starts);
+        for (int64_t i = 0; i < block.count; ++i, value += channels) {
+          if (starts[i] < 0) {
+            lines.ForPixels(windows, i, [&](int line, int tap, int64_t start) {
+              if (start < begin || start >= end) return;
+              const float weight = lines.Weight(windows, i, line) * along[tap][i];
+              for (int64_t k = 0; k < channels; ++k) image[start + k] += weight * value[k];
+            });
+            continue;
           }
-        });
-      }
+          float* __restrict product = products.data();
+          for (int tap = 0; tap < taps; ++tap) {
+            const float weight = along[tap][i];
+#pragma omp simd
+            for (int64_t k = 0; k < channels; ++k) product[tap * channels + k] = weight * value[k];
+          }
+          for (int line = 0; line < lines.Count(); ++line) {
+            const int32_t row = windows.first[0][i] + line / lines_of_row;
+            if (!is_whole && !IsIn(row, band.top, band.bottom)) continue;
+            const float weight = lines.Weight(windows, i, line);
+            float* __restrict pixels = image + starts[i] + lines.Offset(line);
+#pragma omp simd
+            for (int64_t j = 0; j < taps * channels; ++j) pixels[j] += weight * product[j];
+          }
+        }
+      });
     });
   });
 }
@@ -192,10 +172,27 @@ void ShiftTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kerne
       // The dot products of each pixel with the value.
       std::vector<float> dots(Power(kMostTaps, axes));
       ForBlocks(sampler, begin, end, [&](const Block& block) {
-        const Windows<axes> windows(sampler, kernel, block);
+        const Windows<axes, true> windows(sampler, kernel, block);
         const float* image = images + block.image * lines.step;
         const float* value = from + block.begin * channels;
-        float* moves = to + axes * block.begin;
+        float* __restrict moves = to + axes * block.begin;
+        if constexpr (IsSingle<decltype(channels)>(fixed)) {
+          const LineSums<axes, fixed, true> lines_of(lines, windows, block, image);
+#pragma omp simd simdlen(16)
+          for (int64_t i = 0; i < block.count; ++i) {
+            for (int axis = 0; axis < axes; ++axis) {
+              const bool is_last = axis == axes - 1;
+              const auto& factors = is_last ? windows.slopes[axis] : windows.weights[axes - 1];
+              const auto& sums = lines_of.sums[is_last ? 0 : axis + 1];
+              float move = 0;
+              for (int tap = 0; tap < fixed; ++tap) move += factors[tap][i] * sums[i][tap];
+              // A slope of 0 means no gradient, even if the pixels are infinite or NaN.
+              const float slope = windows.slope[axis][i];
+              moves[axes * i + axes - 1 - axis] = slope ? slope * value[i] * move : 0;
+            }
+          }
+          return;
+        }
         int64_t starts[kBlock];
         lines.Find(windows, block.count, starts);
         for (int64_t i = 0; i < block.count; ++i, value += channels, moves += axes) {
@@ -237,7 +234,7 @@ void ShiftTranspose(ffi::ThreadPool threads, const Sampler& sampler, const Kerne
   });
 }
 
-// What all kernels compute with, and whether bilinear.h has a faster form.
+// What all kernels compute with, and whether nearest.h or bilinear.h has a faster form.
 struct Task {
   Task(const Floats& grid, Sizes sizes, int64_t padding, int64_t align_corners, int64_t in_pixels,
        int64_t taps, int64_t is_cubic, double cubic_a)
@@ -248,23 +245,24 @@ struct Task {
     sampler.images = std::accumulate(shape.begin(), points, int64_t{1}, std::multiplies<>());
     sampler.points = points[0];
     sampler.padding = static_cast<Padding>(padding);
-    int64_t pixels = 1;
+    int64_t framed = 1;
     for (int64_t size : sizes) {
       sampler.axes.emplace_back(size, align_corners, in_pixels);
-      pixels *= size + 4;
+      framed *= size + 4;
     }
-    // bilinear.h counts the pixels of an image and of a frame around it in int32_t.
-    is_bilinear = taps == 2 && sizes.size() == 2 && padding != kWrap &&
-                  pixels <= std::numeric_limits<int32_t>::max();
+    // The fast forms count the pixels of an image, and of a frame around it, in int32_t.
+    const bool is_small = framed <= std::numeric_limits<int32_t>::max();
+    is_nearest = taps == 1 && is_small;
+    is_bilinear = taps == 2 && sizes.size() == 2 && padding != kWrap && is_small;
   }
 
   Sampler sampler;
   Kernel kernel;
-  bool is_bilinear;
+  bool is_nearest, is_bilinear;
 };
 
-// image, grid -> values, and values, grid -> image: `fast` is that of bilinear.h.
-template <auto fast, auto general>
+// image, grid -> values, and values, grid -> image.
+template <auto nearest, auto bilinear, auto general>
 ffi::Error Sample(ffi::ThreadPool threads, Floats operand, Floats grid, ffi::Result<Floats> result,
                   Sizes sizes, int64_t padding, int64_t align_corners, int64_t in_pixels,
                   int64_t taps, int64_t is_cubic, double cubic_a) {
@@ -272,8 +270,10 @@ ffi::Error Sample(ffi::ThreadPool threads, Floats operand, Floats grid, ffi::Res
   const int64_t channels = operand.dimensions().back();
   const float* from = operand.typed_data();
   float* to = result->typed_data();
-  if (task.is_bilinear) {
-    fast(threads, task.sampler, channels, from, to);
+  if (task.is_nearest) {
+    nearest(threads, task.sampler, channels, from, to);
+  } else if (task.is_bilinear) {
+    bilinear(threads, task.sampler, channels, from, to);
   } else {
     general(threads, task.sampler, task.kernel, channels, from, to);
   }
@@ -304,8 +304,9 @@ ffi::Error SampleShiftTranspose(ffi::ThreadPool threads, Floats values, Floats i
   Attr<Sizes>("sizes").INTEGER("padding").INTEGER("align_corners")              \
       .INTEGER("in_pixels").INTEGER("taps").INTEGER("is_cubic").Attr<double>("cubic_a")
 
-constexpr auto SampleRead = Sample<bilinear::Read, Read>;
-constexpr auto SampleReadTranspose = Sample<bilinear::ReadTranspose, ReadTranspose>;
+constexpr auto SampleRead = Sample<nearest::Read, bilinear::Read, Read>;
+constexpr auto SampleReadTranspose =
+    Sample<nearest::ReadTranspose, bilinear::ReadTranspose, ReadTranspose>;
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(sample_read, SampleRead,
                               BIND().Arg<Floats>().Arg<Floats>().Ret<Floats>().PARAMS());
