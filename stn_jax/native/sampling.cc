@@ -29,22 +29,21 @@ using Constant = std::integral_constant<int, number>;
 // Whether single.h computes with such a number of channels and taps, which may be constants.
 template <typename Channels>
 constexpr bool IsSingle(int taps) {
-  return !std::is_integral<Channels>::value && (taps == 2 || taps == 4);
+  return std::is_same_v<Channels, std::integral_constant<int64_t, 1>> && (taps == 2 || taps == 4);
 }
 
 // Calls body(axes, taps, channels). The first two are compile-time constants, where 0 stands for
-// kernel.taps; so is a number of channels of 1.
+// kernel.taps. With 2 or 4 taps, the channels are those of WithChannels.
 template <typename Body>
 void WithSizes(const Sampler& sampler, const Kernel& kernel, int64_t channels, Body body) {
-  auto with_channels = [&](auto axes, auto taps) {
-    if (channels == 1) return body(axes, taps, std::integral_constant<int64_t, 1>());
-    body(axes, taps, channels);
-  };
   WithAxes(sampler, [&](auto axes) {
+    auto with_taps = [&](auto taps) {
+      WithChannels(channels, [&](auto channels) { body(axes, taps, channels); });
+    };
     switch (kernel.taps) {
-      case 2: return with_channels(axes, Constant<2>());
-      case 4: return with_channels(axes, Constant<4>());
-      default: return with_channels(axes, Constant<0>());
+      case 2: return with_taps(Constant<2>());
+      case 4: return with_taps(Constant<4>());
+      default: return body(axes, Constant<0>(), channels);
     }
   });
 }
