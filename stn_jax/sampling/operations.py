@@ -18,7 +18,7 @@ from stn_jax.sampling.windows import add_frame
 
 def read(path, image, grid, axes, kernel):
     """Returns the values of an image at the points of the grid."""
-    return path.read(image, _split(grid), axes, kernel).astype(image.dtype)
+    return path.read(image, path.split(grid), axes, kernel).astype(image.dtype)
 
 
 def read_transpose(path, values, grid, axes, kernel):
@@ -36,7 +36,7 @@ def shift(path, grid_dot, image, grid, axes, kernel):
     def values_at(*points):
         return path.read(image, points, axes, kernel)
 
-    _, moved = jax.jvp(values_at, _split(grid), _split(grid_dot))
+    _, moved = jax.jvp(values_at, path.split(grid), path.split(grid_dot))
     return moved.astype(image.dtype)
 
 
@@ -44,8 +44,8 @@ def shift_transpose(path, values, image, grid, axes, kernel):
     """Returns the gradient with respect to the grid, given that of the values."""
     # Without the barrier, XLA shares intermediate results with the forward pass: it stores them
     # instead of fusing them.
-    image, grid = lax.optimization_barrier((image, grid))
-    points, values = _split(grid), values.astype(grid.dtype)
+    image, *points = lax.optimization_barrier((image, *path.split(grid)))
+    values = values.astype(grid.dtype)
 
     def values_at(*points):
         return path.read(image, points, axes, kernel)
@@ -56,7 +56,7 @@ def shift_transpose(path, values, image, grid, axes, kernel):
 
         return jax.jvp(values_along, (points[i],), (jnp.ones_like(points[i]),))[1]
 
-    if path.slopes_first:
+    if path.is_product:
         parts = [jnp.sum(slope(i) * values, axis=-1) for i in range(len(points))]
     else:
         parts = jax.vjp(values_at, *points)[1](values)
@@ -76,7 +76,7 @@ def read_transpose_on_cpu(values, grid, axes, kernel):
     def one(example):
         values, grid = example
         values = values.astype(grid.dtype)
-        of_axes = paths.windows(_split(grid), axes, kernel)
+        of_axes = paths.windows(paths.sliced(grid), axes, kernel)
         image = _zeros(values, grid, axes)
         pixels = frame(image)
         *sizes, channels = pixels.shape
@@ -104,11 +104,6 @@ def read_transpose_on_cpu(values, grid, axes, kernel):
     examples = (x.reshape(math.prod(batch), *x.shape[-2:]) for x in (values, grid))
     image = lax.map(one, tuple(examples))
     return image.reshape(*batch, *image.shape[1:]).astype(values.dtype)
-
-
-def _split(grid):
-    """Returns the entries of the last axis, one array for each."""
-    return tuple(grid[..., i] for i in range(grid.shape[-1]))
 
 
 def _zeros(values, grid, axes):

@@ -260,13 +260,28 @@ class Path(NamedTuple):
     Attributes:
         read: (image [*S, C], points, axes, kernel) -> values [..., C]. The points are one array
             [...] for each entry of the grid's last axis, such as (x, y); the axes are those of S.
-        slopes_first: whether the gradient with respect to the grid is computed from the slopes of
-            the values along x and y, rather than in reverse mode, which would store what a product
-            can make inside.
+        is_product: whether it multiplies with the weights of all pixels, as a TPU should. The
+            gradient with respect to the grid is then computed from the slopes of the values along x
+            and y, rather than in reverse mode, which would store what a product can make inside.
     """
 
     read: Callable[[jax.Array, Points, Axes, Kernel], jax.Array]
-    slopes_first: bool = False
+    is_product: bool = False
+
+    def split(self, grid: jax.Array) -> Points:
+        """Returns the entries of a grid's last axis, one array for each."""
+        if not self.is_product:
+            return sliced(grid)
+        # A TPU would copy slices of this axis to a layout in which all that follows is slow.
+        entry = lax.broadcasted_iota(jnp.int32, grid.shape, grid.ndim - 1)
+        return tuple(
+            jnp.sum(jnp.where(entry == i, grid, 0), axis=-1) for i in range(grid.shape[-1])
+        )
+
+
+def sliced(grid: jax.Array) -> Points:
+    """Returns the entries of a grid's last axis by slicing it."""
+    return tuple(grid[..., i] for i in range(grid.shape[-1]))
 
 
 PATHS: dict[str, Path] = {
@@ -274,6 +289,6 @@ PATHS: dict[str, Path] = {
     "stacked": Path(stacked),
     "lines": Path(lines),
     "packed": Path(packed),
-    "products": Path(products, slopes_first=True),
-    "separable": Path(separable, slopes_first=True),
+    "products": Path(products, is_product=True),
+    "separable": Path(separable, is_product=True),
 }
