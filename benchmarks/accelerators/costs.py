@@ -30,8 +30,9 @@ def tpu_cost(text: str, kernels: Mapping[str, str], clock: float) -> dict:
         cycles = instruction.number("estimated_cycles")
         if cycles is None:
             cycles = _cycles_of_bundles(program, instruction, kernels)
-            shape = instruction.shape, *(one.opcode for one in program.fused(instruction))
-            cycles = equal.setdefault(shape, cycles) if cycles else equal.get(shape)
+            fused = (one.opcode for one in program.fused(instruction))
+            form = instruction.opcode, instruction.shape, *fused
+            cycles = equal.setdefault(form, cycles) if cycles else equal.get(form)
         return None if cycles is None else 1e6 * cycles / clock
 
     for instruction, _ in program.executed():

@@ -67,6 +67,18 @@ def test_a_gather_counts_its_instructions_and_others_count_their_estimates():
     assert cost["without estimate"] == {"all-reduce": 1}
 
 
+def test_a_kernel_lends_its_cost_to_its_equals_alone():
+    instructions = """
+ENTRY %main (image: f32[64]) -> f32[64] {
+  %first = f32[64]{0} select-and-scatter(%image, %image)
+  %second = f32[64]{0} select-and-scatter(%first, %first)
+  ROOT %result = f32[64]{0} get-tuple-element(%second), index=0
+}
+"""
+    cost = costs.tpu_cost(instructions, {"second": KERNEL}, clock=1e6)
+    assert cost["kinds"] == {"select-and-scatter": 2 * (2 + 4 * (3 + 200))}
+
+
 def test_a_platform_without_its_compiler_is_named_in_one_line(monkeypatch):
     monkeypatch.setattr(platforms, "PACKAGES", {"tpu": ("no-such-package",)})
     line = platforms.missing("v5e")
