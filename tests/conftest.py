@@ -23,9 +23,8 @@ def pytest_configure(config):
     once more with XLA_FLAGS empty.
     """
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    cache = config.cache.mkdir("jax") if config.cache else None
-    if cache is not None:
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+    if config.pluginmanager.has_plugin("cacheprovider"):
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 

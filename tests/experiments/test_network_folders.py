@@ -62,7 +62,7 @@ def network():
 
 @pytest.fixture
 def folder(network, tmp_path):
-    export_network(network, "folder", tmp_path / "mine", card="# mine\n")
+    export_network(network, "folder", str(tmp_path / "mine"), card="# mine\n")
     return tmp_path / "mine"
 
 

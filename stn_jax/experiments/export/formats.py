@@ -16,7 +16,7 @@ _PROGRAMS: dict[str, Callable[[Network], bytes]] = {"jax": jax_program, "onnx": 
 FORMATS = (*_PROGRAMS, "folder")
 
 
-def export_network(network: Network, to: str, out: Path, *, card: str) -> list[Path]:
+def export_network(network: Network, to: str, out: str | Path, *, card: str) -> list[Path]:
     """Exports a network to files in the folder `out`, which replace earlier ones.
 
     Args:
@@ -38,7 +38,7 @@ def export_network(network: Network, to: str, out: Path, *, card: str) -> list[P
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network.variables)):
         raise UserError("the weights are not finite, because training diverged: train again")
     if to == "folder":
-        return write_files(out, network_files(network.config, network.variables, card))
+        return write_files(Path(out), network_files(network.config, network.variables, card))
     text = json.dumps(description(network), indent=2, ensure_ascii=False) + "\n"
     program = _PROGRAMS[to](network)
-    return write_files(out, {f"model.{to}": program, "model.json": text})
+    return write_files(Path(out), {f"model.{to}": program, "model.json": text})
