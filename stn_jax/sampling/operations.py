@@ -42,9 +42,14 @@ def shift(path, grid_dot, image, grid, axes, kernel):
 
 def shift_transpose(path, values, image, grid, axes, kernel):
     """Returns the gradient with respect to the grid, given that of the values."""
-    # Without the barrier, XLA shares intermediate results with the forward pass: it stores them
-    # instead of fusing them.
-    image, *points = lax.optimization_barrier((image, *path.split(grid)))
+    # Without a barrier, XLA shares intermediate results with the forward pass: it stores them
+    # instead of fusing them. It also stores what the barrier takes, so that should be the grid as
+    # the path reads it.
+    if path.is_product:
+        image, *points = lax.optimization_barrier((image, *path.split(grid)))
+    else:
+        image, grid = lax.optimization_barrier((image, grid))
+        points = path.split(grid)
     values = values.astype(grid.dtype)
 
     def values_at(*points):
