@@ -26,7 +26,7 @@ _MANY = 16
 """With more pixels in a window, a program that names each one takes long to compile."""
 
 _FEW = 4
-"""Up to this many channels, "products" computes them one after the other."""
+"""Up to this many channels, "products" computes them one by one, first along the last axis."""
 
 
 def choose_path(
@@ -72,13 +72,13 @@ def _tpu_cycles(operation: str, shape: tuple[int, ...], kernel: Kernel) -> dict[
     taps = kernel.taps ** len(sizes)
     width, lines = sizes[-1], math.prod(sizes[:-1])
     if channels <= _FEW:
-        tiles = channels * -(-lines // 128) * -(-width // 128)
+        product = 1.7 * channels * -(-lines // 128) * -(-width // 128)
     else:
-        tiles = -(-lines * channels // 128) * -(-width // 128)
+        product = max(3.0, 0.75 * -(-lines * width // 128) * -(-channels // 128))
     is_transpose = operation == "read_transpose"
     # The slopes along each axis are one product.
     cycles: dict[PathName, float] = {
-        "products": 1.7 * tiles * (len(sizes) if operation.startswith("shift") else 1)
+        "products": product * (len(sizes) if operation.startswith("shift") else 1)
     }
     if is_transpose:
         cycles["stacked"] = 12 * taps
@@ -163,6 +163,14 @@ def products(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> ja
     )
 
     before = "zy"[2 - len(others) :]
+    channels = image.shape[-1]
+    if channels > _FEW:
+        # XLA makes the weights of all pixels inside the product.
+        every = last
+        for weights in reversed(others):
+            every = weights.reshape(*weights.shape, *(1,) * (every.ndim - 1)) * every[:, None]
+        values = _product(f"n{before}x,{before}xc->nc", every, image)
+        return values.reshape(*points[0].shape, channels)
 
     def read(part):
         lines = _product(f"nx,{before}xc->n{before}c", last, part)
@@ -171,9 +179,8 @@ def products(image: jax.Array, points: Points, axes: Axes, kernel: Kernel) -> ja
             lines = jnp.sum(weights * lines, axis=1)
         return lines
 
-    channels = image.shape[-1]
     # XLA may store the lines of a few channels in memory, but not those of a single one.
-    parts = jnp.split(image, channels, axis=-1) if 0 < channels <= _FEW else [image]
+    parts = jnp.split(image, channels, axis=-1) if channels else [image]
     values = jnp.concatenate([read(part) for part in parts], axis=-1)
     return values.reshape(*points[0].shape, channels)
 

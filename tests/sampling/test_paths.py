@@ -22,7 +22,19 @@ from stn_jax.sampling import (
 from stn_jax.transforms import make_family, translation_grid
 from tests import reference
 
-SHAPES = itertools.cycle([(5, 7, 3), (1, 6, 1), (9, 2), (3, 1, 2), (9, 4, 1), (2, 3, 4, 1)])
+SHAPES = itertools.cycle(
+    [
+        (5, 7, 3),
+        (1, 6, 1),
+        (5, 6, 7),
+        (9, 2),
+        (3, 1, 2),
+        (9, 4, 1),
+        (2, 3, 4, 1),
+        (2, 3, 4, 5),
+        (7, 6),
+    ]
+)
 CASES = [(*options, shape) for options, shape in zip(reference.OPTIONS, SHAPES, strict=False)]
 OTHER_PATHS = sorted(paths.PATHS.keys() - {"separable"})
 
@@ -57,18 +69,20 @@ def derivatives(batched, image, grid):
 
 @pytest.mark.parametrize("path", OTHER_PATHS)
 @pytest.mark.parametrize(
-    ("method", "padding", "align_corners"),
+    ("method", "padding", "align_corners", "channels"),
     [
-        ("bilinear", "reflection", False),
-        ("bicubic", "border", True),
-        ("linear", "wrap", False),
-        ("bspline3", "reflection", True),
+        ("bilinear", "reflection", False, 2),
+        ("bicubic", "border", True, 6),
+        ("linear", "wrap", False, 5),
+        ("bspline3", "reflection", True, 2),
     ],
 )
-def test_all_paths_have_the_derivatives_of_the_kernels(path, method, padding, align_corners):
+def test_all_paths_have_the_derivatives_of_the_kernels(
+    path, method, padding, align_corners, channels
+):
     rng = np.random.default_rng(1)
     grid = reference.grids_off_kinks(rng, (5, 4), align_corners).astype(np.float32)
-    image = rng.normal(size=(*grid.shape[:1], 5, 4, 2)).astype(np.float32)
+    image = rng.normal(size=(*grid.shape[:1], 5, 4, channels)).astype(np.float32)
     options = dict(method=method, padding=padding, align_corners=align_corners)
 
     def all_derivatives(image, grid):
