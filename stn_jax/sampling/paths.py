@@ -74,7 +74,7 @@ def _tpu_cycles(operation: str, shape: tuple[int, ...], kernel: Kernel) -> dict[
     if channels <= _FEW:
         product = 1.7 * channels * -(-lines // 128) * -(-width // 128)
     else:
-        product = max(3.0, 0.75 * -(-lines * width // 128) * -(-channels // 128))
+        product = -(-lines * width // 128) * (0.5 + channels / 64)
     is_transpose = operation == "read_transpose"
     # The slopes along each axis are one product.
     cycles: dict[PathName, float] = {
