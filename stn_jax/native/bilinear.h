@@ -26,7 +26,7 @@ inline void Read(ffi::ThreadPool threads, const Sampler& sampler, int64_t number
     const int64_t count = sampler.images * sampler.points;
     const int64_t step = int64_t{height} * width * channels;
     InParallel(threads, count, channels + 4, [=, &sampler](int64_t first, int64_t last) {
-      // With one channel, the sum is a vectorised loop over points. Otherwise it is one over channels.
+      // With one channel, the sum is a vectorised loop over points, otherwise one over channels.
       if (channels == 1) {
         SingleTaps taps(sampler, images);
         ForBlocks(sampler, first, last, [&](const Block& block) {

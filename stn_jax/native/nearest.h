@@ -19,14 +19,16 @@ template <int axes>
 struct Pixels {
   Pixels(const Sampler& sampler, const Block& block) {
     const float* grid = sampler.grid + axes * block.begin;
-    std::array<Axis, axes> along = Axes<axes>(sampler);
+    std::array<Axis, axes> along;  // A copy, so that the loop need not read it again.
+    std::copy_n(sampler.axes.begin(), axes, along.begin());
     WithPadding(sampler.padding, [&](auto padding) {
 #pragma omp simd simdlen(16)
       for (int64_t i = 0; i < block.count; ++i) {
         int32_t pixel = 0;
         bool inside = true;
         for (int axis = 0; axis < axes; ++axis) {
-          const int32_t at = along[axis].template Nearest<padding>(grid[axes * i + axes - 1 - axis]);
+          const float coordinate = grid[axes * i + axes - 1 - axis];
+          const int32_t at = along[axis].template Nearest<padding>(coordinate);
           if (padding == kZeros) inside &= IsIn(at, 0, along[axis].size);
           pixel = pixel * along[axis].size + at;
         }

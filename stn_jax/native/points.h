@@ -38,14 +38,6 @@ struct Sampler {
   }
 };
 
-// A copy of the axes whose number is known at compile time.
-template <int number>
-std::array<Axis, number> Axes(const Sampler& sampler) {
-  std::array<Axis, number> axes;
-  std::copy_n(sampler.axes.begin(), number, axes.begin());
-  return axes;
-}
-
 constexpr int64_t kBlock = 128;
 
 // At most kBlock points of one image.
@@ -80,9 +72,9 @@ struct Band {
 // Calls body(band) in parallel, for bands that make up all images. The work for each point is that
 // of reading or writing all its pixels.
 //
-// If there are few images for the threads, each is split, unless it has only one axis. The work on a band visits all
-// points of the image, but should write only to the pixels of the band. Then no two threads write
-// to the same pixel, and the sums do not depend on the bands.
+// If there are few images for the threads, each is split, unless it has only one axis. The work on
+// a band visits all points of the image, but should write only to the pixels of the band. Then no
+// two threads write to the same pixel, and the sums do not depend on the bands.
 template <typename Body>
 void ForBands(ffi::ThreadPool threads, const Sampler& sampler, int64_t channels, int64_t work_each,
               Body body) {

@@ -14,8 +14,8 @@ constexpr int kMostTaps = 6;
 
 // A sampling kernel, the same along all axes.
 struct Kernel {
-  // Computes the weights of the taps and, with `slopes`, their derivatives with respect to t, given
-  // t of `Place`. The arrays are [taps][kBlock].
+  // Computes the weights of the taps and, with `with_slopes`, their derivatives with respect to t,
+  // given t of `Place`. The arrays are [taps][kBlock].
   template <bool with_slopes>
   void Weigh(const float* t, int64_t count, float (*weights)[kBlock],
              float (*slopes)[kBlock]) const {

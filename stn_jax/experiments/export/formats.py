@@ -35,10 +35,11 @@ def export_network(network: Network, to: str, out: str | Path, *, card: str) -> 
             installed, the network's weights are not finite, or the files cannot be written.
     """
     check_choice(to, FORMATS, "format")
+    out = Path(out)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network.variables)):
         raise UserError("the weights are not finite, because training diverged: train again")
     if to == "folder":
-        return write_files(Path(out), network_files(network.config, network.variables, card))
+        return write_files(out, network_files(network.config, network.variables, card))
     text = json.dumps(description(network), indent=2, ensure_ascii=False) + "\n"
     program = _PROGRAMS[to](network)
-    return write_files(Path(out), {f"model.{to}": program, "model.json": text})
+    return write_files(out, {f"model.{to}": program, "model.json": text})
